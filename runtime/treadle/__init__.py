@@ -1,0 +1,3 @@
+"""Recurrent networks as on-device streams."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Cells, networks, data and recipes: how a recurrent network is trained."""
