@@ -1,0 +1,72 @@
+# Everything a developer runs. On a fresh machine: `make demo` or `make test`; each sets itself up first.
+#
+#   make demo         train, export, measure and talk: the whole road in minutes     make bench   the benchmarks
+#   make test         lint, types and the fast tests                                 make docs    build the documentation
+#   make test-full    the slow tests as well                                         make lint    style and types only
+#   make test-arm64, make test-haswell   the promise of int8 on emulated processors  make clean   forget what was made
+#
+# Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.22.1`:
+#   PYTHON          the Python (3.11 or later) that the virtual environment is made from
+#   VENV            where that environment lives
+#   TORCH           what pip installs for PyTorch: a requirement, a file or a URL (the version stands in constraints.txt)
+#   PIP_TORCH_ARGS  where pip finds it, e.g. `--index-url …/cpu` for a build without CUDA
+#   ENGINE          another onnxruntime than the one in constraints.txt
+#   PYTEST_ARGS     further arguments of pytest
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch
+PIP_TORCH_ARGS ?=
+ENGINE ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RUN := $(BIN)/python -m
+PIP := $(RUN) pip install --disable-pip-version-check --quiet
+READY := $(VENV)/ready
+DOCS_READY := $(VENV)/docs-ready
+
+.PHONY: demo test test-full test-arm64 test-haswell bench lint docs clean setup
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/treadle demo
+
+test: lint
+	$(RUN) pytest -n 2 $(PYTEST_ARGS)
+
+test-full: lint
+	$(RUN) pytest -n 2 -m "slow or not slow" $(PYTEST_ARGS)
+
+test-arm64 test-haswell: test-%: $(READY)
+	$(RUN) pytest -m slow tests/emulation -k $* $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/import_time.py
+
+docs: $(DOCS_READY)
+	$(RUN) mkdocs build --strict
+
+setup: $(READY)
+
+# PyTorch goes first and by itself, so that nothing that needs it later chooses another build of it.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Treadle needs Python 3.11 or later; $(PYTHON) is older: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) "pip>=25.1"
+	$(PIP) -c constraints.txt $(PIP_TORCH_ARGS) "$(TORCH)"
+	$(PIP) -c constraints.txt --group dev -e ".[all]"
+	$(if $(ENGINE),$(PIP) "$(ENGINE)")
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	$(PIP) -c constraints.txt --group docs
+	@touch $@
+
+clean:
+	rm -rf build dist site $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
