@@ -1,1 +1,1 @@
-"""Cells, networks, data and recipes: how a recurrent network is trained."""
+"""Train recurrent networks: cells, networks, recipes, and runs that can be resumed."""

@@ -1,0 +1,37 @@
+"""What every network has: a task, an initial state with full names, and a mask for padded rows."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from treadle_train.cells.layer import State
+from treadle_train.cells.ragged import valid_positions
+
+
+class Network(nn.Module, ABC):
+    """A recurrent network. Its state is a dict of full names, e.g. "decoder.0.hidden"."""
+
+    task: ClassVar[str]
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros float32 [B, H] for every state name."""
+
+
+def qualified(prefix: str, state: State) -> State:
+    """Names with `prefix` in front: "0.hidden" becomes "decoder.0.hidden"."""
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+def unqualified(prefix: str, state: State) -> State:
+    """The part of `state` under `prefix`, without it."""
+    start = f"{prefix}."
+    return {name[len(start) :]: v for name, v in state.items() if name.startswith(start)}
+
+
+def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Put zeros into x [B, T, F] from each row's length on."""
+    if lengths is None:
+        return x
+    return x * valid_positions(lengths, x.shape[1])[:, :, None].to(x.dtype)
