@@ -7,15 +7,17 @@
 #
 # TREADLE_ARM64        where the environment is kept (default build/arm64)
 # TREADLE_ARM64_CPUS   processors to pretend to be: cortex-a53 lacks the dot-product instructions, max has all of them
-# TREADLE_ARM64_ENGINE the onnxruntime to install there
+# TREADLE_ARM64_ENGINE the onnxruntime to install there: 1.22.1 to 1.27.0 run under qemu 7.2, later ones
+#                      crash in it when they are imported
 #
-# Needs Debian's qemu-user-static and debootstrap (and dpkg); neither root nor a container.
+# Needs Debian's qemu-user-static and debootstrap; no container and no chroot.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 home=${TREADLE_ARM64:-$repository/build/arm64}
 cpus=${TREADLE_ARM64_CPUS:-"cortex-a53 max"}
-engine=${TREADLE_ARM64_ENGINE:-1.23.2}
+engine=${TREADLE_ARM64_ENGINE:-1.27.0}
+site=$home/onnxruntime-$engine
 host_python=${PYTHON:-python3}
 
 need() {
@@ -23,7 +25,11 @@ need() {
 }
 
 prepare() {
-    [ -e "$home/ready" ] && return
+    [ -e "$home/root/ready" ] || prepare_system
+    [ -e "$site/ready" ] || prepare_packages
+}
+
+prepare_system() {
     need debootstrap debootstrap
     need dpkg dpkg
     mkdir -p "$home"
@@ -34,17 +40,21 @@ prepare() {
         dpkg -x "$archive" "$home/root"
     done
     rm -rf "$home/packages"
+    touch "$home/root/ready"
+}
+
+prepare_packages() {
     local platforms=()
     for glibc in 2_28 2_27 2_17; do platforms+=(--platform "manylinux_${glibc}_aarch64"); done
-    "$host_python" -m pip install --quiet --target "$home/site" --only-binary=:all: --no-deps \
+    "$host_python" -m pip install --quiet --target "$site" --only-binary=:all: --no-deps \
         --python-version 3.11 --implementation cp "${platforms[@]}" --platform manylinux2014_aarch64 \
         "onnxruntime==$engine" "numpy==2.2.6" "click==8.1.8" "protobuf" "flatbuffers" "packaging" >&2
-    touch "$home/ready"
+    touch "$site/ready"
 }
 
 arm_python() {
     need qemu-aarch64-static qemu-user-static
-    PYTHONHOME=$home/root/usr PYTHONPATH=$repository/runtime:$home/site PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONHOME=$home/root/usr PYTHONPATH=$repository/runtime:$site PYTHONDONTWRITEBYTECODE=1 \
         qemu-aarch64-static -L "$home/root" "$home/root/usr/bin/python3.11" "$@"
 }
 
