@@ -1,0 +1,145 @@
+"""What the graphs of a bundle must agree on: with their task, and with each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.manifest import ContextTensor, Graph, StatePort, Tensor
+
+DTYPES = frozenset({"float32", "int64", "bool"})
+LARGEST_SIZE = 2**31 - 1
+
+
+def check_graphs(graphs: dict[str, Graph]) -> None:
+    """Raise BundleError, naming graph and tensor, unless the graphs keep the contract."""
+    for name, graph in graphs.items():
+        _check_names(name, graph)
+        _check_tensors(name, graph)
+    _check_step(graphs["step"])
+    _check_sequence(graphs["sequence"], graphs["step"])
+    if "encode" in graphs:
+        _check_encode(graphs["encode"])
+    _check_origins(graphs)
+
+
+def _check_names(name: str, graph: Graph) -> None:
+    inputs = _names(graph.inputs) + _names(graph.context) + [s.input for s in graph.state]
+    inputs += [] if graph.active is None else [graph.active]
+    outputs = _names(graph.outputs) + [s.output for s in graph.state]
+    for what, names in (("input", inputs), ("output", outputs), ("state", _names(graph.state))):
+        if repeated := {n for n in names if names.count(n) > 1}:
+            raise BundleError(f"graphs.{name} has the {what} {min(repeated)!r} twice")
+    _require(bool(graph.outputs), f"graphs.{name}.outputs is empty")
+
+
+def _check_tensors(name: str, graph: Graph) -> None:
+    tensors: list[Tensor | ContextTensor | StatePort]
+    tensors = [*graph.inputs, *graph.outputs, *graph.context, *graph.state]
+    for tensor in tensors:
+        where = f"graphs.{name}: {tensor.name!r}"
+        _require(tensor.dtype in DTYPES, f"{where} has the dtype {tensor.dtype!r}, not one of ours")
+        sizes = [size for size in tensor.shape if isinstance(size, int)]
+        _require(
+            tensor.shape[:1] == ("batch",) and all(0 < size <= LARGEST_SIZE for size in sizes),
+            f"{where} has the shape {list(tensor.shape)}: the first axis must be 'batch' and "
+            "sizes positive",
+        )
+    for port in graph.state:
+        _require(
+            all(isinstance(size, int) for size in port.shape[1:]),
+            f"graphs.{name}: the state {port.name!r} has the shape {list(port.shape)}: "
+            "what is carried has a fixed size a row",
+        )
+    for context in graph.context:
+        _require(
+            context.pad_multiple is None or context.pad_multiple > 0,
+            f"graphs.{name}: {context.name!r} has the pad_multiple {context.pad_multiple}",
+        )
+
+
+def _check_step(step: Graph) -> None:
+    _require(len(step.inputs) == 1, f"graphs.step must have one input, has {len(step.inputs)}")
+    for tensor in (*step.inputs, *step.outputs):
+        _require(
+            all(isinstance(size, int) for size in tensor.shape[1:]),
+            f"graphs.step: {tensor.name!r} has the shape {list(tensor.shape)}, "
+            "but one step has one free axis, 'batch'",
+        )
+
+
+def _check_sequence(sequence: Graph, step: Graph) -> None:
+    _require(len(sequence.inputs) == 2, "graphs.sequence must have two inputs, x and lengths")
+    _check_lengths("sequence", sequence.inputs[1])
+    _require(
+        _with_time(step.inputs) == _shapes(sequence.inputs[:1])
+        and _with_time(step.outputs) == _shapes(sequence.outputs),
+        "graphs.sequence must have the inputs and outputs of graphs.step with 'time' as second "
+        "axis",
+    )
+    _require(
+        sequence.state == step.state and sequence.context == step.context,
+        "graphs.sequence and graphs.step must have the same state and the same context",
+    )
+    _require(sequence.active is None, "graphs.sequence has lengths, so it takes no active mask")
+
+
+def _check_encode(encode: Graph) -> None:
+    _require(
+        len(encode.inputs) == 2 and encode.inputs[0].shape[1:2] == ("source",),
+        "graphs.encode must have two inputs, the source [batch, source, …] and its lengths",
+    )
+    _check_lengths("encode", encode.inputs[1])
+    _require(not encode.state and not encode.context, "graphs.encode has no state and no context")
+
+
+def _check_lengths(name: str, tensor: Tensor) -> None:
+    _require(
+        (tensor.dtype, tensor.shape) == ("int64", ("batch",)),
+        f"graphs.{name}: the last input must be lengths, int64 [batch], not {tensor.name!r} "
+        f"{tensor.dtype} {list(tensor.shape)}",
+    )
+
+
+def _check_origins(graphs: dict[str, Graph]) -> None:
+    """What a step takes from `encode` must come out of it."""
+    made = (
+        {t.name: (t.dtype, t.shape) for t in graphs["encode"].outputs} if "encode" in graphs else {}
+    )
+    step = graphs["step"]
+    for tensor in step.context:
+        _require(
+            made.get(tensor.name) == (tensor.dtype, tensor.shape),
+            f"graphs.step: the context {tensor.name!r} must be an output of graphs.encode of the "
+            "same dtype and shape",
+        )
+    for port in step.state:
+        if isinstance(port.initial, dict):
+            _require(
+                set(port.initial) == {"from", "output"}
+                and port.initial["from"] == "encode"
+                and made.get(port.initial["output"]) == (port.dtype, port.shape),
+                f"graphs.step: the state {port.name!r} must start from an output of graphs.encode "
+                f"of the same dtype and shape, not from {port.initial}",
+            )
+
+
+def _names(tensors: Iterable[Tensor | ContextTensor | StatePort]) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
+def _shapes(tensors: Iterable[Tensor | ContextTensor]) -> list[tuple[object, ...]]:
+    return [(t.name, t.dtype, t.shape) for t in tensors]
+
+
+def _with_time(tensors: Iterable[Tensor]) -> list[tuple[object, ...]]:
+    return [(t.name, t.dtype, ("batch", "time", *t.shape[1:])) for t in tensors]
+
+
+def _require(kept: bool, fault: str) -> None:
+    if not kept:
+        raise BundleError(fault)

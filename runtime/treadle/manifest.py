@@ -1,0 +1,226 @@
+"""The contract of a bundle, manifest.json: what is in it, and what makes it the same model.
+
+The exporter builds these objects and writes them; everything else reads them. The order of the
+fields is the order in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from treadle.contract import check_graphs
+from treadle.document import canonical_bytes, from_document, to_document
+from treadle.errors import BundleError
+
+FORMAT = "treadle-bundle/1"
+MANIFEST_FILE = "manifest.json"
+# Files that say how good a model is, not which model it is: outside the digest, inside the seal.
+EVIDENCE_FILES = frozenset({"golden.npz"})
+# The runtime pads what an encoder reads to a multiple of this many columns.
+SOURCE_MULTIPLE = 16
+
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Which graphs a task has, and which vocabulary numbers the ids of an integer input."""
+
+    graphs: tuple[str, ...]
+    vocabularies: dict[str, str]
+
+
+TASKS: dict[str, Task] = {
+    "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
+    "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output of a graph; `shape` holds sizes and names of axes, batch first."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class ContextTensor:
+    """What a step reads but never changes: an output of `encode`, bound once a stream.
+
+    Rows with fewer than the common number of columns are padded with `pad_value`, to a multiple
+    of `pad_multiple` where it is given.
+    """
+
+    name: str
+    dtype: str
+    shape: Shape
+    origin: Literal["encode"] = field(default="encode", metadata={"json": "from"})
+    pad_multiple: int | None = None
+    pad_value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StatePort:
+    """A state by name, its graph input and output, and where it starts.
+
+    `initial` is "zeros" or {"from": "encode", "output": NAME}. |value| <= `bound` holds by
+    construction; None where no bound is known.
+    """
+
+    name: str
+    input: str
+    output: str
+    dtype: str
+    shape: Shape
+    initial: Literal["zeros"] | dict[str, str]
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One ONNX file: what goes in, what comes out, what is carried.
+
+    `active` names an optional boolean input [batch]: a row that is not active keeps its state.
+    """
+
+    file: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    context: tuple[ContextTensor, ...] = ()
+    state: tuple[StatePort, ...] = ()
+    active: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Digest ("sha256:" and 64 hexadecimal digits) and size of a file of the bundle."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All that a bundle says of itself."""
+
+    name: str
+    task: str
+    digest: str
+    files: dict[str, File]
+    graphs: dict[str, Graph]
+    vocabularies: dict[str, str]
+    decoding: dict[str, Any]
+    precision: str
+    plan: dict[str, Any]
+    target: str
+    requires: dict[str, Any]
+    evidence: dict[str, Any]
+    evaluation: dict[str, Any]
+    licence: dict[str, Any]
+    provenance: dict[str, Any]
+    seal: str
+    format: str = FORMAT
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as a JSON object, `format` first."""
+        document: dict[str, Any] = to_document(self)
+        return {"format": document.pop("format"), **document}
+
+    @classmethod
+    def from_json(cls, document: object) -> Manifest:
+        """The manifest in a JSON object. Raises BundleError naming the field that is wrong."""
+        _check_format(document)
+        manifest = from_document(cls, document)
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Raise BundleError unless the parts agree with each other and with the task."""
+        for name in self.files:
+            check_file_name(name)
+        if self.task not in TASKS:
+            raise BundleError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        if missing := set(TASKS[self.task].graphs) - set(self.graphs):
+            raise BundleError(f"graphs.{min(missing)} is missing: {self.task} needs it")
+        if unknown := set(self.graphs) - set(TASKS[self.task].graphs):
+            raise BundleError(f"graphs.{min(unknown)} is not a graph of the task {self.task}")
+        named = {f"graphs.{name}.file": graph.file for name, graph in self.graphs.items()}
+        named |= {f"vocabularies.{name}": file for name, file in self.vocabularies.items()}
+        for path, name in named.items():
+            if name not in self.files:
+                raise BundleError(f"{path} names {name!r}, which is not in files")
+        check_graphs(self.graphs)
+        for graph_name, role in TASKS[self.task].vocabularies.items():
+            reads_ids = self.graphs[graph_name].inputs[0].dtype == "int64"
+            if reads_ids and role not in self.vocabularies:
+                raise BundleError(f"vocabularies.{role} is missing: graphs.{graph_name} reads ids")
+
+    def sealed(self) -> Manifest:
+        """This manifest with its seal, and with its digest where that was still empty.
+
+        Raises BundleError when the parts do not fit or a digest was given that is not theirs.
+        """
+        self.check()
+        digest = compute_digest(self)
+        if self.digest not in ("", digest):
+            raise BundleError(f"digest is {self.digest}, but the parts of the model give {digest}")
+        identified = dataclasses.replace(self, digest=digest)
+        return dataclasses.replace(identified, seal=compute_seal(identified))
+
+
+def compute_digest(manifest: Manifest) -> str:
+    """The identity of the model: the same export twice gives it twice, and snapshots carry it.
+
+    SHA-256 of the canonical JSON of task, digests of all files but the evidence's, graphs,
+    vocabularies, decoding, precision and plan.
+    """
+    document = manifest.to_json()
+    parts = ("task", "graphs", "vocabularies", "decoding", "precision", "plan")
+    identity = {part: document[part] for part in parts}
+    identity["files"] = {
+        name: file.sha256 for name, file in manifest.files.items() if name not in EVIDENCE_FILES
+    }
+    return sha256(canonical_bytes(identity))
+
+
+def compute_seal(manifest: Manifest) -> str:
+    """SHA-256 of the canonical manifest without `seal`: an edited figure does not go unnoticed."""
+    document = manifest.to_json()
+    del document["seal"]
+    return sha256(canonical_bytes(document))
+
+
+def sha256(content: bytes) -> str:
+    """The digest of `content` as manifests write it: "sha256:" and 64 hexadecimal digits."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def check_file_name(name: str) -> None:
+    """Raise BundleError unless `name` is a plain file name, inside the bundle on every system."""
+    plain = PurePosixPath(name).name == name and name not in ("", ".", "..")
+    if not plain or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
+        raise BundleError(
+            f"files names {name!r}: a file of a bundle has a plain name, without a path; "
+            "do not use this bundle"
+        )
+
+
+def _check_format(document: object) -> None:
+    if not isinstance(document, dict):
+        raise BundleError("a manifest must be an object")
+    found = document.get("format")
+    if found == FORMAT:
+        return
+    family, _, version = str(found).partition("/")
+    if family == FORMAT.partition("/")[0] and version.isdecimal() and int(version) > 1:
+        raise BundleError(
+            f"the bundle has the format {found!r}, later than {FORMAT!r}; "
+            "update treadle: pip install --upgrade treadle"
+        )
+    raise BundleError(f"format must be {FORMAT!r}, got {str(found)[:60]!r}")

@@ -1,0 +1,200 @@
+"""Text or symbols to ids and back; training and the device share this file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from treadle.errors import BundleError, InputError
+from treadle.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+FORMAT = "treadle-vocabulary/1"
+Kind = Literal["characters", "symbols"]
+SPECIALS = ("padding", "start", "end", "unknown")
+
+
+class Vocabulary:
+    """A fixed, ordered set of symbols; the id of a symbol is its place.
+
+    `kind` says how text becomes symbols: "characters" takes one symbol a character, "symbols"
+    splits at white space. `padding`, `start`, `end` and `unknown` are ids of special symbols or
+    None; they never appear in decoded text and cannot be written by encoding text.
+
+    Raises InputError when symbols repeat or are not strings, or a special id is out of range.
+    """
+
+    __slots__ = ("_ids", "_special", "end", "kind", "padding", "start", "symbols", "unknown")
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        kind: Kind,
+        padding: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        unknown: int | None = None,
+    ) -> None:
+        self.symbols = tuple(symbols)
+        self.kind = kind
+        self.padding, self.start, self.end, self.unknown = padding, start, end, unknown
+        self._special = self._checked_specials()
+        self._ids = {s: i for i, s in enumerate(self.symbols) if i not in self._special}
+
+    def _checked_specials(self) -> frozenset[int]:
+        if self.kind not in get_args(Kind):
+            raise InputError(
+                f'a vocabulary is of kind "characters" or "symbols", not {self.kind!r}'
+            )
+        if not self.symbols:
+            raise InputError("a vocabulary needs at least one symbol, got none")
+        if any(type(symbol) is not str or symbol == "" for symbol in self.symbols):
+            raise InputError("the symbols of a vocabulary are strings that are not empty")
+        if len(set(self.symbols)) != len(self.symbols):
+            repeated = next(s for s in self.symbols if self.symbols.count(s) > 1)
+            raise InputError(f"the symbol {repeated!r} is in the vocabulary twice; list it once")
+        given = {name: getattr(self, name) for name in SPECIALS if getattr(self, name) is not None}
+        for name, value in given.items():
+            if type(value) is not int or not 0 <= value < len(self.symbols):
+                raise InputError(
+                    f"the id of the {name} symbol must be in 0..{len(self.symbols) - 1}, "
+                    f"got {value!r}"
+                )
+        special = frozenset(given.values())
+        if self.kind == "characters":
+            for i, symbol in enumerate(self.symbols):
+                if i not in special and len(symbol) != 1:
+                    raise InputError(
+                        f"a vocabulary of characters holds single characters, got {symbol!r}; "
+                        'use kind "symbols"'
+                    )
+        return special
+
+    @classmethod
+    def build(
+        cls,
+        sequences: Iterable[Iterable[str]],
+        kind: Kind,
+        *,
+        padding: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        unknown: str | None = None,
+    ) -> Vocabulary:
+        """The vocabulary of all symbols in `sequences`, sorted: the same data gives it twice.
+
+        The names given for special symbols come first, in the order padding, start, end, unknown;
+        so padding is 0 where there is one. Two roles may share one name. Raises InputError when
+        the data holds a special symbol's name.
+        """
+        found = {symbol for sequence in sequences for symbol in sequence}
+        names = dict(zip(SPECIALS, (padding, start, end, unknown), strict=True))
+        special = list(dict.fromkeys(n for n in names.values() if n is not None))
+        for name in special:
+            if name in found:
+                raise InputError(
+                    f"the data holds {name!r}, which is to be a special symbol; name it otherwise"
+                )
+        ids = {role: None if n is None else special.index(n) for role, n in names.items()}
+        return cls([*special, *sorted(found)], kind, **ids)
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.symbols, self.kind))
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} {self.kind})"
+
+    def encode(self, text: str, *, unknown: Literal["error", "symbol"] = "error") -> list[int]:
+        """Ids of the symbols of `text`, [len(text)] or one for each word between white space.
+
+        A symbol that is not in the vocabulary raises InputError, or becomes the unknown symbol
+        with `unknown="symbol"`, where the vocabulary has one.
+        """
+        symbols: Sequence[str] = text if self.kind == "characters" else text.split()
+        try:
+            return [self._ids[symbol] for symbol in symbols]
+        except KeyError:
+            return self._encode_with_unknown(symbols, unknown)
+
+    def _encode_with_unknown(self, symbols: Sequence[str], unknown: str) -> list[int]:
+        if unknown == "symbol" and self.unknown is not None:
+            return [self._ids.get(symbol, self.unknown) for symbol in symbols]
+        position, symbol = next((i, s) for i, s in enumerate(symbols) if s not in self._ids)
+        if unknown == "symbol":
+            what_to_do = "it has no unknown symbol that could stand in, so leave the symbol out"
+        elif self.unknown is not None:
+            what_to_do = 'leave it out, or ask for unknown="symbol"'
+        else:
+            what_to_do = "leave it out"
+        raise InputError(
+            f"the symbol {symbol!r} at position {position} is not in the vocabulary of "
+            f"{len(self._ids)} symbols ({self._sample()}); {what_to_do}"
+        )
+
+    def _sample(self) -> str:
+        shown = list(self._ids)[:40]
+        joined = "".join(shown) if self.kind == "characters" else " ".join(shown)
+        return repr(joined)[1:-1] + (" …" if len(self._ids) > len(shown) else "")
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Symbols of `ids`, special symbols left out. Raises InputError for an id out of range."""
+        symbols = []
+        for i in ids:
+            if not 0 <= i < len(self.symbols):
+                raise InputError(f"an id must be in 0..{len(self.symbols) - 1}, got {i}")
+            if i not in self._special:
+                symbols.append(self.symbols[i])
+        return symbols
+
+    def text(self, ids: Iterable[int]) -> str:
+        """Text of `ids`: characters joined as they are, symbols joined by a space."""
+        return ("" if self.kind == "characters" else " ").join(self.decode(ids))
+
+    def to_json(self) -> dict[str, Any]:
+        """The vocabulary as a JSON object."""
+        special = {name: getattr(self, name) for name in SPECIALS}
+        return {"format": FORMAT, "kind": self.kind, "symbols": list(self.symbols), **special}
+
+    @classmethod
+    def from_json(cls, document: object) -> Vocabulary:
+        """The vocabulary in a JSON object. Raises BundleError when it is not one."""
+        fields = {"format", "kind", "symbols", *SPECIALS}
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            found = document.get("format") if isinstance(document, dict) else document
+            raise BundleError(
+                f"a vocabulary of the format {FORMAT!r} is expected, got {str(found)[:80]!r}; "
+                "update treadle if it is a later one"
+            )
+        if set(document) != fields or not isinstance(document["symbols"], list):
+            raise BundleError(
+                f"a vocabulary has the fields {', '.join(sorted(fields))}, "
+                f"got {', '.join(sorted(map(str, document)))}"
+            )
+        special = {name: document[name] for name in SPECIALS}
+        try:
+            return cls(document["symbols"], document["kind"], **special)
+        except (InputError, TypeError) as error:
+            raise BundleError(f"the vocabulary is malformed: {error}") from error
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """The vocabulary in a file. Raises BundleError when the file is missing or is not one."""
+        try:
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BundleError(f"cannot read the vocabulary {os.fspath(path)}: {error}") from error
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary to a file, which is there whole or not at all. Raises OSError."""
+        document = json.dumps(self.to_json(), ensure_ascii=False, indent=1) + "\n"
+        write_atomically(path, document.encode())
