@@ -1,0 +1,72 @@
+"""The figures by which a task is judged, each with its unit and direction, in numpy alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from treadle.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a figure is called, its unit, and whether more of it is better."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("word_error_rate", "%", higher_is_better=False),
+        Metric("bits_per_character", "bits/character", higher_is_better=False),
+        Metric("nats_per_character", "nats/character", higher_is_better=False),
+    )
+}
+
+
+def word_error_rate(
+    predictions: Sequence[Sequence[str]], references: Sequence[Iterable[Sequence[str]]]
+) -> float:
+    """Percentage of words whose prediction equals none of the word's listed references.
+
+    `predictions[i]` is a sequence of symbols, `references[i]` every right answer for the same
+    word. This is the whole-word rate that figures on pronunciation dictionaries use, not the
+    edit distance of speech recognition. Raises InputError for no words or unequal counts.
+    """
+    if not predictions or len(predictions) != len(references):
+        raise InputError(
+            "the word error rate needs one prediction for each word, got "
+            f"{len(predictions)} predictions for {len(references)} words"
+        )
+    wrong = sum(
+        tuple(predicted) not in {tuple(reference) for reference in listed}
+        for predicted, listed in zip(predictions, references, strict=True)
+    )
+    return 100.0 * wrong / len(predictions)
+
+
+def nats_per_character(nats: ArrayLike) -> float:
+    """Mean negative log-likelihood of a character; `nats` holds one value a character.
+
+    Summed in float64. Raises InputError when there are none.
+    """
+    values = np.asarray(nats, dtype=np.float64)
+    if values.size == 0:
+        raise InputError("a mean over characters needs at least one character, got none")
+    return float(values.sum() / values.size)
+
+
+def bits_per_character(nats: ArrayLike) -> float:
+    """`nats_per_character` in bits: divided by ln 2."""
+    return nats_per_character(nats) / math.log(2.0)

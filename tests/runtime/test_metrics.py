@@ -1,0 +1,48 @@
+"""The figures against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from treadle.errors import InputError
+from treadle.metrics import METRICS, bits_per_character, nats_per_character, word_error_rate
+
+
+def test_a_word_is_right_when_it_matches_any_listed_reference() -> None:
+    predictions = [["T", "UW"], ["W", "AH"], [], ["B"]]
+    references = [[["T", "UW"]], [["V", "AH"], ["W", "AH"]], [["X"]], [["B", "B"]]]
+    assert word_error_rate(predictions, references) == 50.0
+
+
+def test_the_word_error_rate_refuses_what_it_cannot_count() -> None:
+    with pytest.raises(InputError, match="got 0 predictions for 0 words"):
+        word_error_rate([], [])
+    with pytest.raises(InputError, match="got 1 predictions for 2 words"):
+        word_error_rate([["A"]], [[["A"]], [["B"]]])
+
+
+def test_a_fair_coin_costs_one_bit() -> None:
+    assert bits_per_character([math.log(2.0)] * 7) == pytest.approx(1.0, abs=1e-15)
+    assert nats_per_character(np.array([1.0, 3.0], dtype=np.float32)) == 2.0
+
+
+def test_the_mean_is_taken_in_float64() -> None:
+    nats = np.full(4_000_000, 0.1, dtype=np.float32)
+    assert nats_per_character(nats) == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+
+
+def test_no_characters_have_no_mean() -> None:
+    with pytest.raises(InputError, match="at least one character"):
+        bits_per_character([])
+
+
+def test_every_metric_here_is_better_when_lower() -> None:
+    assert {m.name: m.unit for m in METRICS.values()} == {
+        "word_error_rate": "%",
+        "bits_per_character": "bits/character",
+        "nats_per_character": "nats/character",
+    }
+    assert not any(metric.higher_is_better for metric in METRICS.values())
