@@ -1,0 +1,50 @@
+"""The canonical graph: the one form in which every model enters the compiler.
+
+Standard ONNX, batch and time dynamic, one LSTM, GRU or RNN node a recurrent layer (with both its
+directions), weights as initializers, true lengths, every state a named input and output.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from treadle.manifest import Graph
+
+OPSET = 21
+IR_VERSION = 10  # newer ones are refused by engines that devices still run
+
+BOUND = "treadle.bound"
+"""Key of `ir.Value.meta`: a number that the value's magnitude never exceeds, by construction."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalGraph:
+    """One graph of a model, with the contract of its inputs, outputs and states."""
+
+    model: ir.Model
+    interface: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalModel:
+    """The graphs of one model by name: `step`, `sequence` and, for a transducer, `encode`."""
+
+    task: str
+    graphs: Mapping[str, CanonicalGraph]
+
+    def rewritten(self, rewrite: Callable[[str, ir.Model], ir.Model]) -> "CanonicalModel":
+        """A new model: `rewrite(name, copy of the graph)` for every graph, this one untouched."""
+        graphs = {
+            name: replace(graph, model=rewrite(name, graph.model.clone()))
+            for name, graph in self.graphs.items()
+        }
+        return replace(self, graphs=graphs)
+
+
+    def with_interfaces(self, interfaces: Mapping[str, Graph]) -> "CanonicalModel":
+        """This model with other contracts for its graphs."""
+        graphs = {
+            name: replace(graph, interface=interfaces[name]) for name, graph in self.graphs.items()
+        }
+        return replace(self, graphs=graphs)

@@ -1,0 +1,1 @@
+"""Passes over the canonical graph: one transformation a file."""

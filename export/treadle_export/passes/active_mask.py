@@ -1,0 +1,54 @@
+"""Gives a step graph its optional `active` input: a row that is not active keeps its state."""
+
+import numpy as np
+import onnx_ir as ir
+
+from treadle.manifest import Graph
+from treadle_export.passes.rewriting import Emitter
+
+ACTIVE = "active"
+
+
+class AddActiveMask(ir.passes.InPlacePass):
+    """Selects, row by row, between the next state and the one that came in.
+
+    The input `active` [batch] bool has an initializer of one true, which broadcasts: a caller who
+    leaves it out steps every row (ONNX: an initializer with an input's name is its default).
+
+    Ensures: the graph has the input, and every state output depends on it.
+    """
+
+    def __init__(self, interface: Graph) -> None:
+        super().__init__()
+        self.interface = interface
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        default = ir.Tensor(np.array([True]), name=ACTIVE)
+        active = ir.Value(
+            name=ACTIVE,
+            shape=ir.Shape(["active"]),
+            type=ir.TensorType(ir.DataType.BOOL),
+            const_value=default,
+        )
+        graph.inputs.append(active)
+        graph.register_initializer(active)
+        given = {value.name: value for value in graph.inputs}
+        e = Emitter(graph)
+        column = e.op("Unsqueeze", active, e.axes(1))
+        for port in self.interface.state:
+            index = next(i for i, value in enumerate(graph.outputs) if value.name == port.output)
+            computed = graph.outputs[index]
+            kept = e.op("Where", column, computed, given[port.input])
+            kept.type, kept.shape = computed.type, computed.shape
+            computed.name, kept.name = f"{port.output}.computed", port.output
+            graph.outputs[index] = kept
+        graph.extend(e.nodes)
+        return ir.passes.PassResult(model, modified=True)
+
+    def ensures(self, model: ir.Model) -> None:
+        outputs = {value.name: value.producer() for value in model.graph.outputs}
+        for port in self.interface.state:
+            node = outputs[port.output]
+            if node is None or node.op_type != "Where":
+                raise ir.passes.PostconditionError(f"{port.output} does not depend on {ACTIVE}")

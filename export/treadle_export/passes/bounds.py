@@ -1,0 +1,51 @@
+"""How large a value can grow, read off the operators that make it.
+
+A hidden state, a gate or an attentional vector never leaves [-1, 1]: a fixed scale serves it, and
+no maximum has to be searched at every step.
+"""
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from treadle_export.canonical import BOUND
+from treadle_export.passes.rewriting import constant_array
+
+_WITHIN_ONE = frozenset({"Tanh", "Sigmoid", "Softmax"})
+_SAME_AS_FIRST = frozenset(
+    {"Squeeze", "Unsqueeze", "Reshape", "Transpose", "Identity", "Slice", "Split"}
+    | {"Gather", "ReverseSequence", "Expand", "Flatten"}
+)
+
+
+def bound_of(value: ir.Value | None) -> float | None:
+    """The largest magnitude that `value` can have, None where the graph does not say."""
+    if value is None:
+        return None
+    if BOUND in value.meta:
+        mark = value.meta[BOUND]
+        return None if mark is None else float(mark)
+    array = constant_array(value)
+    if array is not None:
+        return float(np.abs(array).max(initial=0.0)) if array.dtype.kind == "f" else None
+    node = value.producer()
+    bound = None if node is None else _bound_from(node, value)
+    value.meta[BOUND] = bound
+    return bound
+
+
+def _bound_from(node: ir.Node, value: ir.Value) -> float | None:
+    if node.op_type in _WITHIN_ONE:
+        return 1.0
+    if node.op_type in _SAME_AS_FIRST:
+        return bound_of(node.inputs[0])
+    if node.op_type in ("LSTM", "GRU"):
+        return None if value is node.outputs[-1] and node.op_type == "LSTM" else 1.0
+    if node.op_type in ("Mul", "Concat", "Where"):
+        given = node.inputs[1:] if node.op_type == "Where" else node.inputs
+        bounds = [bound for bound in map(bound_of, given) if bound is not None]
+        if len(bounds) < len(given):
+            return None
+        return math.prod(bounds) if node.op_type == "Mul" else max(bounds)
+    return None

@@ -1,0 +1,194 @@
+"""Lowering of recurrent nodes into primitive operators: `cell` for one step, `scan` over time.
+
+onnxruntime's fused kernels are float32 only and its RNN kernel lets a row feel its neighbours;
+primitive operators can be quantized and stay exact in company. A `cell` is one step (time is 1 and
+its axis folds away); a `scan` hoists the input's product out of the loop and masks padded steps.
+"""
+
+from collections.abc import Collection
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from treadle.errors import ExportError
+from treadle_export.canonical import BOUND
+from treadle_export.passes import cell_equations
+from treadle_export.passes.recurrent_weights import GATES, Direction, Recurrence, recurrence_of
+from treadle_export.passes.rewriting import Emitter
+
+Form = Literal["cell", "scan"]
+
+
+class LowerRecurrent(ir.passes.InPlacePass):
+    """Rewrites every node of `operators` in the given form.
+
+    Requires, for `cell`: a graph of one step, each such node forward and without lengths.
+    Ensures: none of `operators` is left.
+    """
+
+    def __init__(self, form: Form, operators: Collection[str] = tuple(GATES)) -> None:
+        super().__init__()
+        self.form = form
+        self.operators = frozenset(operators)
+
+    def _nodes(self, model: ir.Model) -> list[ir.Node]:
+        return [node for node in model.graph if node.op_type in self.operators]
+
+    def requires(self, model: ir.Model) -> None:
+        for node in self._nodes(model) if self.form == "cell" else ():
+            bidirectional = node.attributes.get_string("direction", "forward") != "forward"
+            if bidirectional or (len(node.inputs) > 4 and node.inputs[4] is not None):
+                raise ir.passes.PreconditionError(
+                    f"{node.op_type} node {node.name!r} is bidirectional or has lengths: "
+                    f"it cannot run one step at a time; lower it as scan"
+                )
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        nodes = self._nodes(model)
+        for node in nodes:
+            if self.form == "cell":
+                _as_cell(node, model.graph)
+            else:
+                _as_scan(node, model.graph)
+        return ir.passes.PassResult(model, modified=bool(nodes))
+
+    def ensures(self, model: ir.Model) -> None:
+        if left := self._nodes(model):
+            raise ir.passes.PostconditionError(f"{len(left)} recurrent nodes are left")
+
+
+def _initial(e: Emitter, node: ir.Node, recurrence: Recurrence) -> list[ir.Value]:
+    """The initial states that the node is given, each [D, B, H].
+
+    Raises:
+        ExportError: the node leaves them out.
+    """
+    count = 2 if recurrence.operator == "LSTM" else 1
+    states = [value for value in node.inputs[5 : 5 + count] if value is not None]
+    if len(states) < count:
+        raise ExportError(
+            f"expected {count} initial states at {node.op_type} node {node.name!r}, got "
+            f"{len(states)}; give every recurrent layer its state as an input"
+        )
+    return states
+
+
+def _project(e: Emitter, r: Recurrence, direction: Direction, x: ir.Value) -> ir.Value:
+    """The input's product for all steps at once: x [..., I] -> [..., G*H], biases added."""
+    name = f"{r.name}{'.reverse' if direction.reverse else ''}.input"
+    product = e.op("MatMul", x, e.constant(direction.input, name))
+    bias = cell_equations.projection_bias(r, direction)
+    return e.op("Add", product, e.constant(bias, f"{name}_bias"))
+
+
+def _as_cell(node: ir.Node, graph: ir.Graph) -> None:
+    e, r = Emitter(graph), recurrence_of(node)
+    first, direction = e.axes(0), r.directions[0]
+    state = tuple(e.op("Squeeze", value, first) for value in _initial(e, node, r))
+    if r.bounded:
+        state[0].meta[BOUND] = 1.0
+    projected = _project(e, r, direction, e.op("Squeeze", node.inputs[0], first))
+    following = cell_equations.step(e, r, direction, projected, state)
+    finals = [e.op("Unsqueeze", value, first) for value in following]
+    e.replace(node, e.op("Unsqueeze", following[0], e.axes(0, 1)), *finals)
+
+
+def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
+    e, r = Emitter(graph), recurrence_of(node)
+    lengths = node.inputs[4]
+    initial = _initial(e, node, r)
+    lengths64 = None if lengths is None else e.op("Cast", lengths, to=ir.DataType.INT64)
+    valid = None if lengths64 is None else _valid_steps(e, node.inputs[0], lengths64)
+    outputs: list[ir.Value] = []
+    finals: list[list[ir.Value]] = []
+    for index, direction in enumerate(r.directions):
+        state = [e.op("Gather", value, e.constant(np.int64(index)), axis=0) for value in initial]
+        x = _reversed(e, node.inputs[0], lengths64, direction)
+        *last, y = _scan(e, r, direction, _project(e, r, direction, x), state, valid)
+        y.meta[BOUND] = 1.0 if r.bounded else None
+        outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
+        finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])
+    joined = [_joined(e, [parts[k] for parts in finals], 0) for k in range(len(initial))]
+    e.replace(node, _joined(e, outputs, 1), *joined)
+
+
+def _joined(e: Emitter, parts: list[ir.Value], axis: int) -> ir.Value:
+    return parts[0] if len(parts) == 1 else e.op("Concat", *parts, axis=axis)
+
+
+def _valid_steps(e: Emitter, x: ir.Value, lengths: ir.Value) -> ir.Value:
+    """[T, B, 1] bool: whether a step lies within its row's length."""
+    time = e.op("Gather", e.op("Shape", x), e.constant(np.int64(0)), axis=0)
+    steps = e.op("Range", e.constant(np.int64(0)), time, e.constant(np.int64(1)))
+    return e.op("Less", e.op("Unsqueeze", steps, e.axes(1, 2)), e.op("Unsqueeze", lengths, e.axes(1)))
+
+
+def _reversed(e: Emitter, x: ir.Value, lengths: ir.Value | None, direction: Direction) -> ir.Value:
+    """`x` [T, B, …], each row turned round within its length, for the reverse direction."""
+    if not direction.reverse:
+        return x
+    if lengths is None:
+        raise ExportError("expected lengths at a reverse recurrent layer, got none")
+    return e.op("ReverseSequence", x, lengths, time_axis=0, batch_axis=1)
+
+
+def _scan(
+    e: Emitter,
+    r: Recurrence,
+    direction: Direction,
+    projected: ir.Value,
+    state: list[ir.Value],
+    valid: ir.Value | None,
+) -> list[ir.Value]:
+    """A Scan over `projected` [T, B, G*H]: the final states [B, H] and the outputs [T, B, H]."""
+    scanned = [projected] if valid is None else [projected, valid]
+    body = _body(e.root, r, direction, with_mask=valid is not None)
+    return list(
+        e.ops(
+            "Scan",
+            *state,
+            *scanned,
+            outputs=len(state) + 1,
+            body=body,
+            num_scan_inputs=len(scanned),
+        )
+    )
+
+
+def _body(root: ir.Graph, r: Recurrence, direction: Direction, *, with_mask: bool) -> ir.Graph:
+    """One step: (state, projected[, valid]) -> (next state, output)."""
+    e = Emitter(root)
+    prefix = f"{r.name}{'.reverse' if direction.reverse else ''}.scan"
+    floats = ir.TensorType(ir.DataType.FLOAT)
+    rows = ir.Shape(["batch", r.hidden_size])
+    names = ("hidden", "cell")[: 2 if r.operator == "LSTM" else 1]
+    state = tuple(ir.Value(name=f"{prefix}.{n}", shape=rows, type=floats) for n in names)
+    width = GATES[r.operator] * r.hidden_size
+    projected = ir.Value(
+        name=f"{prefix}.projected", shape=ir.Shape(["batch", width]), type=floats
+    )
+    inputs = [*state, projected]
+    if r.bounded:
+        state[0].meta[BOUND] = 1.0
+    following = cell_equations.step(e, r, direction, projected, state)
+    output = following[0]
+    if with_mask:
+        valid = ir.Value(
+            name=f"{prefix}.valid",
+            shape=ir.Shape(["batch", 1]),
+            type=ir.TensorType(ir.DataType.BOOL),
+        )
+        inputs.append(valid)
+        output = e.op("Where", valid, output, e.constant(np.float32(0)))
+        following = tuple(
+            e.op("Where", valid, new, old) for new, old in zip(following, state, strict=True)
+        )
+    else:
+        output = e.op("Identity", output)
+    e.name_after(f"{prefix}.")
+    outputs = [*following, output]
+    for value, name in zip(outputs, [*(f"next_{n}" for n in names), "output"], strict=True):
+        value.name, value.shape, value.type = f"{prefix}.{name}", rows, floats
+    return ir.Graph(inputs, outputs, nodes=e.nodes, name=prefix)
+

@@ -1,0 +1,211 @@
+"""int8: products with constant weights in integers, row by row, embedding tables included.
+
+Weights have one scale an output channel, activations one scale a row (or a fixed one where the
+graph bounds them), accumulation is exact. Both operands are unsigned 8 bit around 128: unsigned by
+signed products saturate on x86 without VNNI, unsigned by unsigned ones are the same integers
+everywhere. A row's answer depends on nothing but the row.
+
+Operators: ai.onnx QuantizeLinear, com.microsoft MatMulIntegerToFloat.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from treadle_export.passes.bounds import bound_of
+from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_array
+
+LEVELS = 127
+ZERO = 128
+_QUANTIZED = "treadle.quantized"  # key of ir.Value.meta: the Quantized form of a value
+_MOVES = frozenset({"Squeeze", "Unsqueeze", "Transpose", "ReverseSequence"})
+
+
+class Quantized(NamedTuple):
+    """A value in integers: value = (integers - 128) * scale."""
+
+    integers: ir.Value  # uint8
+    scale: ir.Value  # float32: a scalar, or one a row with a last axis of 1
+    by_row: bool
+
+
+def quantize_columns(
+    weights: NDArray[np.float32],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Weights [K, N] -> uint8 [K, N] around 128 and the scale [N] of each output channel."""
+    scale = np.abs(weights).max(axis=0) / np.float32(LEVELS)
+    scale[scale == 0] = 1
+    integers = np.clip(np.rint(weights / scale), -LEVELS, LEVELS) + ZERO
+    return integers.astype(np.uint8), scale.astype(np.float32)
+
+
+class QuantizeEmbeddings(ir.passes.InPlacePass):
+    """Stores tables that Gather reads as uint8 with one scale a row."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        gathers = [node for node in model.graph if _reads_table(node)]
+        for node in gathers:
+            _quantize_embedding(node, model.graph)
+        return ir.passes.PassResult(model, modified=bool(gathers))
+
+    def ensures(self, model: ir.Model) -> None:
+        if any(_reads_table(node) for node in model.graph):
+            raise ir.passes.PostconditionError("a float32 table is left")
+
+
+def _reads_table(node: ir.Node) -> bool:
+    table = constant_array(node.inputs[0]) if node.op_type == "Gather" else None
+    return (
+        table is not None
+        and table.dtype == np.float32
+        and table.ndim == 2
+        and table.shape[1] > 1  # one column is the scales of a table quantized before
+    )
+
+
+def _quantize_embedding(node: ir.Node, graph: ir.Graph) -> None:
+    e, (table, ids) = Emitter(graph), node.inputs
+    array = constant_array(table)
+    if table is None or array is None:
+        raise ValueError(f"{node.name!r} reads no constant table")
+    integers, scale = quantize_columns(array.T.astype(np.float32))
+    rows = e.constant(np.ascontiguousarray(integers.T), f"{table.name}.int8")
+    scales = e.constant(scale[:, None], f"{table.name}.scale")
+    quantized = Quantized(
+        e.op("Gather", rows, ids, axis=0), e.op("Gather", scales, ids, axis=0), by_row=True
+    )
+    centred = e.op(
+        "Sub", e.op("Cast", quantized.integers, to=ir.DataType.FLOAT), e.constant(np.float32(ZERO))
+    )
+    value = e.op("Mul", centred, quantized.scale)
+    value.meta[_QUANTIZED] = quantized
+    e.replace(node, value)
+
+
+class QuantizeProducts(ir.passes.InPlacePass):
+    """Rewrites every MatMul by a constant matrix, in the main graph and in bodies of Scan.
+
+    Ensures: no float32 product with constant weights is left.
+    """
+
+    def _nodes(self, model: ir.Model) -> list[ir.Node]:
+        nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+        return [node for node in nodes if _is_product(node)]
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        products = self._nodes(model)
+        for node in products:
+            _quantize_product(node, model.graph)
+        ir.passes.common.RemoveUnusedNodesPass()(model)
+        model.graph.opset_imports.setdefault(MICROSOFT, 1)
+        return ir.passes.PassResult(model, modified=bool(products))
+
+    def ensures(self, model: ir.Model) -> None:
+        if self._nodes(model):
+            raise ir.passes.PostconditionError("a float32 product is left")
+
+
+def _is_product(node: ir.Node) -> bool:
+    weights = constant_array(node.inputs[1]) if node.op_type == "MatMul" else None
+    return weights is not None and weights.ndim == 2
+
+
+def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
+    e, (x, weights) = Emitter(root), node.inputs
+    array = constant_array(weights)
+    if x is None or weights is None or array is None:
+        raise ValueError(f"{node.name!r} has no constant weights")
+    integers, scale = quantize_columns(array.astype(np.float32))
+    quantized = _quantized(e, x)
+    one, zero = e.constant(np.float32(1)), e.constant(np.uint8(ZERO))
+    bias_node = None if quantized.by_row else _bias_after(node)
+    product = e.op(
+        "MatMulIntegerToFloat",
+        quantized.integers,
+        e.constant(integers, f"{weights.name}.int8"),
+        one if quantized.by_row else quantized.scale,
+        e.constant(scale, f"{weights.name}.scale"),
+        zero,
+        zero,
+        *([] if bias_node is None else [_bias_of(bias_node)]),
+        domain=MICROSOFT,
+    )
+    if bias_node is not None:
+        node.outputs[0].shape = bias_node.outputs[0].shape
+        Emitter(root).replace(bias_node, node.outputs[0])
+    e.replace(node, e.op("Mul", product, quantized.scale) if quantized.by_row else product)
+
+
+def _bias_of(node: ir.Node) -> ir.Value | None:
+    """The constant vector that an Add node adds."""
+    for value in node.inputs:
+        array = constant_array(value)
+        if array is not None and array.ndim == 1:
+            return value
+    return None
+
+
+def _bias_after(node: ir.Node) -> ir.Node | None:
+    """The Add of a constant vector that is the only use of a product."""
+    uses = node.outputs[0].uses()
+    if len(uses) != 1 or node.outputs[0].is_graph_output():
+        return None
+    following = uses[0].node
+    same_graph = following.op_type == "Add" and following.graph is node.graph
+    return following if same_graph and _bias_of(following) is not None else None
+
+
+def _quantized(e: Emitter, x: ir.Value) -> Quantized:
+    """`x` [..., K] in integers, made once for all products that read it."""
+    known = x.meta.get(_QUANTIZED)
+    if isinstance(known, Quantized):
+        return known
+    node, bound = x.producer(), bound_of(x)
+    if node is not None and node.op_type in _MOVES and _is_quantized(node.inputs[0]):
+        quantized = _moved(e, node)
+    elif bound is not None and bound > 0:
+        quantized = _by_bound(e, x, bound)
+    else:
+        quantized = _by_row(e, x)
+    x.meta[_QUANTIZED] = quantized
+    return quantized
+
+
+def _is_quantized(x: ir.Value | None) -> bool:
+    """Whether `x` is an embedding, perhaps with its axes moved."""
+    if x is None:
+        return False
+    node = x.producer()
+    moved = node is not None and node.op_type in _MOVES and _is_quantized(node.inputs[0])
+    return _QUANTIZED in x.meta or moved
+
+
+def _moved(e: Emitter, node: ir.Node) -> Quantized:
+    """The same move of axes, done to integers and scales."""
+    source, *rest = node.inputs
+    if source is None:
+        raise ValueError(f"{node.name!r} moves nothing")
+    inner = _quantized(e, source)
+    attributes = {key: attr.value for key, attr in node.attributes.items()}
+
+    def move(value: ir.Value) -> ir.Value:
+        return e.op(node.op_type, value, *rest, **attributes)
+
+    return Quantized(move(inner.integers), move(inner.scale) if inner.by_row else inner.scale, inner.by_row)
+
+
+def _by_bound(e: Emitter, x: ir.Value, bound: float) -> Quantized:
+    scale = e.constant(np.float32(bound / LEVELS))
+    zero = e.constant(np.uint8(ZERO))
+    return Quantized(e.op("QuantizeLinear", x, scale, zero), scale, by_row=False)
+
+
+def _by_row(e: Emitter, x: ir.Value) -> Quantized:
+    largest = e.op("ReduceMax", e.op("Abs", x), e.axes(-1), keepdims=1)
+    tiny = e.constant(np.float32(1e-30))  # a row of zeros has no scale of its own
+    scale = e.op("Max", e.op("Mul", largest, e.constant(np.float32(1 / LEVELS))), tiny)
+    levels = e.op("Round", e.op("Div", x, scale))
+    shifted = e.op("Add", levels, e.constant(np.float32(ZERO)))
+    return Quantized(e.op("Cast", shifted, to=ir.DataType.UINT8), scale, by_row=True)

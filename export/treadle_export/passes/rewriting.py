@@ -1,0 +1,107 @@
+"""What every pass needs to write new nodes: an emitter, and the replacement of a node."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.convenience import replace_all_uses_with
+
+MICROSOFT = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
+
+_SMALL = 64  # elements; a constant below is named after its content and written once a graph
+
+
+class Emitter:
+    """Collects the nodes of one rewrite; `root` is the graph that holds the initializers."""
+
+    def __init__(self, root: ir.Graph) -> None:
+        self.root = root
+        self.tape = ir.tape.Tape()
+
+    @property
+    def nodes(self) -> Sequence[ir.Node]:
+        return self.tape.nodes
+
+    def op(
+        self, op_type: str, *inputs: ir.Value | None, domain: str = "", **attributes: object
+    ) -> ir.Value:
+        """One node with one output."""
+        return self.tape.op(op_type, inputs, attributes or None, domain=domain)  # type: ignore[arg-type]
+
+    def ops(
+        self, op_type: str, *inputs: ir.Value | None, outputs: int, **attributes: object
+    ) -> Sequence[ir.Value]:
+        """One node with several outputs."""
+        return self.tape.op_multi_out(
+            op_type,
+            inputs,
+            attributes or None,  # type: ignore[arg-type]
+            num_outputs=outputs,
+        )
+
+    def constant(self, array: NDArray[np.generic], name: str | None = None) -> ir.Value:
+        """An initializer of the root graph; one that is already there is used again."""
+        array = np.asarray(array)
+        if name is None or array.size < _SMALL:
+            content = hashlib.sha256(array.tobytes()).hexdigest()[:12]
+            shape = "x".join(map(str, array.shape)) or "scalar"
+            name = f"constant.{array.dtype}.{shape}.{content}"
+        known = self.root.initializers.get(name)
+        if known is not None:
+            return known
+        tensor = ir.Tensor(array, name=name)
+        value = ir.Value(
+            name=name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        self.root.register_initializer(value)
+        return value
+
+    def axes(self, *axes: int) -> ir.Value:
+        """The int64 list that Squeeze, Unsqueeze, Split and Reshape take as an input."""
+        return self.constant(np.array(axes, np.int64))
+
+    def name_after(self, prefix: str) -> None:
+        """Names nodes and values. A graph would do it too, but not apart from graphs inside it."""
+        for position, node in enumerate(self.nodes):
+            node.name = node.name or f"{prefix}{position}"
+            for index, value in enumerate(node.outputs):
+                value.name = value.name or f"{prefix}{position}.{index}"
+
+    def replace(self, node: ir.Node, *values: ir.Value | None) -> None:
+        """Puts the emitted nodes where `node` stood; `values` take the place of its outputs."""
+        graph = node.graph
+        if graph is None:
+            raise ValueError(f"{node.name} belongs to no graph")
+        self.name_after(f"{node.outputs[0].name}.")
+        graph.insert_before(node, self.nodes)
+        for old, new in zip(node.outputs, values, strict=False):
+            if new is not None:
+                substitute(old, new)
+        graph.remove(node, safe=True)
+
+
+def substitute(old: ir.Value, new: ir.Value) -> None:
+    """Lets `new` do for every use of `old`; a graph output keeps its name, type and shape."""
+    new.type = new.type or old.type
+    new.shape = new.shape or old.shape
+    for key, mark in old.meta.items():
+        new.meta.setdefault(key, mark)
+    if old.is_graph_output():
+        old_name, old.name = old.name, None
+        new.name = old_name
+        new.type, new.shape = old.type, old.shape
+    replace_all_uses_with(old, new, replace_graph_outputs=True)
+
+
+def constant_array(value: ir.Value | None) -> NDArray[np.generic] | None:
+    """The array behind an initializer, None for anything that is computed or given."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
