@@ -3,6 +3,7 @@
 #   make demo         train, export, measure and talk: the whole road in minutes     make bench   the benchmarks
 #   make test         lint, types and the fast tests                                 make docs    build the documentation
 #   make test-full    the slow tests as well                                         make lint    style and types only
+#   make test-device  the wheel where there is no PyTorch
 #   make test-arm64, make test-haswell   the promise of int8 on emulated processors  make clean   forget what was made
 #
 # Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.22.1`:
@@ -25,7 +26,7 @@ PIP := $(RUN) pip install --disable-pip-version-check --quiet
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 
-.PHONY: demo test test-full test-arm64 test-haswell bench lint docs clean setup
+.PHONY: demo test test-full test-device test-arm64 test-haswell bench lint docs clean setup
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -36,6 +37,9 @@ test: lint
 
 test-full: lint
 	$(RUN) pytest -n 2 -m "slow or not slow" $(PYTEST_ARGS)
+
+test-device: $(READY)
+	tests/device/run.sh $(BIN)/python
 
 test-arm64 test-haswell: test-%: $(READY)
 	$(RUN) pytest -m slow tests/emulation -k $* $(PYTEST_ARGS)

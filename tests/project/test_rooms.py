@@ -1,0 +1,63 @@
+"""The rooms of the architecture: who may import whom, and what the device loads."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.import_time import ImportTime, measure
+from tests.project.repository import ROOMS, imports
+
+# What each room may import beside the standard library. `treadle` imports its engine and its
+# data tools inside functions only, which the loading test below holds it to.
+MAY_IMPORT = {
+    "treadle": {"treadle", "numpy", "click", "onnxruntime", "pooch"},
+    "treadle_train": {
+        *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),
+        *("safetensors", "matplotlib", "rich"),
+    },
+    "treadle_export": {
+        *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),
+        *("torch", "onnx", "onnx_ir", "onnxscript", "rich"),
+    },
+}
+
+NEWLY_LOADED = (
+    "import json, sys; before = set(sys.modules); {statement}; "
+    "print(json.dumps(sorted({{name.partition('.')[0] for name in set(sys.modules) - before}})))"
+)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules beyond the standard library that a new interpreter loads for it."""
+    code = NEWLY_LOADED.format(statement=statement)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1])) - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    allowed = MAY_IMPORT[room] | set(sys.stdlib_module_names)
+    strangers = [f"{place} {name}" for place, name in imports(ROOMS[room]) if name not in allowed]
+    assert strangers == []
+
+
+@pytest.mark.parametrize("statement", ["import treadle", "import treadle.errors"])
+def test_importing_treadle_loads_no_engine_and_no_framework(statement: str) -> None:
+    assert loaded_by(statement) <= {"treadle", "numpy"}
+
+
+def test_the_command_line_starts_with_click_alone() -> None:
+    assert loaded_by("import treadle.cli") <= {"treadle", "numpy", "click"}
+
+
+def test_the_import_benchmark_holds_to_its_budget() -> None:
+    assert ImportTime(numpy_ms=50, treadle_ms=109, budget_ms=60, rounds=1).passed
+    assert not ImportTime(numpy_ms=50, treadle_ms=111, budget_ms=60, rounds=1).passed
+
+
+@pytest.mark.slow
+def test_importing_treadle_stays_within_its_budget() -> None:
+    result = measure(rounds=7)
+    assert result.passed, result

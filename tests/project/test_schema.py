@@ -1,0 +1,127 @@
+"""The JSON Schema of a manifest and the code that reads manifests say the same.
+
+They differ in two ways only: the schema cannot see whether the parts of a manifest fit each other,
+and the code looks at digests and sizes when it opens the files they belong to.
+"""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.runtime.tiny_bundles import write_language_model, write_transducer
+from treadle.errors import BundleError
+from treadle.manifest import FORMAT, TASKS, Manifest
+
+Document = dict[str, Any]
+Place = tuple[str | int, ...]
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "characters": write_language_model,
+    "features": lambda directory: write_language_model(directory, features=3),
+    "transducer": write_transducer,
+}
+# Neither a digest nor a size is looked at before the file it belongs to is: opening does that.
+JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}
+# What only the code can see: whether one part of a manifest fits another.
+AGREEMENTS = re.compile(
+    "which is not in files|must have the same state and the same context|as second axis"
+    "|must be an output of graphs.encode|must start from an output of graphs.encode|twice"
+)
+WRONG_VALUES: list[Any] = [None, True, -1, 0, 0.5, "nonsense", "a/b", [], {}, ["batch", "time"]]
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft202012Validator:
+    text = (resources.files("treadle") / "schema/manifest.schema.json").read_text("utf-8")
+    document = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(document)
+    return jsonschema.Draft202012Validator(document)
+
+
+@pytest.fixture(scope="module", params=WRITERS)
+def manifest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Document:
+    bundle = WRITERS[request.param](tmp_path_factory.mktemp("bundle"))
+    document: Document = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    return document
+
+
+def paths(node: Any, here: Place = ()) -> Iterator[Place]:
+    """Every place in a document, the inside of a list by its first and last item."""
+    if here:
+        yield here
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from paths(value, (*here, key))
+    elif isinstance(node, list) and node:
+        for index in sorted({0, len(node) - 1}):
+            yield from paths(node[index], (*here, index))
+
+
+def parent(document: Document, path: Place) -> Any:
+    node: Any = document
+    for key in path[:-1]:
+        node = node[key]
+    return node
+
+
+def edits(document: Document) -> Iterator[tuple[str, Document]]:
+    """(what was done, result): each place removed, extended, or holding something else."""
+    for number, path in enumerate(paths(document)):
+        where = ".".join(map(str, path))
+        removed = copy.deepcopy(document)
+        del parent(removed, path)[path[-1]]
+        yield f"{where} removed", removed
+        if isinstance(parent(document, path)[path[-1]], dict):
+            extended = copy.deepcopy(document)
+            parent(extended, path)[path[-1]]["surprise"] = 1
+            yield f"{where}.surprise added", extended
+        # A few values a place, in rotation: like places make up for one another.
+        for value in (WRONG_VALUES[(3 * number + i) % len(WRONG_VALUES)] for i in range(4)):
+            changed = copy.deepcopy(document)
+            parent(changed, path)[path[-1]] = value
+            yield f"{where} = {json.dumps(value)}", changed
+
+
+def fault(document: Document) -> str:
+    """What the code says is wrong with a manifest; nothing when it reads it."""
+    try:
+        Manifest.from_json(document)
+    except BundleError as error:
+        return str(error)
+    return ""
+
+
+def test_real_manifests_follow_the_schema(
+    schema: jsonschema.Draft202012Validator, manifest: Document
+) -> None:
+    assert [error.message for error in schema.iter_errors(manifest)] == []
+
+
+def test_schema_and_code_reject_the_same_edits(
+    schema: jsonschema.Draft202012Validator, manifest: Document
+) -> None:
+    seen = {True: 0, False: 0}
+    for what, edited in edits(manifest):
+        by_schema, by_code = schema.is_valid(edited), fault(edited)
+        seen[by_schema] += 1
+        if by_schema:
+            agrees = not by_code or AGREEMENTS.search(by_code)
+            assert agrees, f"{what}: only the code rejects it: {by_code}"
+        elif what.partition(" ")[0].rpartition(".")[2] not in JUDGED_WHEN_OPENED:
+            assert by_code, f"{what}: only the schema rejects it"
+    assert min(seen.values()) > 20
+
+
+def test_schema_names_the_format_and_the_tasks_of_the_code(
+    schema: jsonschema.Draft202012Validator,
+) -> None:
+    properties = schema.schema["properties"]
+    assert properties["format"]["const"] == FORMAT
+    assert properties["task"]["enum"] == list(TASKS)
+    assert set(properties["graphs"]["properties"]) == {g for t in TASKS.values() for g in t.graphs}
