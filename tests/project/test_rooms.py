@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "treadle": {"treadle", "numpy", "click", "onnxruntime", "pooch"},
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),
-        *("safetensors", "matplotlib", "rich"),
+        *("safetensors", "matplotlib", "rich", "typing_extensions"),
     },
     "treadle_export": {
         *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),

@@ -81,6 +81,11 @@ def edits(document: Document) -> Iterator[tuple[str, Document]]:
             extended = copy.deepcopy(document)
             parent(extended, path)[path[-1]]["surprise"] = 1
             yield f"{where}.surprise added", extended
+        if isinstance(parent(document, path)[path[-1]], list):
+            longer = copy.deepcopy(document)
+            items = parent(longer, path)[path[-1]]
+            items.append(copy.deepcopy(items[0]) if items else "surprise")
+            yield f"{where} with one more", longer
         # A few values a place, in rotation: like places make up for one another.
         for value in (WRONG_VALUES[(3 * number + i) % len(WRONG_VALUES)] for i in range(4)):
             changed = copy.deepcopy(document)
