@@ -86,10 +86,10 @@ class Transducer(Network):
         start = self.encoder.initial_state(source.shape[0])
         memory, end = self.encoder.unroll(x, start, source_lengths)
         if self.summary is None:
-            return self._attention().context(self.dropout(memory), source_lengths), {}
+            return self._attention().context(memory, source_lengths), {}
         last = len(self.encoder.layers) - 1
         ends = [end[f"{last}.hidden"], end[f"{last}.reverse.hidden"]]
-        summary, hidden = self.summary(self.dropout(torch.cat(ends, dim=-1)))
+        summary, hidden = self.summary(torch.cat(ends, dim=-1))
         return {"summary": summary}, {
             f"decoder.{index}.hidden": value for index, value in enumerate(hidden)
         }

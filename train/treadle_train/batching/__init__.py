@@ -1,0 +1,1 @@
+"""From examples to batches of tensors, in an order that seed and epoch decide."""

@@ -1,0 +1,1 @@
+"""Lightning callbacks: what happens to a run beside the optimization."""

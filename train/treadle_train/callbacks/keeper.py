@@ -1,0 +1,131 @@
+"""Checkpoints within and after every epoch, and a graceful end on Ctrl-C."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+from treadle_train.callbacks.recorder import Recorder
+from treadle_train.checkpoint import (
+    Checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    write_checkpoint,
+)
+from treadle_train.modules.base import Position, TaskModule, Totals
+
+
+class Interrupted(Exception):  # noqa: N818 - not a failure
+    """Ctrl-C was pressed, and the checkpoint is on disk."""
+
+
+class Keeper(Callback):
+    """Moves the position on and writes a checkpoint every `every` steps and after every epoch.
+
+    It must come after the Recorder, whose state it keeps. The first Ctrl-C lets the batch end,
+    writes a checkpoint and raises Interrupted; a second one stops at once.
+    """
+
+    def __init__(
+        self, folder: Path, module: TaskModule[Any], recorder: Recorder, every: int, epoch: int
+    ) -> None:
+        self.folder, self.module, self.recorder, self.every = folder, module, recorder, every
+        self.steps_per_epoch = epoch
+        self.interrupted = False
+        self.pending: Checkpoint | None = None
+        self.previous: Any = None
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take weights, position and history from a checkpoint; the optimizer follows later."""
+        document = checkpoint.document
+        self.module.network.load_state_dict(checkpoint.tensors["network"])
+        self.module.restore_carried(checkpoint.tensors.get("carried", {}))
+        self.module.position = Position(**document["position"])
+        self.module.train_totals = Totals(**document["train_totals"])
+        self.recorder.restore(document["recorder"])
+        self.pending = checkpoint
+
+    @override
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Restore optimizer and schedule, which exist by now, and listen for Ctrl-C."""
+        if self.pending is not None:
+            document, tensors = self.pending.document, self.pending.tensors["optimizer"]
+            trainer.lr_scheduler_configs[0].scheduler.load_state_dict(document["schedule"])
+            restore_optimizer(trainer.optimizers[0], tensors, document["parameter_groups"])
+            self.pending = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGINT, self._on_signal)
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch. The last one of an epoch is kept after validation, with the epoch."""
+        position = self.module.position
+        position.batch += 1
+        position.step += 1
+        last = position.batch == self.steps_per_epoch
+        if not last and (self.interrupted or position.batch % self.every == 0):
+            self._write(trainer)
+        if self.interrupted:
+            raise Interrupted
+
+    @override
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Do not make Ctrl-C wait for the end of validation."""
+        if self.interrupted:
+            raise Interrupted
+
+    @override
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Keep the end of the epoch."""
+        self.module.position.epoch += 1
+        self.module.position.batch = 0
+        self._write(trainer)
+        if self.interrupted:
+            raise Interrupted
+
+    @override
+    def teardown(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        """Give Ctrl-C back."""
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+            self.previous = None
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def _write(self, trainer: lightning.Trainer) -> None:
+        optimizer = trainer.optimizers[0]
+        position, totals = self.module.position, self.module.train_totals
+        document = {
+            "position": vars(position).copy(),
+            "train_totals": {"loss": totals.loss, "symbols": totals.symbols},
+            "recorder": self.recorder.state(),
+            "parameter_groups": optimizer.state_dict()["param_groups"],
+            "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+        }
+        tensors = {
+            "network": dict(self.module.network.state_dict()),
+            "optimizer": optimizer_tensors(optimizer),
+            "carried": self.module.carried_state(),
+        }
+        write_checkpoint(self.folder, Checkpoint(tensors, document), position.step)

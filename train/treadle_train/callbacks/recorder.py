@@ -1,0 +1,89 @@
+"""After every epoch: one row of history, the best weights, the learning curve, early stopping."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from safetensors.torch import save
+from typing_extensions import override
+
+from treadle.files import write_atomically
+from treadle_train.curve import write_curve, write_history
+from treadle_train.modules.base import TaskModule, Totals
+
+WEIGHTS = "weights.safetensors"
+
+
+class Recorder(Callback):
+    """Keeps the history of a run and the weights of its best epoch.
+
+    The first of the module's figures decides, smaller is better. Training stops when it has not
+    improved for `patience` epochs (0: never).
+    """
+
+    def __init__(self, run: Path, patience: int) -> None:
+        self.run = run
+        self.patience = patience
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] | None = None
+        self.started = time.perf_counter()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this."""
+        return {"history": self.history, "best": self.best}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.history, self.best = list(state["history"]), state["best"]
+
+    @property
+    def stale(self) -> int:
+        """Epochs since the best one."""
+        return len(self.history) - int(self.best["epoch"]) if self.best else 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience is over."""
+        return bool(self.patience) and self.stale >= self.patience
+
+    @override
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    @override
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write down the epoch; validation is over by now."""
+        module = _task_module(pl_module)
+        figures = module.figures()
+        row = {
+            "epoch": len(self.history) + 1,
+            "step": module.position.step,
+            "seconds": round(time.perf_counter() - self.started, 3),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "train_loss": module.train_totals.mean,
+            **{f"validation_{name}": value for name, value in figures.items()},
+        }
+        module.train_totals = Totals()
+        self.history.append(row)
+        value = next(iter(figures.values()))
+        if self.best is None or value < self.best["value"]:
+            self.best = {"epoch": row["epoch"], "value": value}
+            weights = {k: v.contiguous() for k, v in module.network.state_dict().items()}
+            write_atomically(self.run / WEIGHTS, save(weights))
+        write_history(self.run, self.history)
+        write_curve(self.run, self.history)
+        if self.exhausted:
+            trainer.should_stop = True
+
+
+def _task_module(module: lightning.LightningModule) -> TaskModule[Any]:
+    if not isinstance(module, TaskModule):
+        raise TypeError(f"Expected a TaskModule, got {type(module).__name__}.")
+    return module

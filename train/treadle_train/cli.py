@@ -1,0 +1,62 @@
+"""The commands `treadle recipes` and `treadle train`. torch is imported when training starts."""
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def recipes(as_json: bool) -> None:
+    """List the recipes that come with Treadle."""
+    from treadle_train.catalogue import load_recipe, recipe_names
+    from treadle_train.recipe import recipe_to_table
+
+    found = [load_recipe(name) for name in recipe_names()]
+    if as_json:
+        click.echo(json.dumps({"recipes": [recipe_to_table(recipe) for recipe in found]}))
+        return
+    width = max(len(recipe.name) for recipe in found)
+    for recipe in found:
+        click.echo(f"{recipe.name:<{width}}  {recipe.summary}")
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the run.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe."
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in the directory.")
+@click.option("--force", is_flag=True, help="Replace the run in the directory.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def train(
+    context: click.Context,
+    recipe: str,
+    out: Path,
+    changes: tuple[str, ...],
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train RECIPE, a name from `treadle recipes` or a TOML file."""
+    from treadle_train.catalogue import load_recipe
+
+    loaded = load_recipe(recipe, changes)
+    from treadle_train.training import train as train_recipe
+
+    try:
+        run = train_recipe(loaded, out, resume=resume, force=force)
+    except KeyboardInterrupt:
+        again = ["treadle", "train", recipe, "--out", str(out)]
+        again += [part for change in changes for part in ("--set", change)]
+        click.echo(f"\nInterrupted. Continue with: {shlex.join([*again, '--resume'])}", err=True)
+        context.exit(130)
+    if as_json:
+        document = {"run": str(out), "recipe": run.name, "history": run.history}
+        click.echo(json.dumps(document))
+    else:
+        click.echo(f"Trained {run.name} into {out}")

@@ -1,0 +1,1 @@
+"""Lightning modules: the loss of each task and the optimization all of them share."""

@@ -1,0 +1,106 @@
+"""The optimization that all tasks share."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import lightning
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from treadle_train.networks import Network
+from treadle_train.recipe import TrainingSection
+
+N = TypeVar("N", bound=Network)
+
+
+@dataclass
+class Position:
+    """Where training stands. `batch` counts within the epoch, `step` over all epochs."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+
+
+@dataclass
+class Totals:
+    """Sums over batches, from which means are taken."""
+
+    loss: float = 0.0
+    symbols: int = 0
+
+    def add(self, loss: float, symbols: int) -> None:
+        """Count a batch whose mean loss over `symbols` symbols is `loss`."""
+        self.loss += loss * symbols
+        self.symbols += symbols
+
+    @property
+    def mean(self) -> float:
+        """Mean loss a symbol."""
+        return self.loss / max(self.symbols, 1)
+
+
+class TaskModule(lightning.LightningModule, ABC, Generic[N]):
+    """A network with its loss: Adam, one-cycle learning rate, random state from (seed, step).
+
+    torch is seeded anew at each step, so dropout depends on the step only and a resumed run
+    continues as if it had never stopped.
+    """
+
+    def __init__(self, network: N, section: TrainingSection, steps: int) -> None:
+        super().__init__()
+        self.network = network
+        self.section = section
+        self.total_steps = steps
+        self.position = Position()
+        self.train_totals = Totals()
+        self.validation_totals = Totals()
+
+    @abstractmethod
+    def loss(self, batch: Any) -> tuple[Tensor, int]:
+        """(Mean loss over the batch's symbols, how many symbols)."""
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """What validation measured, by name, the figure that selects the best epoch first."""
+
+    @abstractmethod
+    def carried_state(self) -> dict[str, Tensor]:
+        """What the next batch needs of the one before; empty where batches are independent."""
+
+    @abstractmethod
+    def restore_carried(self, state: dict[str, Tensor]) -> None:
+        """Take back what `carried_state` gave."""
+
+    @override
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        """The loss of one batch."""
+        torch.manual_seed((self.section.seed << 32) + self.position.step)
+        loss, symbols = self.loss(batch)
+        self.train_totals.add(loss.item(), symbols)
+        return loss
+
+    @override
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient to the recipe's norm."""
+        if self.section.gradient_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.section.gradient_clip)
+
+    @override
+    def configure_optimizers(self) -> Any:
+        """Adam under a one-cycle schedule over all steps of the recipe."""
+        optimizer = torch.optim.Adam(
+            self.network.parameters(), self.section.learning_rate, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.section.learning_rate,
+            total_steps=self.total_steps + 1,  # the schedule counts the state before step one
+            pct_start=max(self.section.warmup, 1 / (self.total_steps + 1)),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }

@@ -1,0 +1,154 @@
+"""What a recipe says: every section, its keys, their types and ranges.
+
+A recipe is a TOML file. Reading is strict: an unknown key, a wrong type or a value out of range
+is a RecipeError that names the key.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from treadle.errors import RecipeError
+from treadle_train.sections import at_least, rate, read_section
+
+CellName = Literal["elman", "elman-relu", "lstm", "gru", "gru-reset-before"]
+AttentionName = Literal["dot", "general", "additive", "fixed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSection:
+    """Which data set of `treadle.data`, and its options."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransducerSection:
+    """Sizes of a `treadle_train.networks.Transducer`."""
+
+    embedding_size: int = at_least(1, 128)
+    hidden_size: int = at_least(2, 256)
+    encoder_layers: int = at_least(1, 2)
+    decoder_layers: int = at_least(1, 1)
+    cell: CellName = "lstm"
+    attention: AttentionName = "general"
+    dropout: float = rate(0.3)
+    embedding_dropout: float = rate(0.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelSection:
+    """Sizes of a `treadle_train.networks.LanguageModel`."""
+
+    embedding_size: int = at_least(1, 128)
+    hidden_size: int = at_least(1, 256)
+    layers: int = at_least(1, 1)
+    cell: CellName = "lstm"
+    dropout: float = rate(0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketSection:
+    """How pairs of sequences become batches.
+
+    window: so many batches are sorted by length together (0: the whole epoch); unknown_rate: the
+    share of source symbols replaced by the unknown symbol, so that it learns a meaning.
+    """
+
+    batch_size: int = at_least(1, 256)
+    window: int = at_least(0, 0)
+    unknown_rate: float = rate(0.002)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneSection:
+    """How one long text becomes batches.
+
+    batch_size lanes run through the text side by side, `steps` symbols a batch, the state carried
+    from batch to batch; symbols rarer than minimum_count become the unknown symbol.
+    """
+
+    batch_size: int = at_least(1, 64)
+    steps: int = at_least(1, 128)
+    minimum_count: int = at_least(1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSection:
+    """The optimization: Adam with a one-cycle learning rate.
+
+    warmup: the share of steps in which the rate rises; gradient_clip: largest norm (0: none);
+    patience: epochs without a better validation figure before training stops (0: never);
+    threads: 0 takes every core; checkpoint_steps: steps between checkpoints inside an epoch;
+    validation_limit: examples to validate on (0: all).
+    """
+
+    epochs: int = at_least(1, 4)
+    learning_rate: float = at_least(1e-9, 3e-3)
+    warmup: float = rate(0.1)
+    label_smoothing: float = rate(0.0)
+    gradient_clip: float = at_least(0, 1.0)
+    patience: int = at_least(0, 0)
+    seed: int = at_least(0, 0)
+    threads: int = at_least(0, 0)
+    checkpoint_steps: int = at_least(1, 200)
+    validation_limit: int = at_least(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingSection:
+    """When a decoder gives up."""
+
+    max_length: int = at_least(1, 40)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransducerRecipe:
+    """A recipe with task = "transduction"."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["transduction"]
+    data: DataSection
+    network: TransducerSection
+    batching: BucketSection
+    training: TrainingSection
+    decoding: DecodingSection = field(default_factory=DecodingSection)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelRecipe:
+    """A recipe with task = "language-modelling"."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["language-modelling"]
+    data: DataSection
+    network: LanguageModelSection
+    batching: LaneSection
+    training: TrainingSection
+
+
+Recipe = TransducerRecipe | LanguageModelRecipe
+RECIPE_TYPES: dict[str, type[TransducerRecipe] | type[LanguageModelRecipe]] = {
+    "transduction": TransducerRecipe,
+    "language-modelling": LanguageModelRecipe,
+}
+
+
+def recipe_from_table(table: dict[str, Any]) -> Recipe:
+    """The recipe in a parsed TOML table. Raises RecipeError naming the key that is wrong."""
+    task = table.get("task")
+    if task not in RECIPE_TYPES:
+        raise RecipeError(
+            f"The key 'task' of a recipe should be one of {', '.join(RECIPE_TYPES)}, got {task!r}."
+        )
+    recipe: Recipe = read_section(RECIPE_TYPES[task], table, "")
+    return recipe
+
+
+def recipe_to_table(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with every default filled in, as a table that `recipe_from_table` reads."""
+    return asdict(recipe)

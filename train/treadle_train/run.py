@@ -1,0 +1,176 @@
+"""A run directory: what training leaves behind and everything else starts from.
+
+run.json              recipe with every default, data digest, versions, seed, history
+weights.safetensors   of the best epoch
+vocabularies/         one JSON file each
+checkpoint/           to resume from
+history.csv curve.png the learning curve
+"""
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from treadle import __version__
+from treadle.data import Dataset, open_dataset
+from treadle.errors import DataError, TreadleError
+from treadle.vocabulary import Vocabulary
+from treadle_train.callbacks.recorder import WEIGHTS
+from treadle_train.files import write_json
+from treadle_train.networks import Network
+from treadle_train.networks.build import build_network
+from treadle_train.recipe import Recipe, TransducerRecipe, recipe_from_table, recipe_to_table
+
+FORMAT = "treadle-run/1"
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network with what belongs to it; the network is in eval mode, float32, on CPU."""
+
+    path: Path
+    network: Network
+    recipe: Recipe
+    vocabularies: dict[str, Vocabulary]
+    evaluation: dict[str, Any]
+    decoding: dict[str, Any]
+    licence: dict[str, str]
+    provenance: dict[str, Any]
+    history: list[dict[str, float]]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name
+
+    def dataset(self) -> Dataset[Any]:
+        """The data set the run was trained on. Raises DataError when it is not the same now."""
+        dataset = open_dataset(self.recipe.data.name, self.recipe.data.options)
+        if dataset.digest != self.provenance["data"]:
+            raise DataError(
+                f"The run {self.path} was trained on data with the digest "
+                f"{self.provenance['data']}, but the data set {dataset.name!r} now has "
+                f"{dataset.digest}; get that edition back, or train again."
+            )
+        return dataset
+
+
+def begin_run(recipe: Recipe, dataset: Dataset[Any], threads: int) -> dict[str, Any]:
+    """The document of run.json at the start of a training; `write_run` writes it."""
+    return {
+        "format": FORMAT,
+        "name": recipe.name,
+        "recipe": recipe_to_table(recipe),
+        "data": {
+            "name": dataset.name,
+            "options": dict(dataset.options),
+            "digest": dataset.digest,
+            "licence": dataset.licence,
+            "source": dataset.source,
+        },
+        "seed": recipe.training.seed,
+        "threads": threads,
+        "versions": {
+            "treadle": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "lightning", "numpy")},
+        },
+        "history": [],
+        "best": None,
+        "finished": False,
+    }
+
+
+def write_run(path: Path, document: dict[str, Any]) -> None:
+    """Write run.json, atomically."""
+    write_json(path / RUN, document)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The document of run.json. Raises DataError when it is missing or not one."""
+    try:
+        document = json.loads((path / RUN).read_text(encoding="utf-8"))
+        found = document["format"]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} is no run: it has no {RUN}; train one with: treadle train RECIPE --out {path}"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path / RUN} cannot be read ({error}); train again.") from error
+    if found != FORMAT:
+        raise DataError(
+            f"{path / RUN} has the format {found!r}, expected {FORMAT!r}; update treadle if it is "
+            "a later one."
+        )
+    return dict(document)
+
+
+def write_vocabularies(path: Path, vocabularies: dict[str, Vocabulary]) -> None:
+    """One file each under vocabularies/."""
+    (path / "vocabularies").mkdir(exist_ok=True)
+    for name, vocabulary in vocabularies.items():
+        vocabulary.write(path / "vocabularies" / f"{name}.json")
+
+
+def load_run(path: str | Path) -> Run:
+    """The run in the directory `path`. Raises DataError when it is none, unfinished or damaged."""
+    path = Path(path)
+    document = read_run(path)
+    try:
+        recipe = recipe_from_table(document["recipe"])
+        names = sorted((path / "vocabularies").glob("*.json"))
+        vocabularies = {file.stem: Vocabulary.read(file) for file in names}
+        network = build_network(recipe, vocabularies)
+        network.load_state_dict(load_file(path / WEIGHTS))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"The run {path} has no weights yet: its first epoch is not over; continue with "
+            f"treadle train {document.get('name')} --out {path} --resume"
+        ) from error
+    except (TreadleError, SafetensorError, KeyError, RuntimeError) as error:
+        raise DataError(f"The run {path} is damaged ({error}); train again.") from error
+    network.eval()
+    return Run(
+        path=path,
+        network=network,
+        recipe=recipe,
+        vocabularies=vocabularies,
+        evaluation=_evaluation(recipe, document),
+        decoding=_decoding(recipe, vocabularies),
+        licence={"weights": recipe.licence, "data": document["data"]["licence"]},
+        provenance={
+            **document["versions"],
+            "recipe": recipe.name,
+            "data": document["data"]["digest"],
+            "seed": document["seed"],
+        },
+        history=document["history"],
+    )
+
+
+def _evaluation(recipe: Recipe, document: dict[str, Any]) -> dict[str, Any]:
+    transducer = isinstance(recipe, TransducerRecipe)
+    return {
+        "dataset": document["data"]["name"],
+        "options": document["data"]["options"],
+        "metric": "word_error_rate" if transducer else "bits_per_character",
+    }
+
+
+def _decoding(recipe: Recipe, vocabularies: dict[str, Vocabulary]) -> dict[str, Any]:
+    if isinstance(recipe, TransducerRecipe):
+        output = vocabularies["output"]
+        return {
+            "start": output.start,
+            "end": output.end,
+            "max_length": recipe.decoding.max_length,
+        }
+    symbols = vocabularies["symbols"].symbols
+    return {"start": symbols.index("\n") if "\n" in symbols else 0}

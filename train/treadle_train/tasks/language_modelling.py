@@ -1,0 +1,77 @@
+"""Language modelling: one long text, symbol by symbol."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treadle.data import Dataset
+from treadle.errors import DataError
+from treadle.vocabulary import Vocabulary
+from treadle_train.batching.lanes import LaneBatch, LaneBatches
+from treadle_train.modules.language_modelling import LanguageModelModule
+from treadle_train.networks.build import build_language_model
+from treadle_train.recipe import LanguageModelRecipe
+from treadle_train.tasks.task import Task
+
+
+class LanguageModelling(Task):
+    """Characters of a text; rare ones are the unknown symbol.
+
+    One vocabulary, "symbols", of the characters that the training split has at least
+    `minimum_count` times.
+    """
+
+    def __init__(self, recipe: LanguageModelRecipe, dataset: Dataset[Any]) -> None:
+        self.recipe = recipe
+        text = _text(dataset, "train")
+        counts = Counter(text)
+        common = [c for c, n in counts.items() if n >= recipe.batching.minimum_count]
+        if not common:
+            raise DataError(
+                f"No character of the training text occurs {recipe.batching.minimum_count} times; "
+                "lower batching.minimum_count or take a longer text."
+            )
+        vocabulary = Vocabulary.build([common], "characters", unknown="<unknown>")
+        self.vocabularies = {"symbols": vocabulary}
+        self.ids = self._encode(text)
+        limit = recipe.training.validation_limit or None
+        self.validation = self._encode(_text(dataset, "validation"))[:limit]
+
+    def steps_per_epoch(self) -> int:
+        """Symbols a lane over steps a batch, rounded up."""
+        return len(self._batches(self.ids, 0, 0))
+
+    def new_module(self) -> LanguageModelModule:
+        """The recipe's language model with its loss."""
+        network = build_language_model(self.recipe, self.vocabularies)
+        steps = self.steps_per_epoch() * self.recipe.training.epochs
+        return LanguageModelModule(network, self.recipe, steps)
+
+    def train_batches(self, epoch: int, first: int) -> Iterable[LaneBatch]:
+        """The text in lanes, the state carried from batch to batch."""
+        return self._batches(self.ids, epoch, first)
+
+    def validation_batches(self) -> list[LaneBatch]:
+        """The validation text in lanes."""
+        return list(self._batches(self.validation, 0, 0))
+
+    def _batches(self, ids: NDArray[np.int64], epoch: int, first: int) -> LaneBatches:
+        batching = self.recipe.batching
+        seed = self.recipe.training.seed
+        return LaneBatches(ids, batching.batch_size, batching.steps, seed, epoch, first)
+
+    def _encode(self, text: str) -> NDArray[np.int64]:
+        return np.array(self.vocabularies["symbols"].encode(text, unknown="symbol"), np.int64)
+
+
+def _text(dataset: Dataset[Any], split: str) -> str:
+    text = dataset.split(split)
+    if not isinstance(text, str) or len(text) < 2:
+        raise DataError(
+            f"Language modelling needs a text of at least two characters, but the {split} split "
+            f"of the data set {dataset.name!r} has none; use the data set 'text' and a longer file."
+        )
+    return text

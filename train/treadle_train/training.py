@@ -1,0 +1,192 @@
+"""Train a recipe into a run directory; stop and resume at any step."""
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from treadle.data import Dataset, open_dataset
+from treadle.errors import RecipeError
+from treadle_train.callbacks.keeper import Interrupted, Keeper
+from treadle_train.callbacks.progress import Progress, progress_callbacks
+from treadle_train.callbacks.recorder import Recorder
+from treadle_train.checkpoint import read_checkpoint
+from treadle_train.modules.base import TaskModule
+from treadle_train.recipe import Recipe, recipe_to_table
+from treadle_train.run import (
+    RUN,
+    Run,
+    begin_run,
+    load_run,
+    read_run,
+    write_run,
+    write_vocabularies,
+)
+from treadle_train.tasks import Task, open_task
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress = "auto",
+) -> Run:
+    """Train `recipe` into the directory `out` and return the run, with its best weights.
+
+    resume goes on from the last checkpoint; the weights at the end are, on CPU and with as many
+    threads, the same to the bit as without the interruption. force replaces what is at `out`.
+    Ctrl-C writes a checkpoint and raises KeyboardInterrupt.
+
+    Raises RecipeError when `out` is in the way, or holds another recipe's run; DataError.
+    """
+    path = Path(out)
+    _make_way(path, recipe, resume=resume, force=force)
+    dataset = open_dataset(recipe.data.name, recipe.data.options)
+    task = open_task(recipe, dataset)
+    with _torch_settings(recipe):
+        _fit(path, recipe, dataset, task, progress)
+    return load_run(path)
+
+
+def _make_way(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
+    """Leave at `path` what the training may start from: nothing, or a run of this recipe."""
+    if resume and (path / RUN).exists():
+        before = read_run(path)["recipe"]
+        changed = _differences(before, recipe_to_table(recipe))
+        if changed:
+            raise RecipeError(
+                f"The run {path} was started with another recipe: {'; '.join(changed)}. Resume it "
+                "with the same recipe and the same --set, or train into another directory."
+            )
+        return
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not force:
+        raise RecipeError(
+            f"{path} is in the way; continue it with --resume, replace it with --force, or choose "
+            "another directory."
+        )
+    if not (path / RUN).exists():
+        raise RecipeError(f"{path} is no run, so --force does not replace it; remove it yourself.")
+    shutil.rmtree(path)
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} was {old!r}, is {new!r}")
+    return found
+
+
+@contextmanager
+def _torch_settings(recipe: Recipe) -> Iterator[None]:
+    """The recipe's threads and seed, inside; the caller's own afterwards. Lightning is quiet."""
+    threads, log = torch.get_num_threads(), logging.getLogger("lightning.pytorch")
+    level = log.level
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        log.setLevel(logging.ERROR)
+        torch.set_num_threads(recipe.training.threads or _cores())
+        torch.manual_seed(recipe.training.seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            log.setLevel(level)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress: Progress) -> None:
+    section = recipe.training
+    path.mkdir(parents=True, exist_ok=True)
+    document = begin_run(recipe, dataset, torch.get_num_threads())
+    module = task.new_module()
+    recorder = Recorder(path, section.patience)
+    keeper = Keeper(
+        path / "checkpoint", module, recorder, section.checkpoint_steps, task.steps_per_epoch()
+    )
+    checkpoint = read_checkpoint(path / "checkpoint")
+    if checkpoint is None:
+        write_vocabularies(path, task.vocabularies)
+        write_run(path, document)
+    else:
+        keeper.restore(checkpoint)
+    if module.position.epoch < section.epochs and not recorder.exhausted:
+        extra = progress_callbacks(progress, recorder, section.epochs)
+        trainer = _trainer(section.epochs, module, [recorder, keeper, *extra])
+        try:
+            trainer.fit(module, datamodule=_Batches(task, module))
+        except Interrupted as interruption:
+            raise KeyboardInterrupt from interruption
+    write_run(path, document | {**recorder.state(), "finished": True})
+
+
+def _trainer(
+    epochs: int, module: TaskModule[Any], callbacks: list[lightning.Callback]
+) -> lightning.Trainer:
+    """A trainer that starts at the module's epoch and asks for new batches in each."""
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=epochs,
+        callbacks=callbacks,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=any(
+            isinstance(c, lightning.pytorch.callbacks.ProgressBar) for c in callbacks
+        ),
+    )
+    progress = trainer.fit_loop.epoch_progress.current
+    progress.completed = module.position.epoch
+    progress.processed = module.position.epoch  # type: ignore[attr-defined] # it has one
+    return trainer
+
+
+class _Batches(lightning.LightningDataModule):
+    """Gives Lightning the batches of the epoch at hand, from the position on."""
+
+    def __init__(self, task: Task, module: TaskModule[Any]) -> None:
+        super().__init__()
+        self.task, self.module = task, module
+        self.validation = _Sized(task.validation_batches())
+
+    def train_dataloader(self) -> Any:
+        position = self.module.position
+        return self.task.train_batches(position.epoch, position.batch)
+
+    def val_dataloader(self) -> Any:
+        return self.validation
+
+
+class _Sized:
+    """One source of batches: Lightning takes a list for several sources."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
