@@ -1,0 +1,97 @@
+"""The figure a bundle is judged by, measured through the runtime on the data it names."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from treadle.data import open_dataset
+from treadle.errors import BundleError, DataError, InputError
+from treadle.language_model import LanguageModel
+from treadle.metrics import METRICS, bits_per_character, nats_per_character, word_error_rate
+from treadle.transducer import Transducer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.data import Dataset
+    from treadle.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A figure with its unit and direction, over how many examples, in how many seconds.
+
+    Examples are words for transduction and symbols for language modelling.
+    """
+
+    metric: str
+    unit: str
+    value: float
+    higher_is_better: bool
+    examples: int
+    seconds: float
+
+    @classmethod
+    def of(cls, metric: str, value: float, *, examples: int, seconds: float) -> Evaluation:
+        """The evaluation with the metric's unit and direction from the table of metrics."""
+        known = METRICS[metric]
+        return cls(metric, known.unit, value, known.higher_is_better, examples, seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as one JSON object."""
+        return asdict(self)
+
+
+def evaluate(model: Model, *, split: str = "test", limit: int | None = None) -> Evaluation:
+    """Measure a bundle on a split of its data set, or on the first `limit` examples of it.
+
+    Words are decoded greedily and count as right when they match any listed answer; text is
+    scored with the state carried from its first symbol to its last. Raises DataError when the
+    data is missing or is not what the model was trained and judged on, BundleError when the
+    manifest does not say what to measure, InputError for a limit below 1.
+    """
+    metric = _metric(model.manifest.evaluation)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit should be at least 1, got {limit}")
+    dataset = open_dataset(
+        model.manifest.evaluation["dataset"], model.manifest.evaluation.get("options")
+    )
+    check_digest(dataset, model.manifest.provenance.get("data"))
+    examples = dataset.split(split)[:limit]
+    began = time.perf_counter()
+    if isinstance(model, Transducer) and metric == "word_error_rate":
+        answers = model.transduce([example.word for example in examples])
+        predictions = [best.symbols for [best] in answers]
+        value = word_error_rate(predictions, [e.pronunciations for e in examples])
+    elif isinstance(model, LanguageModel) and metric != "word_error_rate":
+        nats = model.score(examples).nats
+        value = (bits_per_character if metric == "bits_per_character" else nats_per_character)(nats)
+    else:
+        raise BundleError(f"the metric {metric} does not fit the task {model.manifest.task}")
+    seconds = time.perf_counter() - began
+    return Evaluation.of(metric, value, examples=len(examples), seconds=seconds)
+
+
+def check_digest(dataset: Dataset[Any], expected: object) -> None:
+    """Raise DataError unless the data set is the one with the digest `expected`; None passes."""
+    if expected is None or expected == dataset.digest:
+        return
+    hint = f"open the same edition of {dataset.source}"
+    if dataset.source == "pydoc_data.topics":
+        hint = "its text differs between Python releases, so use the release of the training"
+    raise DataError(
+        f"the data set {dataset.name} has the digest {dataset.digest} here, but this model was "
+        f"trained and judged on {expected}: their test splits differ, and so would the figures; "
+        f"{hint}"
+    )
+
+
+def _metric(evaluation: Mapping[str, Any]) -> str:
+    if not isinstance(evaluation.get("dataset"), str) or evaluation.get("metric") not in METRICS:
+        raise BundleError(
+            "expected the manifest's evaluation to name a dataset and a metric out of "
+            f"{', '.join(METRICS)}, got {dict(evaluation)}; export the bundle again from its run"
+        )
+    return str(evaluation["metric"])

@@ -1,0 +1,108 @@
+"""LanguageModel: text from a prompt, symbol by symbol, and how likely a text is."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from treadle.decoding import Sampler, log_softmax, read_logits
+from treadle.errors import InputError
+from treadle.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+# Steps of one call of the sequence graph: long enough that a call costs nothing against them.
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """Negative log-likelihood of a text: `nats` holds one float64 a symbol."""
+
+    nats: NDArray[np.float64]
+
+    @property
+    def count(self) -> int:
+        """Number of symbols."""
+        return len(self.nats)
+
+    @property
+    def nats_per_symbol(self) -> float:
+        """Mean over the symbols, in nats."""
+        return float(self.nats.sum() / self.count)
+
+    @property
+    def bits_per_symbol(self) -> float:
+        """Mean over the symbols, in bits."""
+        return self.nats_per_symbol / math.log(2.0)
+
+
+class LanguageModel(Model):
+    """A model of the task "language-modelling"; its vocabulary is "symbols"."""
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_length: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """The symbols that continue `prompt`, each as soon as it is made; at most `max_length`.
+
+        The state is carried from symbol to symbol, so each costs one step. It stops early at the
+        end symbol, where the vocabulary has one. Symbol number t, from 0, draws the random number
+        (seed, row 0, step t); see `Sampler` for the other options. Raises InputError at once for
+        a prompt outside the vocabulary or an impossible option, StateError while it runs for
+        logits that are not finite.
+        """
+        sampler = Sampler(temperature, top_k, top_p, seed)
+        if max_length < 0:
+            raise InputError(f"max_length should be 0 or more, got {max_length}")
+        ids = [self._start, *self.vocabularies["symbols"].encode(prompt, unknown=self.unknown)]
+        return self._generate(ids, max_length, sampler)
+
+    def _generate(self, ids: list[int], max_length: int, sampler: Sampler) -> Iterator[str]:
+        vocabulary = self.vocabularies["symbols"]
+        with closing(self.stream()) as stream:
+            output = stream.feed(np.array([ids], dtype=np.int64))
+            for made in range(max_length):
+                token = sampler.draw(read_logits(output, made), made)
+                if token[0] == vocabulary.end:
+                    return
+                yield from vocabulary.decode(token.tolist())
+                if made + 1 < max_length:
+                    output = stream.step(token)
+
+    def score(self, text: str) -> Score:
+        """How likely `text` is: every symbol predicted from all before it, the first from start.
+
+        Runs in chunks with the state carried, logits to log-probabilities in float64. Raises
+        InputError for an empty text or a symbol outside the vocabulary.
+        """
+        ids = self.vocabularies["symbols"].encode(text, unknown=self.unknown)
+        if not ids:
+            raise InputError("expected a text of at least one symbol to score, got an empty one")
+        targets = np.array(ids, dtype=np.int64)
+        inputs = np.array([self._start, *ids[:-1]], dtype=np.int64)
+        nats = np.empty(len(ids), dtype=np.float64)
+        with closing(self.stream()) as stream:
+            for first in range(0, len(ids), _CHUNK):
+                chunk = slice(first, first + _CHUNK)
+                logits = read_logits(stream.unroll(inputs[None, chunk]), first)[0]
+                places = np.arange(len(logits))
+                nats[chunk] = -log_softmax(logits)[places, targets[chunk]]
+        return Score(nats)
+
+    @property
+    def _start(self) -> int:
+        return int(self.manifest.decoding["start"])

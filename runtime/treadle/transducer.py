@@ -1,0 +1,118 @@
+"""Transducer: one sequence of symbols to another, such as spelling to pronunciation."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from treadle.decoding import beam_search, greedy_search
+from treadle.errors import InputError
+from treadle.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from treadle.decoding import Decoded
+
+# Rows of one stream. More brings little on a CPU, and a batch runs until its longest row ends.
+_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One answer: its symbols, their ids and text, and the score it is ranked by.
+
+    Special symbols are left out of `symbols` and `text`. `score` is the log-probability of all
+    symbols made with the end symbol, for a beam above 1 divided by the length penalty.
+    `finished` is False when the answer was cut at `max_length`.
+    """
+
+    symbols: tuple[str, ...]
+    ids: tuple[int, ...]
+    text: str
+    score: float
+    finished: bool
+
+
+class Transducer(Model):
+    """A model of the task "transduction"; its vocabularies are "input" and "output"."""
+
+    def transduce(
+        self,
+        texts: str | Sequence[str],
+        *,
+        beam: int = 1,
+        n_best: int = 1,
+        length_normalization: float = 0.6,
+        max_length: int | None = None,
+    ) -> list[list[Hypothesis]]:
+        """The `n_best` answers for each text, best first, in the order of `texts`.
+
+        A single string counts as a list of one; no texts give an empty list. `beam` 1 is greedy
+        search, more is beam search with `length_normalization` (see `beam_search`). `max_length`
+        limits the steps and defaults to the bundle's. Texts of similar length are decoded
+        together; no answer depends on which. Raises InputError for an empty text, for a symbol
+        outside the vocabulary (unless loaded with unknown="symbol") and for impossible sizes;
+        StateError for logits that are not finite.
+        """
+        words = [texts] if isinstance(texts, str) else list(texts)
+        if not 1 <= n_best <= beam:
+            raise InputError(f"expected 1 <= n_best <= beam, got n_best {n_best} and beam {beam}")
+        limit = self._max_length(max_length)
+        sources = [self._encoded(word) for word in words]
+        answers: list[list[Hypothesis]] = [[] for _ in words]
+        for batch in _batches(sources, max(1, _ROWS // beam)):
+            rows = [sources[index] for index in batch for _ in range(beam)]
+            found = self._search(rows, beam, n_best, length_normalization, limit)
+            for index, decoded in zip(batch, found, strict=True):
+                answers[index] = [self._hypothesis(made) for made in decoded]
+        return answers
+
+    def _max_length(self, asked: int | None) -> int:
+        limit = int(self.manifest.decoding["max_length"]) if asked is None else asked
+        if limit < 1:
+            raise InputError(f"max_length should be at least 1, got {limit}")
+        return limit
+
+    def _encoded(self, word: str) -> list[int]:
+        try:
+            ids = self.vocabularies["input"].encode(word, unknown=self.unknown)
+        except InputError as error:
+            raise InputError(f"in {word!r}, {error}") from error
+        if not ids:
+            raise InputError(
+                f"expected a text of at least one symbol, got {word!r}; leave empty texts out"
+            )
+        return ids
+
+    def _search(
+        self, rows: list[list[int]], beam: int, n_best: int, normalization: float, limit: int
+    ) -> list[list[Decoded]]:
+        start, end = int(self.manifest.decoding["start"]), int(self.manifest.decoding["end"])
+        with closing(self.stream(rows)) as stream:
+            if beam == 1:
+                found = greedy_search(stream, start=start, end=end, max_length=limit)
+                return [[decoded] for decoded in found]
+            return beam_search(
+                stream,
+                beam=beam,
+                start=start,
+                end=end,
+                max_length=limit,
+                n_best=n_best,
+                length_normalization=normalization,
+            )
+
+    def _hypothesis(self, decoded: Decoded) -> Hypothesis:
+        vocabulary = self.vocabularies["output"]
+        symbols = tuple(vocabulary.decode(decoded.ids))
+        text = vocabulary.text(decoded.ids)
+        return Hypothesis(symbols, decoded.ids, text, decoded.score, decoded.finished)
+
+
+def _batches(sources: list[list[int]], size: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length; similar words also end after similar times."""
+    order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
+    for first in range(0, len(order), size):
+        yield order[first : first + size]
