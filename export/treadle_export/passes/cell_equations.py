@@ -50,7 +50,7 @@ def step(
 
 def _rows(value: ir.Value, width: int) -> ir.Value:
     """Declares that `value` is [batch, width]: later passes ask for the width of a gate."""
-    value.shape = ir.Shape(["batch", width])
+    value.shape, value.type = ir.Shape(["batch", width]), ir.TensorType(ir.DataType.FLOAT)
     return value
 
 

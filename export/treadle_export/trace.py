@@ -1,0 +1,65 @@
+"""The inputs over which a model is compared with itself: real text of its own data set."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from treadle_train.run import Run
+
+from treadle.errors import ExportError
+from treadle.manifest import SOURCE_MULTIPLE
+
+STEPS = 1000
+"""Carried steps: long enough for an error that grows to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One row of real inputs: source int64 [S] (empty without an encoder), inputs int64 [N]."""
+
+    source: NDArray[np.int64]
+    inputs: NDArray[np.int64]
+
+    @property
+    def padded_source(self) -> NDArray[np.int64]:
+        """[1, S'], padded with zeros as the runtime pads it."""
+        width = -(-max(len(self.source), 1) // SOURCE_MULTIPLE) * SOURCE_MULTIPLE
+        padded = np.zeros((1, width), np.int64)
+        padded[0, : len(self.source)] = self.source
+        return padded
+
+
+def trace_of(run: Run, steps: int = STEPS) -> Trace:
+    """The first test examples of a run: a text, or one word's source under many targets.
+
+    Raises:
+        ExportError: the test data are shorter than the trace.
+    """
+    if run.network.task == "transduction":
+        examples = run.dataset().split("test")
+        longest = max(examples[:steps], key=lambda example: len(example.word))
+        source = run.vocabularies["input"].encode(longest.word, unknown="symbol")
+        tokens = _taken(_targets(run), steps)
+    else:
+        text = run.dataset().split("test")[: steps + 1]
+        source = []
+        tokens = run.vocabularies["symbols"].encode(text, unknown="symbol")[:steps]
+    if len(tokens) < steps:
+        raise ExportError(
+            f"expected at least {steps} test symbols to carry a state over, got {len(tokens)}; "
+            f"use a larger data set"
+        )
+    return Trace(np.array(source, np.int64), np.array(tokens, np.int64))
+
+
+def _targets(run: Run) -> Iterator[int]:
+    """What a decoder reads, word after word: the start symbol and the first listed answer."""
+    start = int(run.decoding["start"])
+    for example in run.dataset().split("test"):
+        yield start
+        yield from run.vocabularies["output"].encode(" ".join(example.pronunciations[0]))
+
+
+def _taken(tokens: Iterator[int], count: int) -> list[int]:
+    return [token for _, token in zip(range(count), tokens, strict=False)]

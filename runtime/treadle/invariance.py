@@ -1,0 +1,98 @@
+"""Measures on this device whether a row's answer depends on its company or on chunks.
+
+Four rows of different lengths (and, for a transducer, of different sources) run together and
+alone, step by step and in one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treadle.ladder import Rung, compare
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from treadle.golden import Golden
+    from treadle.model import Model
+    from treadle.stream import Stream
+
+_LENGTHS = (24, 7, 16, 1)
+_SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Invariance:
+    """The largest differences, and the rungs that hold them against the tolerances."""
+
+    batch: float
+    chunk: float
+    rungs: tuple[Rung, ...]
+
+
+def probe(model: Model, golden: Golden) -> Invariance:
+    """Runs the same rows in company, alone, and in chunks."""
+    rows = _rows(model, golden)
+    sources = _sources(model, golden)
+    with _stream(model, sources, rows) as stream:
+        together = _stepped(stream, rows)
+    alone, chunked = [], []
+    for index, row in enumerate(rows):
+        source = sources[index : index + 1]
+        with _stream(model, source, [row]) as stream:
+            alone.append(_stepped(stream, [row])[0])
+        with _stream(model, source, [row]) as stream:
+            chunked.append(_unrolled(stream, row))
+    precision = model.manifest.precision
+    batch = compare("batch", precision, _pairs(alone, together), source="replayed")
+    chunk = compare("chunk", precision, _pairs(alone, chunked), source="replayed")
+    return Invariance(batch.max_abs, chunk.max_abs, (batch, chunk))
+
+
+def _rows(model: Model, golden: Golden) -> list[NDArray[Any]]:
+    """Inputs of each row, cut out of the golden trace at different places."""
+    starts = np.linspace(0, len(golden.inputs) - max(_LENGTHS), len(_LENGTHS)).astype(int)
+    pairs = zip(starts, _LENGTHS, strict=True)
+    return [golden.inputs[start : start + length] for start, length in pairs]
+
+
+def _sources(model: Model, golden: Golden) -> list[list[int]]:
+    """The golden source, and others of lengths up to three times the encoder's padding."""
+    if not golden.source.size:
+        return []
+    size = len(model.vocabularies["input"])
+    random = np.random.default_rng(_SEED)
+    return [golden.source.tolist()] + [
+        random.integers(1, size, length).tolist() for length in (1, 17, 40)
+    ]
+
+
+def _stream(model: Model, sources: list[list[int]], rows: list[NDArray[Any]]) -> Stream:
+    return model.stream(sources) if sources else model.stream(batch_size=len(rows))
+
+
+def _stepped(stream: Stream, rows: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
+    """The outputs of each row, one step at a time; a finished row goes on with its last input."""
+    longest = max(map(len, rows))
+    outputs = []
+    for step in range(longest):
+        inputs = np.stack([row[min(step, len(row) - 1)] for row in rows])
+        outputs.append(stream.step(inputs))
+    stacked = np.stack(outputs, axis=1)
+    return [stacked[index, : len(row)] for index, row in enumerate(rows)]
+
+
+def _unrolled(stream: Stream, row: NDArray[Any]) -> NDArray[np.float32]:
+    """The outputs of one row in two calls of unequal length."""
+    cut = len(row) // 3
+    parts = [row[:cut], row[cut:]] if cut else [row]
+    return np.concatenate([stream.unroll(part[None])[0] for part in parts])
+
+
+def _pairs(
+    expected: list[NDArray[np.float32]], actual: list[NDArray[np.float32]]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    return list(zip(expected, actual, strict=True))

@@ -1,0 +1,87 @@
+"""One rung of the parity ladder: how far two stages of the same model are apart, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from treadle.tolerances import tolerance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Pair = tuple["NDArray[Any]", "NDArray[Any]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """The outcome of one comparison.
+
+    `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts steps whose arg-max
+    differs; `first_step` is the first one over `tolerance`, None where there is none.
+    """
+
+    name: str
+    source: Literal["replayed", "recorded"]
+    steps: int
+    max_abs: float
+    max_rel: float
+    flips: int
+    first_step: int | None
+    tolerance: float
+    passed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The rung as a JSON object."""
+        return asdict(self)
+
+
+def compare(
+    name: str,
+    precision: str,
+    pairs: Sequence[Pair],
+    choices: Pair | None = None,
+    *,
+    source: Literal["replayed", "recorded"] = "recorded",
+) -> Rung:
+    """Compares expected and actual arrays, the first axis of each being the step.
+
+    Args:
+        name: the rung, a name of the table of tolerances.
+        precision: the precision on the rung's far side.
+        pairs: (expected, actual) arrays `[steps, …]`; pairs may have different numbers of steps.
+        choices: (expected, actual) arg-max `[steps]`, compared for flips.
+        source: whether this device has just replayed the rung.
+    """
+    allowed = tolerance(name, precision)
+    errors = [_largest_by_step(expected, actual) for expected, actual in pairs]
+    largest = [float(error.max(initial=0.0)) for error in errors]
+    scales = [float(np.abs(expected).max(initial=0.0)) for expected, _ in pairs]
+    relative = [error / (scale or 1.0) for error, scale in zip(largest, scales, strict=True)]
+    over = [np.flatnonzero(~(error <= allowed.absolute)) for error in errors]
+    first = min((int(steps[0]) for steps in over if steps.size), default=None)
+    changed = np.zeros(0, bool) if choices is None else choices[0] != choices[1]
+    flips = int(np.count_nonzero(changed))
+    steps = max([len(error) for error in errors] + [len(changed)])
+    return Rung(
+        name=name,
+        source=source,
+        steps=steps,
+        max_abs=max(largest, default=0.0),
+        max_rel=max(relative, default=0.0),
+        flips=flips,
+        first_step=first,
+        tolerance=allowed.absolute,
+        passed=first is None and flips <= allowed.flips * max(len(changed), 1),
+    )
+
+
+def _largest_by_step(expected: NDArray[Any], actual: NDArray[Any]) -> NDArray[np.float64]:
+    """The largest difference at each step; a value that is not finite counts as infinite."""
+    difference = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
+    difference = np.where(np.isfinite(difference), difference, np.inf)
+    return difference.reshape(len(difference), -1).max(axis=1, initial=0.0)

@@ -1,0 +1,126 @@
+"""Replays a bundle's golden trace on this device, and probes what its manifest promises.
+
+Needs numpy and onnxruntime alone. Rungs that need torch are reported as the exporter recorded them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treadle.errors import BundleError
+from treadle.golden import GOLDEN_FILE, Golden
+from treadle.invariance import probe
+from treadle.ladder import Rung, compare
+from treadle.state import Snapshot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from treadle.model import Model
+    from treadle.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The parity ladder, and how much rows and chunks feel of each other on this device."""
+
+    rungs: tuple[Rung, ...]
+    invariance: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rung is within its tolerance."""
+        return all(rung.passed for rung in self.rungs)
+
+    def to_json(self) -> dict[str, Any]:
+        """`passed`, `rungs` and `invariance` as a JSON object."""
+        rungs = [rung.to_json() for rung in self.rungs]
+        return {"passed": self.passed, "rungs": rungs, "invariance": self.invariance}
+
+
+def verify(model: Model) -> Report:
+    """Replays the golden trace through `Stream` and probes rows and chunks.
+
+    Raises:
+        BundleError: the bundle has no golden trace, or one that does not fit its graphs.
+    """
+    golden = _golden(model)
+    recorded = [Rung(**rung) for rung in model.manifest.evidence.get("parity", {}).get("rungs", [])]
+    measured = probe(model, golden)
+    replayed = [_stream_rung(model, golden), *measured.rungs]
+    names = {rung.name for rung in replayed}
+    kept = [rung for rung in recorded if rung.name not in names]
+    promised = bool(model.manifest.evidence.get("invariance", {}).get("promised", False))
+    return Report(
+        (*kept, *replayed),
+        {"batch": measured.batch, "chunk": measured.chunk, "promised": promised},
+    )
+
+
+def _golden(model: Model) -> Golden:
+    if GOLDEN_FILE not in model.manifest.files:
+        raise BundleError(
+            f"expected a golden trace {GOLDEN_FILE} in the bundle {model.manifest.name!r}, got "
+            f"none; export it again to prove it here"
+        )
+    return Golden.from_bytes(model.bundle.read(GOLDEN_FILE))
+
+
+def _stream_rung(model: Model, golden: Golden) -> Rung:
+    """float32: carried from the start. Quantized: one step from each recorded state, and flips."""
+    precision = model.manifest.precision
+    with _stream(model, golden) as stream:
+        choices, outputs, states = _carried(stream, golden)
+    if precision != "float32":
+        outputs, states = _stepped(model, golden)
+        expected = golden.next_state
+    else:
+        expected = golden.state
+    stage = "torch" if precision == "float32" else "bundle"
+    pairs = [(golden.outputs[stage], outputs)]
+    pairs += [(expected[name], states[name]) for name in expected]
+    return compare(
+        "stream", precision, pairs, (golden.choices[stage], choices), source="replayed"
+    )
+
+
+def _stream(model: Model, golden: Golden) -> Stream:
+    return model.stream([golden.source.tolist()]) if golden.source.size else model.stream()
+
+
+def _carried(
+    stream: Stream, golden: Golden
+) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """All steps: the arg-max of each, sampled outputs and the state before each checkpoint."""
+    choices = np.empty(len(golden.inputs), np.int64)
+    outputs, states = [], []
+    checkpoints = set(golden.checkpoints.tolist())
+    for step, token in enumerate(golden.inputs):
+        if step in checkpoints:
+            states.append(stream.state())
+        logits = stream.step(token[None])
+        choices[step] = logits[0].argmax()
+        if step in checkpoints:
+            outputs.append(logits[0, golden.columns])
+    joined = {name: np.stack([state[name][0] for state in states]) for name in golden.state}
+    return choices, np.stack(outputs), joined
+
+
+def _stepped(
+    model: Model, golden: Golden
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """One step from each recorded state: sampled outputs and the state after it."""
+    outputs, states = [], []
+    with _stream(model, golden) as stream:
+        start = stream.snapshot()
+        for position, step in enumerate(golden.checkpoints):
+            state = {name: array[position][None] for name, array in golden.state.items()}
+            stream.restore(Snapshot(start.digest, state, start.context, start.steps))
+            logits = stream.step(golden.inputs[step][None])
+            outputs.append(logits[0, golden.columns])
+            states.append(stream.state())
+    joined = {name: np.stack([state[name][0] for state in states]) for name in golden.state}
+    return np.stack(outputs), joined
