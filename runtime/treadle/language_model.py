@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from treadle.decoding import Sampler, log_softmax, read_logits
+from treadle.decoding import Sampler, read_logits
 from treadle.errors import InputError
 from treadle.model import Model
+from treadle.score import Score, negative_log_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
 # Steps of one call of the sequence graph: long enough that a call costs nothing against them.
 _CHUNK = 512
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Score:
-    """Negative log-likelihood of a text: `nats` holds one float64 a symbol."""
-
-    nats: NDArray[np.float64]
-
-    @property
-    def count(self) -> int:
-        """Number of symbols."""
-        return len(self.nats)
-
-    @property
-    def nats_per_symbol(self) -> float:
-        """Mean over the symbols, in nats."""
-        return float(self.nats.sum() / self.count)
-
-    @property
-    def bits_per_symbol(self) -> float:
-        """Mean over the symbols, in bits."""
-        return self.nats_per_symbol / math.log(2.0)
 
 
 class LanguageModel(Model):
@@ -99,8 +74,7 @@ class LanguageModel(Model):
             for first in range(0, len(ids), _CHUNK):
                 chunk = slice(first, first + _CHUNK)
                 logits = read_logits(stream.unroll(inputs[None, chunk]), first)[0]
-                places = np.arange(len(logits))
-                nats[chunk] = -log_softmax(logits)[places, targets[chunk]]
+                nats[chunk] = negative_log_probabilities(logits, targets[chunk])
         return Score(nats)
 
     @property

@@ -6,9 +6,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.decoding import beam_search, greedy_search
+import numpy as np
+
+from treadle.decoding import beam_search, greedy_search, read_logits
 from treadle.errors import InputError
 from treadle.model import Model
+from treadle.score import Score, negative_log_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,6 +71,42 @@ class Transducer(Model):
             for index, decoded in zip(batch, found, strict=True):
                 answers[index] = [self._hypothesis(made) for made in decoded]
         return answers
+
+    def score(self, texts: Sequence[str], answers: Sequence[str]) -> list[Score]:
+        """How likely each answer is for its text, the end symbol included.
+
+        Teacher-forced: every symbol is predicted from the right ones before it. Raises InputError
+        for unequal counts, an empty text or a symbol outside a vocabulary.
+        """
+        if len(texts) != len(answers):
+            raise InputError(
+                f"expected one answer for each text, got {len(answers)} for {len(texts)} texts"
+            )
+        sources = [self._encoded(text) for text in texts]
+        targets = [self._target(answer) for answer in answers]
+        scores: dict[int, Score] = {}
+        for batch in _batches(targets, _ROWS):
+            found = self._forced([sources[i] for i in batch], [targets[i] for i in batch])
+            scores.update(zip(batch, found, strict=True))
+        return [scores[index] for index in range(len(texts))]
+
+    def _target(self, answer: str) -> list[int]:
+        ids = self.vocabularies["output"].encode(answer)
+        return [*ids, int(self.manifest.decoding["end"])]
+
+    def _forced(self, sources: list[list[int]], targets: list[list[int]]) -> list[Score]:
+        """Score the targets of one batch, the end symbol their last."""
+        lengths = np.array([len(target) for target in targets], dtype=np.int64)
+        inputs = np.zeros((len(targets), int(lengths.max())), dtype=np.int64)
+        inputs[:, 0] = int(self.manifest.decoding["start"])
+        for row, target in enumerate(targets):
+            inputs[row, 1 : len(target)] = target[:-1]
+        with closing(self.stream(sources)) as stream:
+            logits = read_logits(stream.unroll(inputs, lengths), 0)
+        return [
+            Score(negative_log_probabilities(made[: len(target)], np.array(target)))
+            for made, target in zip(logits, targets, strict=True)
+        ]
 
     def _max_length(self, asked: int | None) -> int:
         limit = int(self.manifest.decoding["max_length"]) if asked is None else asked

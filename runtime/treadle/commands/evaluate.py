@@ -50,7 +50,8 @@ def _evaluate_bundle(
     import treadle
     from treadle.evaluation import evaluate as evaluate_model
 
-    with treadle.load(path, device=device, threads=threads) as model:
+    # A symbol of the split that training never saw is judged as the unknown symbol.
+    with treadle.load(path, device=device, threads=threads, unknown="symbol") as model:
         return evaluate_model(model, split=split, limit=limit)
 
 
