@@ -67,7 +67,7 @@ esac
 prepare
 for cpu in $cpus; do
     for bundle in "$@"; do
-        report=$(QEMU_CPU=$cpu arm_python -m treadle.cli verify "$bundle" --json) || true
+        report=$(QEMU_CPU=$cpu arm_python -c "from treadle.cli import main; main()" verify "$bundle" --json) || true
         "$host_python" "$repository/tests/emulation/check_report.py" "arm64 $cpu: $bundle" <<<"$report"
     done
 done

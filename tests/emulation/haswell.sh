@@ -32,6 +32,6 @@ case ${1:-} in
 esac
 
 for bundle in "$@"; do
-    report=$(haswell_python -m treadle.cli verify "$bundle" --json) || true
+    report=$(haswell_python -c "from treadle.cli import main; main()" verify "$bundle" --json) || true
     "$host_python" "$repository/tests/emulation/check_report.py" "haswell: $bundle" <<<"$report"
 done

@@ -1,0 +1,96 @@
+"""What the documents tell a reader to type exists, and what they link to is there."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from tests.project.repository import ROOT, documents, project
+from treadle.cli import cli
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+EVERY_DOCUMENT = pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    found = FENCE.findall(path.read_text(encoding="utf-8"))
+    return [text for kind, text in found if kind == language]
+
+
+def commands(path: Path) -> list[list[str]]:
+    """The words of every command in the document's shell blocks, those in pipes apart."""
+    lines = [line for text in blocks(path, "bash") for line in text.splitlines()]
+    split = [shlex.split(part, comments=True) for line in lines for part in line.split("|")]
+    return [words for words in split if words]
+
+
+def check_treadle(arguments: list[str]) -> None:
+    name, *rest = arguments
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None, f"treadle has no command {name}"
+    known = {option for parameter in command.params for option in parameter.opts}
+    unknown = [word for word in rest if word.startswith("-") and word not in known]
+    assert unknown == [], f"treadle {name} has no option {unknown}"
+
+
+def check_make(arguments: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z0-9 -]*):", makefile, flags=re.MULTILINE))
+    known = {name for names in targets for name in names.split()}
+    assert {word for word in arguments if "=" not in word} <= known
+
+
+def check_pip(arguments: list[str]) -> None:
+    assert arguments[0] == "install"
+    extras: dict[str, Any] = project()["project"]["optional-dependencies"]
+    for requirement in arguments[1:]:
+        named = re.fullmatch(r"treadle(?:\[([a-z,]+)\])?", requirement)
+        assert named, f"pip install {requirement} is not of this project"
+        assert set((named[1] or "cpu").split(",")) <= set(extras)
+
+
+CHECKS = {"treadle": check_treadle, "make": check_make, "pip": check_pip}
+
+
+@EVERY_DOCUMENT
+def test_commands_in_documents_exist(path: Path) -> None:
+    for program, *arguments in commands(path):
+        if program in CHECKS:
+            CHECKS[program](arguments)
+        else:
+            assert program in {"echo"}, f"{path.name} shows {program}, which no test knows"
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    assert commands(ROOT / "README.md")[:2] == [["make", "demo"], ["make", "test"]]
+
+
+@EVERY_DOCUMENT
+def test_python_in_documents_is_python(path: Path) -> None:
+    for text in blocks(path, "python"):
+        compile(text, path.name, "exec")
+
+
+@EVERY_DOCUMENT
+def test_links_in_documents_lead_somewhere(path: Path) -> None:
+    links = LINK.findall(path.read_text(encoding="utf-8"))
+    local = [link.partition("#")[0] for link in links if not link.startswith(("http", "#"))]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def test_makefile_names_every_target_that_is_no_file() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    assert phony is not None
+    assert {"demo", "test", "test-full", "bench", "lint", "docs", "clean"} <= set(phony[1].split())
+
+
+def test_continuous_integration_calls_make_test() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert re.search(r"^make test\b", script, flags=re.MULTILINE)
+    workflow = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    assert ".ci/run" in workflow
