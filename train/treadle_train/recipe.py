@@ -65,12 +65,12 @@ class LaneSection:
     """How one long text becomes batches.
 
     batch_size lanes run through the text side by side, `steps` symbols a batch, the state carried
-    from batch to batch; symbols rarer than minimum_count become the unknown symbol.
+    from batch to batch; unknown_rate: the share of input symbols replaced by the unknown symbol.
     """
 
     batch_size: int = at_least(1, 64)
     steps: int = at_least(1, 128)
-    minimum_count: int = at_least(1, 2)
+    unknown_rate: float = rate(0.002)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ from treadle import __version__
 from treadle.data import Dataset, open_dataset
 from treadle.errors import DataError, TreadleError
 from treadle.vocabulary import Vocabulary
-from treadle_train.callbacks.recorder import WEIGHTS
 from treadle_train.files import write_json
 from treadle_train.networks import Network
 from treadle_train.networks.build import build_network
@@ -29,6 +28,7 @@ from treadle_train.recipe import Recipe, TransducerRecipe, recipe_from_table, re
 
 FORMAT = "treadle-run/1"
 RUN = "run.json"
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)

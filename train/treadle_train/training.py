@@ -119,7 +119,7 @@ def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress
     path.mkdir(parents=True, exist_ok=True)
     document = begin_run(recipe, dataset, torch.get_num_threads())
     module = task.new_module()
-    recorder = Recorder(path, section.patience)
+    recorder = Recorder(path, document, section.patience)
     keeper = Keeper(
         path / "checkpoint", module, recorder, section.checkpoint_steps, task.steps_per_epoch()
     )

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from treadle_train.batching.order import epoch_generator
+from treadle_train.batching.order import epoch_generator, with_unknowns
 
 IGNORED = -100
 """The target where there is nothing to predict; the loss leaves it out."""
@@ -95,7 +95,10 @@ class BucketedBatches:
             2**63, size=len(batches)
         )  # one a batch, so that any can be first
         for rows, draw in zip(batches[self.first :], draws[self.first :], strict=True):
-            yield self._with_unknowns(self.pairs.batch(rows), int(draw))
+            batch = self.pairs.batch(rows)
+            seen = with_unknowns(batch.source, self.unknown_rate, self.unknown, int(draw))
+            # A hit on padding stays without effect: the lengths hide it.
+            yield batch._replace(source=seen)
 
     def _rows(self, generator: np.random.Generator) -> list[Ids]:
         order = generator.permutation(len(self.pairs))
@@ -106,13 +109,6 @@ class BucketedBatches:
             rows = rows[np.argsort(self.pairs.source_lengths[rows], kind="stable")]
             batches += [rows[k : k + self.batch_size] for k in range(0, len(rows), self.batch_size)]
         return [batches[k] for k in generator.permutation(len(batches))]
-
-    def _with_unknowns(self, batch: PairBatch, draw: int) -> PairBatch:
-        if not self.unknown_rate:
-            return batch
-        chance = epoch_generator(draw, 0).random(tuple(batch.source.shape))
-        hit = torch.from_numpy(chance < self.unknown_rate) & (batch.source != 0)
-        return batch._replace(source=batch.source.masked_fill(hit, self.unknown))
 
 
 def _pad(rows: Sequence[list[int]], padding: int) -> Ids:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from treadle_train.batching.order import epoch_generator
+from treadle_train.batching.order import epoch_generator, with_unknowns
 
 
 class LaneBatch(NamedTuple):
@@ -37,6 +37,8 @@ class LaneBatches:
     steps: int
     seed: int
     epoch: int
+    unknown_rate: float = 0.0
+    unknown: int = 0
     first: int = 0
 
     def __len__(self) -> int:
@@ -45,9 +47,12 @@ class LaneBatches:
     def __iter__(self) -> Iterator[LaneBatch]:
         length, lanes = self._lane_length(), self._lanes()
         slack = len(self.ids) - 1 - lanes * length
-        start = int(epoch_generator(self.seed, self.epoch).integers(slack + 1))
+        generator = epoch_generator(self.seed, self.epoch)
+        start = int(generator.integers(slack + 1))
+        draw = int(generator.integers(2**63))
         span = start + lanes * length
         inputs = torch.from_numpy(self.ids[start:span].reshape(lanes, length).copy())
+        inputs = with_unknowns(inputs, self.unknown_rate, self.unknown, draw)
         targets = torch.from_numpy(self.ids[start + 1 : span + 1].reshape(lanes, length).copy())
         for k in range(self.first, -(-length // self.steps)):
             window = slice(k * self.steps, (k + 1) * self.steps)

@@ -12,19 +12,18 @@ from typing_extensions import override
 from treadle.files import write_atomically
 from treadle_train.curve import write_curve, write_history
 from treadle_train.modules.base import TaskModule, Totals
-
-WEIGHTS = "weights.safetensors"
+from treadle_train.run import WEIGHTS, write_run
 
 
 class Recorder(Callback):
-    """Keeps the history of a run and the weights of its best epoch.
+    """Keeps the history of a run, also in run.json, and the weights of its best epoch.
 
     The first of the module's figures decides, smaller is better. Training stops when it has not
     improved for `patience` epochs (0: never).
     """
 
-    def __init__(self, run: Path, patience: int) -> None:
-        self.run = run
+    def __init__(self, run: Path, document: dict[str, Any], patience: int) -> None:
+        self.run, self.document = run, document
         self.patience = patience
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] | None = None
@@ -77,6 +76,7 @@ class Recorder(Callback):
             self.best = {"epoch": row["epoch"], "value": value}
             weights = {k: v.contiguous() for k, v in module.network.state_dict().items()}
             write_atomically(self.run / WEIGHTS, save(weights))
+        write_run(self.run, self.document | self.state())
         write_history(self.run, self.history)
         write_curve(self.run, self.history)
         if self.exhausted:

@@ -1,6 +1,5 @@
 """Language modelling: one long text, symbol by symbol."""
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,23 +17,15 @@ from treadle_train.tasks.task import Task
 
 
 class LanguageModelling(Task):
-    """Characters of a text; rare ones are the unknown symbol.
+    """Characters of a text.
 
-    One vocabulary, "symbols", of the characters that the training split has at least
-    `minimum_count` times.
+    One vocabulary, "symbols", of the characters of the training split and an unknown symbol.
     """
 
     def __init__(self, recipe: LanguageModelRecipe, dataset: Dataset[Any]) -> None:
         self.recipe = recipe
         text = _text(dataset, "train")
-        counts = Counter(text)
-        common = [c for c, n in counts.items() if n >= recipe.batching.minimum_count]
-        if not common:
-            raise DataError(
-                f"No character of the training text occurs {recipe.batching.minimum_count} times; "
-                "lower batching.minimum_count or take a longer text."
-            )
-        vocabulary = Vocabulary.build([common], "characters", unknown="<unknown>")
+        vocabulary = Vocabulary.build([text], "characters", unknown="<unknown>")
         self.vocabularies = {"symbols": vocabulary}
         self.ids = self._encode(text)
         limit = recipe.training.validation_limit or None
@@ -42,7 +33,7 @@ class LanguageModelling(Task):
 
     def steps_per_epoch(self) -> int:
         """Symbols a lane over steps a batch, rounded up."""
-        return len(self._batches(self.ids, 0, 0))
+        return len(self._batches(self.ids, 0, 0, 0.0))
 
     def new_module(self) -> LanguageModelModule:
         """The recipe's language model with its loss."""
@@ -52,16 +43,25 @@ class LanguageModelling(Task):
 
     def train_batches(self, epoch: int, first: int) -> Iterable[LaneBatch]:
         """The text in lanes, the state carried from batch to batch."""
-        return self._batches(self.ids, epoch, first)
+        return self._batches(self.ids, epoch, first, self.recipe.batching.unknown_rate)
 
     def validation_batches(self) -> list[LaneBatch]:
         """The validation text in lanes."""
-        return list(self._batches(self.validation, 0, 0))
+        return list(self._batches(self.validation, 0, 0, 0.0))
 
-    def _batches(self, ids: NDArray[np.int64], epoch: int, first: int) -> LaneBatches:
-        batching = self.recipe.batching
-        seed = self.recipe.training.seed
-        return LaneBatches(ids, batching.batch_size, batching.steps, seed, epoch, first)
+    def _batches(
+        self, ids: NDArray[np.int64], epoch: int, first: int, unknown_rate: float
+    ) -> LaneBatches:
+        return LaneBatches(
+            ids=ids,
+            batch_size=self.recipe.batching.batch_size,
+            steps=self.recipe.batching.steps,
+            seed=self.recipe.training.seed,
+            epoch=epoch,
+            unknown_rate=unknown_rate,
+            unknown=self.vocabularies["symbols"].unknown or 0,
+            first=first,
+        )
 
     def _encode(self, text: str) -> NDArray[np.int64]:
         return np.array(self.vocabularies["symbols"].encode(text, unknown="symbol"), np.int64)

@@ -1,0 +1,83 @@
+"""The figure of a run, measured in torch: what `treadle evaluate RUN` prints.
+
+The same data, metrics and decoding rules as for a bundle, so the two figures may be compared.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from treadle.data import Pronunciation
+from treadle.errors import DataError, InputError
+from treadle.evaluation import Evaluation
+from treadle.metrics import bits_per_character, word_error_rate
+from treadle_train.batching.bucketed import Pairs
+from treadle_train.greedy import decode_greedily
+from treadle_train.networks import LanguageModel, Transducer
+from treadle_train.run import Run, load_run
+
+ROWS = 256
+STEPS = 512
+
+
+def evaluate_run(path: str | Path, *, split: str = "test", limit: int | None = None) -> Evaluation:
+    """Measure a run on a split of its data, or on the first `limit` examples of it.
+
+    Words are decoded greedily and count as right when they match any listed answer; text is
+    scored with the state carried from its first symbol to its last. Raises DataError when the run
+    or its data is missing, InputError for a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit should be at least 1, got {limit}")
+    run = load_run(path)
+    examples = run.dataset().split(split)[:limit]
+    began = time.perf_counter()
+    with torch.inference_mode():
+        if isinstance(run.network, Transducer):
+            value = _word_error_rate(run, run.network, examples)
+        elif isinstance(run.network, LanguageModel):
+            value = _bits_per_character(run, run.network, examples)
+        else:
+            raise DataError(f"The run {path} has a task that cannot be evaluated.")
+    seconds = time.perf_counter() - began
+    metric = str(run.evaluation["metric"])
+    return Evaluation.of(metric, value, examples=len(examples), seconds=seconds)
+
+
+def _word_error_rate(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> float:
+    """Words of similar length are decoded together."""
+    vocabulary, output = run.vocabularies["input"], run.vocabularies["output"]
+    start, end = run.decoding["start"], run.decoding["end"]
+    words = sorted(words, key=lambda entry: len(entry.word))
+    predictions: list[list[str]] = []
+    for first in range(0, len(words), ROWS):
+        sources = [
+            vocabulary.encode(entry.word, unknown="symbol") for entry in words[first : first + ROWS]
+        ]
+        padded = Pairs.of(sources, [[] for _ in sources], start=start, end=end)
+        decoded = decode_greedily(
+            network,
+            torch.from_numpy(padded.source),
+            torch.from_numpy(padded.source_lengths),
+            start,
+            end,
+            run.decoding["max_length"],
+        )
+        predictions += [output.decode(ids) for ids in decoded]
+    return word_error_rate(predictions, [entry.pronunciations for entry in words])
+
+
+def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
+    """Every symbol predicted from all before it, the first from the start symbol."""
+    ids = torch.tensor(run.vocabularies["symbols"].encode(text, unknown="symbol"))
+    inputs = torch.cat([torch.tensor([run.decoding["start"]]), ids[:-1]])
+    state = network.initial_state(1)
+    nats = []
+    for first in range(0, len(ids), STEPS):
+        logits, state = network.sequence(inputs[None, first : first + STEPS], None, state)
+        chunk = ids[first : first + STEPS]
+        nats.append(functional.cross_entropy(logits[0].double(), chunk, reduction="none"))
+    return bits_per_character(torch.cat(nats).numpy())
