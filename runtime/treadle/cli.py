@@ -6,6 +6,7 @@ import difflib
 import importlib
 import json
 import sys
+from contextlib import contextmanager
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, NoReturn, cast
 
@@ -15,7 +16,7 @@ from treadle import __version__
 from treadle.errors import TreadleError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ENTRY_POINTS = "treadle.commands"
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -65,6 +66,11 @@ class LazyGroup(click.Group):
             hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}."
             ctx.fail(f"no command is called {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; when a package that it imports late is missing, say how to get it."""
+        with _naming_the_extra(lambda: ctx.invoked_subcommand or ""):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by their static summaries."""
@@ -117,14 +123,21 @@ def report_error(error: TreadleError, *, as_json: bool) -> None:
 
 
 def _load(name: str) -> click.Command:
-    try:
+    with _naming_the_extra(lambda: name):
         if name in OWN:
             module, _, attribute = OWN[name].partition(":")
             return cast("click.Command", getattr(importlib.import_module(module), attribute))
         return cast("click.Command", _entry_points()[name].load())
+
+
+@contextmanager
+def _naming_the_extra(command: Callable[[], str]) -> Iterator[None]:
+    """Turn a missing package inside into an error that names the pip command."""
+    try:
+        yield
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package.startswith("treadle"):
+        package, name = (error.name or "").partition(".")[0], command()
+        if not package or package.startswith("treadle"):
             raise  # a fault of this installation, not a missing extra
         extra = EXTRAS.get(name)
         way = f"pip install 'treadle[{extra}]'" if extra else f"pip install {package}"

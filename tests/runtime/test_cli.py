@@ -6,11 +6,15 @@ import json
 import subprocess
 import sys
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import pytest
 
 from treadle import cli
 from treadle.errors import TreadleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEAVY = ("torch", "lightning", "onnx", "onnxruntime", "numpy", "rich", "treadle_train")
 
@@ -131,6 +135,30 @@ def test_a_missing_extra_names_the_pip_command(
     assert "pip install torch" in capsys.readouterr().err
     with pytest.raises(ModuleNotFoundError):
         cli.run(["demo"])
+
+
+def test_an_extra_that_a_command_misses_while_it_runs_is_named_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def needs(package: str) -> Callable[..., None]:
+        def open_bundle(_: object) -> None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+        return open_bundle
+
+    monkeypatch.setattr("treadle.bundle.open_bundle", needs("rich.table"))
+    assert cli.run(["inspect", "x"]) == 1
+    assert "the command inspect needs the package rich, which is not" in capsys.readouterr().err
+    monkeypatch.setattr("treadle.bundle.open_bundle", needs("treadle_lost"))
+    with pytest.raises(ModuleNotFoundError, match="treadle_lost"):
+        cli.run(["inspect", "x"])
+
+
+def test_it_runs_as_a_module() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "treadle", "--version"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith("treadle, version ")
 
 
 def test_commands_without_their_entry_point_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,17 +45,21 @@ class Decoded:
 
 
 def read_logits(output: Any, step: int) -> NDArray[np.float32]:
-    """The logits among a step's outputs, `[B, V]`; raises StateError when one is not finite.
+    """The logits among a step's outputs, `[B, V]`, or among those from `step` on, `[B, T, V]`.
+
+    Raises StateError when one is not finite, naming row and step.
 
     A search over NaN would return some symbol as if nothing had happened: every comparison with
     NaN is false, and argmax calls it the largest.
     """
     logits: NDArray[np.float32] = output.logits if hasattr(output, "logits") else output
     if not np.isfinite(logits).all():
-        row = int(np.flatnonzero(~np.isfinite(logits).all(axis=-1).reshape(logits.shape[0], -1))[0])
+        finite = np.isfinite(logits).all(axis=-1).reshape(len(logits), -1)
+        row, later = np.argwhere(~finite)[0].tolist()
         raise StateError(
-            f"expected finite logits, got NaN or infinity in row {row} at step {step}: the state "
-            "or the weights are damaged; reset the stream, and run `treadle verify` on the bundle"
+            f"expected finite logits, got NaN or infinity in row {row} at step {step + later}: the "
+            "state or the weights are damaged; reset the stream, and run `treadle verify` on the "
+            "bundle"
         )
     return logits
 
