@@ -1,3 +1,88 @@
-"""Recurrent networks as on-device streams."""
+"""Recurrent networks as on-device streams.
+
+    with treadle.load("pronounce-en.treadle") as model:
+        print(model.transduce("treadle"))
+
+`import treadle` loads nothing heavy: each name brings its module when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import (
+    BundleError,
+    DataError,
+    DeviceError,
+    ExportError,
+    InputError,
+    ParityError,
+    QualityError,
+    RecipeError,
+    StateError,
+    TreadleError,
+    UnsupportedGraph,
+)
+
+if TYPE_CHECKING:
+    from treadle.bundle import Bundle, open_bundle
+    from treadle.language_model import LanguageModel
+    from treadle.manifest import Manifest
+    from treadle.model import Model, load
+    from treadle.state import Snapshot
+    from treadle.stream import Stream
+    from treadle.transducer import Hypothesis, Transducer
+    from treadle.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "DataError",
+    "DeviceError",
+    "ExportError",
+    "Hypothesis",
+    "InputError",
+    "LanguageModel",
+    "Manifest",
+    "Model",
+    "ParityError",
+    "QualityError",
+    "RecipeError",
+    "Snapshot",
+    "StateError",
+    "Stream",
+    "Transducer",
+    "TreadleError",
+    "UnsupportedGraph",
+    "Vocabulary",
+    "__version__",
+    "load",
+    "open_bundle",
+]
+
+_HOMES = {
+    "Bundle": "treadle.bundle",
+    "Hypothesis": "treadle.transducer",
+    "LanguageModel": "treadle.language_model",
+    "Manifest": "treadle.manifest",
+    "Model": "treadle.model",
+    "Snapshot": "treadle.state",
+    "Stream": "treadle.stream",
+    "Transducer": "treadle.transducer",
+    "Vocabulary": "treadle.vocabulary",
+    "load": "treadle.model",
+    "open_bundle": "treadle.bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'treadle' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
