@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runtime.table_decoder import TableDecoder, random_table
-from treadle.decoding import Decoded, beam_search, greedy_search, length_penalty, log_softmax
+from treadle.decoding import (
+    Decoded,
+    beam_search,
+    greedy_search,
+    length_penalty,
+    log_softmax,
+    read_logits,
+)
 from treadle.errors import InputError, StateError
 
 if TYPE_CHECKING:
@@ -158,6 +165,13 @@ def test_logits_that_are_not_finite_never_pass(bad: float) -> None:
         greedy_search(TableDecoder([table]), start=START, end=END, max_length=4)
     with pytest.raises(StateError, match=message):
         beam_search(TableDecoder([table] * 2), beam=2, start=START, end=END, max_length=4)
+
+
+def test_a_logit_that_is_not_finite_is_placed_among_several_steps() -> None:
+    logits = np.zeros((2, 3, 4), dtype=np.float32)
+    logits[1, 2, 0] = np.nan
+    with pytest.raises(StateError, match="in row 1 at step 12"):
+        read_logits(logits, 10)
 
 
 @pytest.mark.parametrize(("beam", "n_best", "rows"), [(0, 1, 2), (2, 3, 2), (2, 0, 2), (2, 1, 3)])
