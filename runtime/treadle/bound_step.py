@@ -1,0 +1,126 @@
+"""The step graph with every buffer bound once, so that a step is one raw call.
+
+The state lives in two sets of buffers: a step reads one and writes the other, and then they
+change places. Writing in place would let a graph read what it has just overwritten.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treadle.session import load_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from treadle.arrays import Array, Reading
+    from treadle.manifest import Graph
+
+
+class BoundStep:
+    """Buffers and bindings of one stream; not to be shared between threads.
+
+    x: what the next step reads. outputs: what the last one gave, one array an output.
+    named: a list of outputs as the one array, or as a NamedTuple of several.
+    views: the outputs, named, read-only and live; copied(): a copy of them.
+    state: live buffers by name, what the next step reads; context: live buffers by name.
+    """
+
+    __slots__ = (
+        "_call",
+        "_here",
+        "_kept",
+        "_options",
+        "_there",
+        "context",
+        "copied",
+        "named",
+        "next_state",
+        "outputs",
+        "state",
+        "valid",
+        "views",
+        "x",
+    )
+
+    def __init__(
+        self,
+        session: Any,
+        graph: Graph,
+        reading: Reading,
+        batch: int,
+        state: Mapping[str, Array],
+        context: Mapping[str, Array],
+    ) -> None:
+        self.x = np.zeros((batch, *reading.features), reading.dtype)
+        self.valid = reading.quick_check(self.x)
+        self.outputs = [np.zeros((batch, *_sizes(t.shape)), t.dtype) for t in graph.outputs]
+        self.named = _naming(graph)
+        self.views = self.named([_read_only(output) for output in self.outputs])
+        # For one output the array's own method, so that nothing stands between.
+        first = self.outputs[0]
+        self.copied = first.copy if len(self.outputs) == 1 else self._copied
+        self.context = {t.name: np.array(context[t.name], order="C") for t in graph.context}
+        self.state = {port.name: np.array(state[port.name], order="C") for port in graph.state}
+        self.next_state = {name: np.zeros_like(array) for name, array in self.state.items()}
+        fixed = {graph.inputs[0].name: self.x, **self.context}
+        made = {t.name: a for t, a in zip(graph.outputs, self.outputs, strict=True)}
+        self._kept = [
+            _bind(
+                session,
+                fixed | {port.input: old[port.name] for port in graph.state},
+                made | {port.output: new[port.name] for port in graph.state},
+            )
+            for old, new in ((self.state, self.next_state), (self.next_state, self.state))
+        ]
+        self._here, self._there = (binding._iobinding for binding, _ in self._kept)
+        # The public method of the session wraps this call in about as much time as a small node.
+        self._call = session._sess.run_with_iobinding
+        self._options = load_engine().RunOptions()
+
+    def __call__(self) -> None:
+        """Make one step from `x`: fills `outputs` and moves `state` on."""
+        self._call(self._here, self._options)
+        self._here, self._there = self._there, self._here
+        self.state, self.next_state = self.next_state, self.state
+
+    def _copied(self) -> Any:
+        return self.named([output.copy() for output in self.outputs])
+
+
+def _naming(graph: Graph) -> Callable[[list[Array]], Any]:
+    if len(graph.outputs) == 1:
+        return lambda arrays: arrays[0]
+    fields = [tensor.name.replace(".", "_") for tensor in graph.outputs]
+    kind = namedtuple("Outputs", fields, rename=True)  # type: ignore[misc]
+    return kind._make
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _bind(
+    session: Any, inputs: dict[str, Array], outputs: dict[str, Array]
+) -> tuple[Any, list[Any]]:
+    """A binding that reads and writes these arrays in place, and what must live as long as it."""
+    share = load_engine().OrtValue.ortvalue_from_numpy
+    binding = session.io_binding()
+    values = []
+    for bind, arrays in (
+        (binding.bind_ortvalue_input, inputs),
+        (binding.bind_ortvalue_output, outputs),
+    ):
+        for name, array in arrays.items():
+            values.append(share(array))
+            bind(name, values[-1])
+    return binding, values
+
+
+def _sizes(shape: tuple[int | str, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape[1:] if isinstance(size, int))

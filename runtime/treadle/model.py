@@ -1,0 +1,217 @@
+"""Model: an opened bundle, its sessions, and the streams that run it."""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from treadle.arrays import Array, Reading, check_count
+from treadle.bundle import open_bundle
+from treadle.errors import BundleError, DeviceError, InputError, StateError
+from treadle.manifest import SOURCE_MULTIPLE, TASKS
+from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
+from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
+from treadle.stream import Stream
+from treadle.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from treadle.bundle import Bundle
+    from treadle.manifest import Manifest
+
+# Task -> what `load` returns; imported when it is asked for.
+CLASSES = {
+    "language-modelling": "treadle.language_model:LanguageModel",
+    "transduction": "treadle.transducer:Transducer",
+}
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    unknown: Literal["error", "symbol"] = "error",
+) -> Any:
+    """Open the bundle at `path`: a LanguageModel or a Transducer, by its task.
+
+    `threads` compute within a step. A symbol outside the vocabulary is an InputError, or becomes
+    the unknown symbol with `unknown="symbol"`. Raises BundleError for a bundle that is missing,
+    damaged, changed or of a later format, InputError for an unknown device or option; DeviceError
+    comes with the first stream, when the engine or the device is missing.
+    """
+    bundle = open_bundle(path)
+    module, _, name = CLASSES[bundle.manifest.task].partition(":")
+    model: type[Model] = getattr(import_module(module), name)
+    return model(bundle, device=device, threads=threads, unknown=unknown)
+
+
+class Model:
+    """An opened bundle. Threads may share it; each needs streams of its own.
+
+    bundle, manifest: what was opened. vocabularies: by role. unknown: see `load`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        unknown: Literal["error", "symbol"] = "error",
+    ) -> None:
+        check_device(device, threads)
+        if unknown not in ("error", "symbol"):
+            raise InputError(f'unknown must be "error" or "symbol", got {unknown!r}')
+        self.bundle = bundle
+        self.unknown = unknown
+        self.device, self.threads = device, threads
+        self.vocabularies = {
+            role: Vocabulary.read(bundle.file(name))
+            for role, name in bundle.manifest.vocabularies.items()
+        }
+        self._sessions: dict[str, Any] = {}
+        self._opening = threading.Lock()
+        self._closed = False
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
+
+    def session(self, graph_name: str) -> Any:
+        """The onnxruntime session of a graph, opened when first asked for and then kept.
+
+        Raises DeviceError or BundleError as `open_session` does, BundleError for a graph that the
+        bundle lacks or that is not what the manifest says, StateError after `close`.
+        """
+        with self._opening:
+            if self._closed:
+                raise StateError(f"the model {self.manifest.name} is closed; load it again")
+            if graph_name not in self._sessions:
+                if graph_name not in self.manifest.graphs:
+                    raise BundleError(
+                        f"{self.bundle.path} has no graph {graph_name!r}; it has "
+                        f"{', '.join(self.manifest.graphs)}"
+                    )
+                graph = self.manifest.graphs[graph_name]
+                check_engine(self.manifest.requires.get("onnxruntime"))
+                session = open_session(
+                    self.bundle.file(graph.file), device=self.device, threads=self.threads
+                )
+                check_ports(session, graph)
+                self._sessions[graph_name] = session
+            return self._sessions[graph_name]
+
+    def reading(self, graph_name: str) -> Reading:
+        """What a row of the first input of `step` or `encode` may hold at one time step."""
+        role = TASKS[self.manifest.task].vocabularies.get(graph_name, "")
+        symbols = len(self.vocabularies[role]) if role in self.vocabularies else None
+        axes = 2 if graph_name == "encode" else 1
+        return Reading.of(self.manifest.graphs[graph_name].inputs[0], symbols, axes=axes)
+
+    def stream(
+        self,
+        source: ArrayLike | Sequence[ArrayLike] | None = None,
+        *,
+        source_lengths: ArrayLike | None = None,
+        batch_size: int = 1,
+        history: int = 0,
+    ) -> Stream:
+        """A new stream in the initial state.
+
+        A transducer reads `source` once, here: int64 [batch, source] with `source_lengths`
+        [batch] (default: all columns), or a list of lists of ids; the rows are then the source's.
+        Other models take `batch_size` and no source. `history` is how many steps `rewind` may
+        take back. Raises InputError for a source that does not fit, is empty, or has an empty
+        row.
+        """
+        rows = check_count(batch_size, "batch_size", 1)
+        encodes = "encode" in self.manifest.graphs
+        if encodes == (source is None):
+            raise InputError(
+                f"{self.manifest.name} reads a source: stream(source)"
+                if encodes
+                else f"{self.manifest.name} reads no source; call stream() without it"
+            )
+        context: dict[str, Array] = {}
+        origins = None
+        if source is not None:
+            context, origins = self._encode(source, source_lengths)
+            if rows not in (1, len(origins)):
+                raise InputError(
+                    f"the source has {len(origins)} rows, but batch_size is {rows}; leave "
+                    "batch_size out"
+                )
+            rows = len(origins)
+        elif source_lengths is not None:
+            raise InputError("source_lengths need a source")
+        start = Snapshot(
+            self.manifest.digest,
+            initial_state(self.manifest, context, rows),
+            context,
+            np.zeros(rows, np.int64),
+        )
+        return Stream(self, start, history=history, origins=origins)
+
+    def resume(self, snapshot: Snapshot, *, history: int = 0) -> Stream:
+        """A new stream that goes on from `snapshot`, of its batch size and with its context.
+
+        Raises StateError when the snapshot does not fit, as `Stream.restore` does.
+        """
+        check_snapshot(snapshot, self.manifest)
+        return Stream(self, snapshot, history=history)
+
+    def _encode(
+        self, source: ArrayLike | Sequence[ArrayLike], source_lengths: ArrayLike | None
+    ) -> tuple[dict[str, Array], NDArray[np.int64]]:
+        """What `encode` gives for each row, and a number for each row that equal rows share."""
+        reading = self.reading("encode")
+        if not isinstance(source, np.ndarray):
+            if source_lengths is not None:
+                raise InputError("a list of rows has its lengths; leave source_lengths out")
+            source, source_lengths = reading.stacked(source)  # type: ignore[arg-type]
+        x, lengths = reading.padded(source, source_lengths, "source", least=1)
+        # A memory of another padded width would change the last bits of a softmax over it.
+        width = -(-int(lengths.max()) // SOURCE_MULTIPLE) * SOURCE_MULTIPLE
+        padded = np.zeros((len(x), width, *x.shape[2:]), x.dtype)
+        padded[:, : lengths.max()] = x[:, : lengths.max()]
+        # The rows of a beam are equal: each is read once.
+        first: dict[bytes, int] = {}
+        keys = [row[:length].tobytes() for row, length in zip(x, lengths, strict=True)]
+        origins = np.array([first.setdefault(key, len(first)) for key in keys], np.int64)
+        unique = np.unique(origins, return_index=True)[1]
+        graph = self.manifest.graphs["encode"]
+        names = list(context_shapes(self.manifest))
+        feeds = {graph.inputs[0].name: padded[unique], graph.inputs[1].name: lengths[unique]}
+        try:
+            made = self.session("encode").run(names, feeds)
+        except engine_errors() as error:
+            raise DeviceError(f"onnxruntime failed to encode the source: {error}") from error
+        return {name: a[origins] for name, a in zip(names, made, strict=True)}, origins
+
+    def close(self) -> None:
+        """Let go of the sessions. Streams that are open go on until they are closed."""
+        with self._opening:
+            self._closed = True
+            self._sessions.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,193 @@
+"""State as a value: what a stream carries, at one moment, for all its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treadle.errors import StateError
+from treadle.files import write_atomically
+from treadle.npz import from_npz, to_npz
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from treadle.manifest import Manifest, Shape
+
+FORMAT = "treadle-snapshot/1"
+TAKE_ANOTHER = "take a snapshot of a stream of this model"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What a stream carries, detached from it: read-only copies of the arrays given.
+
+    digest: of the bundle that it belongs to.
+    state: name of a state -> float32 [batch, …].
+    context: what the encoder gave for the step or for the initial state -> [batch, …]; empty for
+        a model without encoder.
+    steps: int64 [batch], steps made by each row.
+
+    Raises StateError for arrays that have not one row count. Whether they fit a model is checked
+    where it is restored. `dataclasses.replace(snapshot, state=…)` gives a changed copy.
+    """
+
+    digest: str
+    state: dict[str, NDArray[Any]]
+    context: dict[str, NDArray[Any]] = field(default_factory=dict)
+    steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def __post_init__(self) -> None:
+        steps = _frozen(np.asarray(self.steps))
+        if steps.dtype != np.int64 or steps.ndim != 1 or not steps.size or steps.min() < 0:
+            raise StateError(
+                f"steps of a snapshot should be int64 [batch], not negative, got {steps.dtype} "
+                f"{list(steps.shape)}"
+            )
+        object.__setattr__(self, "steps", steps)
+        for part in ("state", "context"):
+            arrays = {name: _frozen(array) for name, array in getattr(self, part).items()}
+            for name, array in arrays.items():
+                if array.shape[:1] != steps.shape:
+                    raise StateError(
+                        f"the {part} {name!r} of a snapshot should have {len(steps)} rows, as "
+                        f"steps has, got the shape {list(array.shape)}"
+                    )
+            object.__setattr__(self, part, arrays)
+
+    @property
+    def batch_size(self) -> int:
+        """Number of rows."""
+        return len(self.steps)
+
+    def to_bytes(self) -> bytes:
+        """The snapshot as bytes: an `.npz` file without pickle, same bytes for same values."""
+        arrays: dict[str, NDArray[Any]] = {
+            "format": np.array(FORMAT),
+            "digest": np.array(self.digest),
+            "steps": self.steps,
+        }
+        for part in ("state", "context"):
+            arrays |= {f"{part}/{name}": a for name, a in getattr(self, part).items()}
+        return to_npz(arrays, compress=False)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Snapshot:
+        """The snapshot in `content`. Raises StateError when it is none, damaged or a later one."""
+        try:
+            arrays = from_npz(content)
+            found, digest = str(arrays.pop("format")), str(arrays.pop("digest"))
+            steps = arrays.pop("steps")
+            parts: dict[str, dict[str, NDArray[Any]]] = {"state": {}, "context": {}}
+            for name, array in arrays.items():
+                part, _, port = name.partition("/")
+                parts[part][port] = array
+        except (ValueError, KeyError) as error:
+            raise StateError(
+                f"expected the bytes of a snapshot, got {len(content)} bytes that are none, or "
+                f"damaged ({error}); take the snapshot again"
+            ) from error
+        if found != FORMAT:
+            raise StateError(
+                f"the snapshot has the format {found[:60]!r}, expected {FORMAT!r}; "
+                "update treadle: pip install --upgrade treadle"
+            )
+        return cls(digest, parts["state"], parts["context"], steps)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the snapshot to a file, which is there whole or not at all. Raises OSError."""
+        write_atomically(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Snapshot:
+        """The snapshot in a file. Raises StateError when it cannot be read or is none."""
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise StateError(f"cannot read the snapshot {path}: {error}") from error
+        try:
+            return cls.from_bytes(content)
+        except StateError as error:
+            raise StateError(f"in {path}: {error}") from error
+
+
+def check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
+    """Raise StateError unless a stream of this model can go on from `snapshot`."""
+    if snapshot.digest != manifest.digest:
+        raise StateError(
+            f"the snapshot is of a model with the digest {snapshot.digest}, but this model, "
+            f"{manifest.name}, has {manifest.digest}; {TAKE_ANOTHER}"
+        )
+    step = manifest.graphs["step"]
+    _check_arrays("state", snapshot.state, {p.name: (p.dtype, p.shape) for p in step.state})
+    _check_arrays("context", snapshot.context, context_shapes(manifest))
+    for tensor in step.context:
+        columns = snapshot.context[tensor.name].shape[1:2]
+        if tensor.pad_multiple and (columns[0] % tensor.pad_multiple or not columns[0]):
+            raise StateError(
+                f"the context {tensor.name!r} of the snapshot has {columns[0]} columns, expected "
+                f"a multiple of {tensor.pad_multiple}; {TAKE_ANOTHER}"
+            )
+
+
+def context_shapes(manifest: Manifest) -> dict[str, tuple[str, Shape]]:
+    """Dtype and shape of all that a stream keeps of what `encode` gave, by name."""
+    step = manifest.graphs["step"]
+    kept = {tensor.name: (tensor.dtype, tensor.shape) for tensor in step.context}
+    for port in step.state:
+        if isinstance(port.initial, dict):
+            kept[port.initial["output"]] = (port.dtype, port.shape)
+    return kept
+
+
+def initial_state(
+    manifest: Manifest, context: Mapping[str, NDArray[Any]], batch_size: int
+) -> dict[str, NDArray[Any]]:
+    """The state that rows start from: name -> [batch, …], zeros or what the encoder gave."""
+    return {
+        port.name: context[port.initial["output"]].copy()
+        if isinstance(port.initial, dict)
+        else np.zeros((batch_size, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
+        for port in manifest.graphs["step"].state
+    }
+
+
+def _check_arrays(
+    part: str, arrays: Mapping[str, NDArray[Any]], expected: dict[str, tuple[str, Shape]]
+) -> None:
+    if strangers := arrays.keys() ^ expected.keys():
+        raise StateError(
+            f"the {part} of the snapshot should hold {', '.join(sorted(expected)) or 'nothing'}, "
+            f"got {', '.join(sorted(arrays)) or 'nothing'} ({min(strangers)!r} differs); "
+            f"{TAKE_ANOTHER}"
+        )
+    sizes: dict[str, int] = {}
+    for name, (dtype, shape) in expected.items():
+        array = arrays[name]
+        fits = array.dtype == dtype and array.ndim == len(shape)
+        for axis, size in zip(shape, array.shape, strict=False):
+            fits = fits and size == (sizes.setdefault(axis, size) if type(axis) is str else axis)
+        if not fits:
+            raise StateError(
+                f"the {part} {name!r} of the snapshot should be {dtype} "
+                f"[{', '.join(map(str, shape))}], got {array.dtype} {list(array.shape)}; "
+                f"{TAKE_ANOTHER}"
+            )
+        if not np.isfinite(array).all():
+            row = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+            raise StateError(
+                f"the {part} {name!r} of the snapshot has a value that is not finite in row {row}; "
+                "a stream cannot go on from it: reset the row or restore an earlier snapshot"
+            )
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    copied = np.array(array, copy=True, order="C")
+    copied.flags.writeable = False
+    return copied

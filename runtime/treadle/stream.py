@@ -1,0 +1,302 @@
+"""Stream: a model run one step at a time, its state carried, named and never shared."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from treadle.arrays import check_count, check_rows
+from treadle.bound_step import BoundStep
+from treadle.errors import DeviceError, InputError, StateError
+from treadle.sequence import run_sequence, spans
+from treadle.session import engine_errors
+from treadle.state import Snapshot, check_snapshot, initial_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from treadle.arrays import Array
+    from treadle.model import Model
+
+
+class Stream:
+    """`batch_size` rows, each its own sequence, read step by step. Made by `Model.stream`.
+
+    Outputs are arrays, or a NamedTuple of arrays for a model with several. What a stream hands
+    out is never overwritten (but for `copy=False`), and its state cannot be reached to be written.
+    One thread at a time may use a stream; a second one gets StateError. After `close`, all but
+    `close` raise StateError. An InputError leaves the state as it was.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        start: Snapshot,
+        *,
+        history: int = 0,
+        origins: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.batch_size = start.batch_size
+        self._model = model
+        self._graph = model.manifest.graphs["step"]
+        self._reading = model.reading("step")
+        self._in_use = threading.Lock()
+        self._history: deque[tuple[dict[str, Array], Array]] = deque(
+            maxlen=check_count(history, "history", 0)
+        )
+        self._fill(start, origins)
+
+    def _fill(self, start: Snapshot, origins: NDArray[np.int64] | None = None) -> None:
+        """Take over all that `start` holds. Rows of one origin have the same context."""
+        self._context = {name: array.copy() for name, array in start.context.items()}
+        self._origins = np.arange(self.batch_size) if origins is None else origins.copy()
+        self._bound: BoundStep | None = BoundStep(
+            self._model.session("step"),
+            self._graph,
+            self._reading,
+            self.batch_size,
+            start.state,
+            self._context,
+        )
+        self._context |= self._bound.context
+        self._steps, self._ticks = start.steps.copy(), 0
+        self._history.clear()
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Steps made by each row since its start or reset, int64 [batch]."""
+        return self._steps + self._ticks
+
+    def step(self, x: ArrayLike, *, copy: bool = True) -> Any:
+        """One time step: `x` [batch] or [batch, features] -> outputs [batch, …].
+
+        With `copy=False` the outputs are read-only views that the next step overwrites. Raises
+        InputError for another dtype, shape, an id out of range or a number that is not finite.
+        """
+        if not self._in_use.acquire(blocking=False):
+            raise _in_use_elsewhere()
+        try:
+            bound = self._bound or _refuse_closed()
+            buffer = bound.x
+            if type(x) is not np.ndarray or x.dtype != buffer.dtype or x.shape != buffer.shape:
+                x = self._reading.array(x, self.batch_size)
+            buffer[...] = x
+            if not bound.valid():
+                self._reading.check_values(buffer)
+            if self._history.maxlen:
+                before = {name: array.copy() for name, array in bound.state.items()}
+                self._history.append((before, self.steps))
+            bound()
+            self._ticks += 1
+            return bound.copied() if copy else bound.views
+        except engine_errors() as error:
+            raise _failed(error) from error
+        finally:
+            self._in_use.release()
+
+    def feed(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
+        """Read `x` [batch, time, …] -> outputs [batch, …] at each row's last valid step.
+
+        `lengths`, int64 [batch], default to the whole time axis; what lies beyond is not looked
+        at. A row of length 0 is left out: it keeps its state, and its outputs are 0. Raises
+        InputError as `step` does.
+        """
+        with self._turn() as bound:
+            x, lengths = self._reading.padded(
+                x, lengths, "time", least=0, batch_size=self.batch_size
+            )
+            last = [np.zeros_like(output) for output in bound.outputs]
+            for span, rows, outputs in self._read(bound, x, lengths):
+                ends = lengths[rows] - span.start - 1
+                here = ends < span.stop - span.start
+                for all_last, output in zip(last, outputs, strict=True):
+                    all_last[rows[here]] = output[here, ends[here]]
+        return bound.named(last)
+
+    def unroll(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
+        """Read `x` [batch, time, …] -> outputs [batch, time, …], zero where padded.
+
+        As `feed`, but with the outputs of every step.
+        """
+        with self._turn() as bound:
+            x, lengths = self._reading.padded(
+                x, lengths, "time", least=0, batch_size=self.batch_size
+            )
+            every = [np.zeros((*x.shape[:2], *o.shape[1:]), o.dtype) for o in bound.outputs]
+            for span, rows, outputs in self._read(bound, x, lengths):
+                for all_steps, output in zip(every, outputs, strict=True):
+                    all_steps[rows, span] = output
+        return bound.named(every)
+
+    def reset(self, rows: ArrayLike | None = None) -> None:
+        """Take rows (all, or a list of indices) back to their initial state and to 0 steps.
+
+        What was encoded stays. Forgets the history. Raises InputError for rows not there.
+        """
+        with self._turn() as bound:
+            chosen = np.arange(self.batch_size)
+            if rows is not None:
+                chosen = check_rows(rows, self.batch_size)
+            initial = initial_state(self._model.manifest, self._context, self.batch_size)
+            for name, array in bound.state.items():
+                array[chosen] = initial[name][chosen]
+            self._steps, self._ticks = self.steps, 0
+            self._steps[chosen] = 0
+            self._history.clear()
+
+    def select(self, rows: ArrayLike) -> None:
+        """Let row i go on as row `rows[i]` was: state, context and steps, as beam search needs it.
+
+        `rows` has one index for each row. Forgets the history. Raises InputError.
+        """
+        with self._turn() as bound:
+            chosen = check_rows(rows, self.batch_size)
+            if len(chosen) != self.batch_size:
+                raise InputError(
+                    f"select needs one index for each of {self.batch_size} rows, got {len(chosen)}"
+                )
+            for array in bound.state.values():
+                array[:] = array[chosen]
+            # Context is large, and the rows of one beam share theirs: nothing to move then.
+            moved = np.flatnonzero(self._origins[chosen] != self._origins)
+            if len(moved):
+                for array in self._context.values():
+                    array[moved] = array[chosen[moved]]
+            self._origins = self._origins[chosen]
+            self._steps, self._ticks = self.steps[chosen], 0
+            self._history.clear()
+
+    def rewind(self, steps: int) -> None:
+        """Take back the last `steps` time steps that all rows together read.
+
+        A row that read nothing in them, as it was shorter, stays as it is. Raises StateError when
+        the history, which `Model.stream(history=…)` asks for, does not reach back so far.
+        """
+        with self._turn() as bound:
+            count = check_count(steps, "steps", 0)
+            if count > len(self._history):
+                raise StateError(
+                    f"cannot rewind {count} steps: the history holds {len(self._history)}; "
+                    f"open the stream with history={count} or more, and step after that"
+                )
+            for _ in range(count):
+                state, self._steps = self._history.pop()
+                self._ticks = 0
+            if count:
+                _write(bound.state, state)
+
+    def state(self) -> dict[str, Array]:
+        """Copies of the state: name -> [batch, …]."""
+        with self._turn() as bound:
+            return {name: array.copy() for name, array in bound.state.items()}
+
+    def snapshot(self) -> Snapshot:
+        """All that is needed to go on from here, in this process or another."""
+        with self._turn() as bound:
+            digest = self._model.manifest.digest
+            return Snapshot(digest, bound.state, self._context, self.steps)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from `snapshot`, its context included. Forgets the history.
+
+        Raises StateError for a snapshot of another model, of another batch size, of other names,
+        dtypes or shapes, or with a value that is not finite.
+        """
+        with self._turn():
+            check_snapshot(snapshot, self._model.manifest)
+            if snapshot.batch_size != self.batch_size:
+                raise StateError(
+                    f"the snapshot has {snapshot.batch_size} rows, but this stream has "
+                    f"{self.batch_size}; open one for it with Model.resume(snapshot)"
+                )
+            self._fill(snapshot)
+
+    def fork(self) -> Stream:
+        """A stream that goes on from here on its own, with the same history."""
+        snapshot = self.snapshot()
+        with self._turn():
+            forked = Stream(
+                self._model, snapshot, history=self._history.maxlen or 0, origins=self._origins
+            )
+            forked._history.extend(self._history)
+            return forked
+
+    def close(self) -> None:
+        """Let go of the buffers. Closing twice is allowed."""
+        if not self._in_use.acquire(blocking=False):
+            raise _in_use_elsewhere()
+        self._bound = None
+        self._in_use.release()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[BoundStep]:
+        """Hold the stream for one call."""
+        if not self._in_use.acquire(blocking=False):
+            raise _in_use_elsewhere()
+        try:
+            yield self._bound or _refuse_closed()
+        except engine_errors() as error:
+            raise _failed(error) from error
+        finally:
+            self._in_use.release()
+
+    def _read(
+        self, bound: BoundStep, x: Array, lengths: NDArray[np.int64]
+    ) -> Iterator[tuple[slice, NDArray[np.int64], list[Array]]]:
+        """Read all columns, span by span: the span, the rows that read, their outputs.
+
+        The stream moves on once all is read, so that a failure on the way leaves it as it was.
+        """
+        session, graph = self._model.session("sequence"), self._model.manifest.graphs["sequence"]
+        state, steps = bound.state, self.steps
+        past: list[tuple[dict[str, Array], Array]] = []
+        for span in spans(x.shape[1], self._history.maxlen or 0):
+            count = np.clip(lengths - span.start, 0, span.stop - span.start)
+            if span.stop > x.shape[1] - (self._history.maxlen or 0):
+                past.append(({name: array.copy() for name, array in state.items()}, steps))
+            rows, outputs, state = run_sequence(
+                session, graph, x[:, span], count, state, self._context
+            )
+            steps = steps + count
+            yield span, rows, outputs
+        _write(bound.state, state)
+        self._steps, self._ticks = steps, 0
+        self._history.extend(past)
+
+
+def _write(buffers: dict[str, Array], state: dict[str, Array]) -> None:
+    for name, buffer in buffers.items():
+        buffer[...] = state[name]
+
+
+def _in_use_elsewhere() -> StateError:
+    return StateError(
+        "this stream is in use by another call, which would mix their states; give each thread "
+        "its own: Model.stream or Stream.fork"
+    )
+
+
+def _refuse_closed() -> NoReturn:
+    raise StateError("this stream is closed; open another with Model.stream")
+
+
+def _failed(error: Exception) -> DeviceError:
+    return DeviceError(f"onnxruntime failed to run the model: {error}; the state is as it was")
