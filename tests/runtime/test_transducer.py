@@ -1,0 +1,158 @@
+"""Transducer over a tiny real bundle: order, batches, beams, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import treadle
+from tests.runtime.tiny_bundles import GRAPHEMES, PHONEMES, reseal, write_transducer
+from treadle import transducer as module
+from treadle.decoding import log_softmax
+from treadle.errors import InputError, StateError
+from treadle.transducer import Hypothesis, Transducer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytest.importorskip("onnxruntime")
+
+WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=20), min_size=1, max_size=6)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Transducer]:
+    directory = tmp_path_factory.mktemp("bundles")
+    with treadle.load(write_transducer(directory, start_from_encode=False)) as loaded:
+        assert isinstance(loaded, Transducer)
+        yield loaded
+
+
+def by_hand(model: Transducer, word: str) -> Hypothesis:
+    """Greedy decoding of one word, written out step by step."""
+    ids: list[int] = []
+    total, token, finished = 0.0, 1, False
+    stream = model.stream([GRAPHEMES.encode(word)])
+    for _ in range(model.manifest.decoding["max_length"]):
+        logits = np.asarray(stream.step(np.array([token], dtype=np.int64)))[0]
+        token = int(logits.argmax())
+        total += float(log_softmax(logits)[token])
+        if finished := token == 2:
+            break
+        ids.append(token)
+    stream.close()
+    symbols = tuple(PHONEMES.decode(ids))
+    return Hypothesis(symbols, tuple(ids), " ".join(symbols), total, finished)
+
+
+@given(words=WORDS)
+def test_each_word_is_answered_as_if_alone_and_in_order(
+    model: Transducer, words: list[str]
+) -> None:
+    answers = model.transduce(words)
+    for word, [answer] in zip(words, answers, strict=True):
+        expected = by_hand(model, word)
+        assert answer.ids == expected.ids
+        assert answer.score == pytest.approx(expected.score, rel=1e-5)
+        assert dataclasses.replace(answer, score=expected.score) == expected
+
+
+@given(words=WORDS, beam=st.integers(1, 4))
+def test_answers_do_not_depend_on_the_batches(
+    model: Transducer, words: list[str], beam: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_ROWS", 2 * beam)
+        cut = model.transduce(words, beam=beam, n_best=beam)
+    whole = model.transduce(words, beam=beam, n_best=beam)
+    assert [[h.ids for h in found] for found in cut] == [[h.ids for h in f] for f in whole]
+
+
+def test_a_wider_beam_never_scores_worse_than_greedy(model: Transducer) -> None:
+    for word in ("a", "badge", "fed", "hhhh"):
+        greedy = model.transduce(word, max_length=4)[0][0]
+        wide = model.transduce(word, beam=300, n_best=3, length_normalization=0.0, max_length=4)[0]
+        same_kind = [h.score for h in wide if h.finished == greedy.finished]
+        assert len(wide) == 3
+        if same_kind:
+            assert max(same_kind) >= greedy.score - 1e-9
+
+
+@given(words=WORDS)
+def test_what_was_decoded_scores_what_decoding_said(model: Transducer, words: list[str]) -> None:
+    best = {word: found[0] for word, found in zip(words, model.transduce(words), strict=True)}
+    ended = [word for word in words if best[word].finished and 0 not in best[word].ids]
+    scores = model.score(ended, [best[word].text for word in ended])
+    for word, score in zip(ended, scores, strict=True):
+        assert score.count == len(best[word].symbols) + 1
+        assert -score.nats.sum() == pytest.approx(best[word].score, rel=1e-4, abs=1e-4)
+
+
+def test_a_score_needs_an_answer_for_each_text(model: Transducer) -> None:
+    assert model.score([], []) == []
+    with pytest.raises(InputError, match="expected one answer for each text, got 1 for 2 texts"):
+        model.score(["a", "b"], ["AA"])
+
+
+def test_a_string_is_a_list_of_one_and_no_texts_are_no_answers(model: Transducer) -> None:
+    assert model.transduce("abc") == model.transduce(["abc"])
+    assert model.transduce([]) == []
+
+
+def test_a_hypothesis_is_frozen(model: Transducer) -> None:
+    [[answer]] = model.transduce("abc")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        answer.score = 0.0  # type: ignore[misc]
+
+
+def test_max_length_cuts(model: Transducer) -> None:
+    [[answer]] = model.transduce("abcdefgh", max_length=1)
+    assert len(answer.ids) + answer.finished == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        (["ab", ""], {}, r"expected a text of at least one symbol, got ''"),
+        (["abxy"], {}, r"in 'abxy', the symbol 'x' at position 2 is not in the vocabulary"),
+        (["a"], {"n_best": 2}, r"expected 1 <= n_best <= beam, got n_best 2 and beam 1"),
+        (["a"], {"beam": 0}, r"expected 1 <= n_best <= beam"),
+        (["a"], {"max_length": 0}, r"max_length should be at least 1, got 0"),
+        (["a"], {"beam": 2, "length_normalization": -1.0}, r"should be 0 or more, got -1\.0"),
+    ],
+)
+def test_what_it_refuses(
+    model: Transducer, texts: list[str], options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        model.transduce(texts, **options)
+
+
+def test_an_unknown_symbol_may_be_asked_for(tmp_path: Path) -> None:
+    import json
+
+    bundle = write_transducer(tmp_path)
+    vocabulary = json.loads((bundle / "input.json").read_text())
+    vocabulary["unknown"] = 0
+    (bundle / "input.json").write_text(json.dumps(vocabulary))
+    reseal(bundle, json.loads((bundle / "manifest.json").read_text()))
+    with treadle.load(bundle, unknown="symbol") as model:
+        assert isinstance(model, Transducer)
+        assert len(model.transduce("aXb")) == 1
+
+
+def test_logits_that_are_not_finite_never_become_symbols(
+    model: Transducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream_type = type(model.stream([[1]]))
+    monkeypatch.setattr(
+        stream_type, "step", lambda self, *_, **__: np.full((self.batch_size, 10), np.nan, "f")
+    )
+    with pytest.raises(StateError, match="expected finite logits, got NaN or infinity in row 0"):
+        model.transduce("abc")
