@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.language_model import LanguageModel
-    from treadle.model import Model, Unknown
+    from treadle.model import Model
     from treadle.transducer import Hypothesis, Transducer
 
 TRANSDUCTION = ("beam", "n_best", "length_normalization")
@@ -67,7 +67,7 @@ def run(
     bundle: Path,
     text: tuple[str, ...],
     max_length: int | None,
-    unknown: Unknown,
+    unknown: Literal["error", "symbol"],
     device: str,
     threads: int,
     as_json: bool,
