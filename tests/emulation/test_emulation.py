@@ -1,0 +1,62 @@
+"""What `int8` promises, on processors that this machine does not have.
+
+Tiny models of every kind of recurrent layer, trained for a moment, exported on this machine and
+verified under emulation: a row alone equals the row in a batch, and steps equal chunks, to the bit.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project.repository import ROOT
+from treadle.cli import run
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+EMULATORS = {"arm64": "qemu-aarch64-static", "haswell": "qemu-x86_64-static"}
+SMALL = ["training.epochs=1", "network.embedding_size=12"]
+WORDS = ["network.encoder_layers=1", "batching.batch_size=1024", "training.validation_limit=50"]
+# Name -> recipe and changes. Sizes that are no multiple of 16 are the hard ones.
+MODELS = {
+    "lstm": ("characters", ["network.cell=lstm", "network.hidden_size=24"]),
+    "gru": ("characters", ["network.cell=gru", "network.hidden_size=20"]),
+    "gru-reset-before": ("characters", ["network.cell=gru-reset-before", "network.hidden_size=20"]),
+    "elman": ("characters", ["network.cell=elman", "network.hidden_size=20"]),
+    "elman-relu": ("characters", ["network.cell=elman-relu", "network.hidden_size=20"]),
+    "attention": ("pronounce-en", ["network.hidden_size=24", *WORDS]),
+}
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    directory = tmp_path_factory.mktemp("emulation")
+    return [exported(directory, name) for name in MODELS]
+
+
+def exported(directory: Path, name: str) -> Path:
+    recipe, changes = MODELS[name]
+    trained, bundle = directory / name, directory / f"{name}.treadle"
+    settings = [part for change in [*SMALL, *changes] for part in ("--set", change)]
+    assert run(["train", recipe, "--out", str(trained), *settings]) == 0
+    assert run(["export", str(trained), "--out", str(bundle), "--precision", "int8"]) == 0
+    return bundle
+
+
+@pytest.mark.parametrize("processor", EMULATORS)
+def test_int8_is_exact_on(processor: str, bundles: list[Path]) -> None:
+    if shutil.which(EMULATORS[processor]) is None:
+        pytest.skip(f"needs Debian's qemu-user-static ({EMULATORS[processor]})")
+    done = subprocess.run(
+        [HERE / f"{processor}.sh", *bundles],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("passed") >= len(bundles)
