@@ -14,8 +14,9 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from treadle.document import canonical_bytes
 from treadle.errors import ExportError
-from treadle.manifest import MANIFEST_FILE, File, Graph, Manifest, canonical_bytes, sha256
+from treadle.manifest import MANIFEST_FILE, File, Graph, Manifest, sha256
 from treadle.vocabulary import Vocabulary
 from treadle_export.canonical import CanonicalModel
 from treadle_export.weights import WEIGHTS_FILE, share_weights
@@ -119,7 +120,9 @@ def write_bundle(path: Path, files: Mapping[str, bytes], *, force: bool = False)
     if path.suffix != SUFFIX:
         raise ExportError(f"expected a bundle's name to end in {SUFFIX}, got {str(path)!r}")
     if path.exists() and not force:
-        raise ExportError(f"{path} exists already; choose another --out, or replace it with --force")
+        raise ExportError(
+            f"{path} exists already; choose another --out, or replace it with --force"
+        )
     mark = secrets.token_hex(4)
     partial, aside = (path.with_name(f".{path.name}.{mark}.{end}") for end in ("part", "old"))
     try:

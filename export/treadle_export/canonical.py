@@ -41,7 +41,6 @@ class CanonicalModel:
         }
         return replace(self, graphs=graphs)
 
-
     def with_interfaces(self, interfaces: Mapping[str, Graph]) -> "CanonicalModel":
         """This model with other contracts for its graphs."""
         graphs = {

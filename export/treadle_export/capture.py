@@ -14,9 +14,6 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
-from treadle_train.cells import Layer
-from treadle_train.networks import Network, Transducer
-from treadle_train.networks.attention import MASKED
 
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import SOURCE_MULTIPLE, TASKS, ContextTensor, Graph, StatePort
@@ -24,6 +21,9 @@ from treadle.manifest import Tensor as Port
 from treadle_export.canonical import BOUND, IR_VERSION, OPSET, CanonicalGraph, CanonicalModel
 from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.recurrent import TRANSLATIONS, with_opaque_layers
+from treadle_train.cells import Layer
+from treadle_train.networks import Network, Transducer
+from treadle_train.networks.attention import MASKED
 
 # Sizes of the example from which a dynamic graph is traced: distinct, none of them 0 or 1, and a
 # source too long to be taken for a feature axis of any size that a network has.
@@ -130,10 +130,15 @@ def _interface(
     return Graph(
         file=f"{name}.onnx",
         inputs=(Port("token", "int64", axes), *lengths),
-        outputs=(Port("logits", "float32", (*axes, network.output.out_features)),),
+        outputs=(Port("logits", "float32", (*axes, _output_size(network))),),
         context=tuple(_context_tensor(port) for port in tensors.values()),
         state=tuple(_started(port, initial) for port in states),
     )
+
+
+def _output_size(network: Network) -> int:
+    """The width V of the logits."""
+    return int(network.get_parameter("output.weight").shape[0])
 
 
 def _context_tensor(port: Port) -> ContextTensor:

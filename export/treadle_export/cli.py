@@ -12,24 +12,28 @@ from treadle_export.precision import PRECISIONS
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
 @click.option("--precision", type=click.Choice(list(PRECISIONS)), default="float32")
-@click.option("--target", type=click.Choice(["cpu"]), default="cpu", help="What it is built for.")
+@click.option(
+    "--target",
+    type=click.Choice(["cpu"]),
+    default="cpu",
+    expose_value=False,  # the only one so far
+    help="What the bundle is built for.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def export(run: Path, out: Path, precision: str, target: str, force: bool, as_json: bool) -> None:
+def export(run: Path, out: Path, precision: str, force: bool, as_json: bool) -> None:
     """Export a trained RUN as a bundle, its parity proven on the way."""
-    from treadle_train.run import load_run
-
-    from treadle.commands.report import print_report
+    from treadle.commands.verify import describe
     from treadle_export.exporter import export_run
+    from treadle_train.run import load_run
 
     report = export_run(
         load_run(run),
-        out,
-        precision=precision,
+        {precision: out},
         force=force,
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
-    )
+    )[precision]
     if as_json:
         click.echo(json.dumps({"path": str(out), "precision": precision, **report.to_json()}))
     else:
-        print_report(report)
+        click.echo(describe(report.to_json()))

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
 
 from treadle.errors import UnsupportedGraph
+from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
 
 Array = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def lstm(x: Array, r: Array, hidden: Array, cell: Array) -> tuple[Array, Array]:
+def lstm(x: Array, r: Array, cell: Array) -> tuple[Array, Array]:
     """Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000.
 
     x, r [B, 4H]: products of input and hidden state with their weights, biases added.
@@ -56,7 +56,7 @@ def step(cell: Cell[Any], x: Array, state: tuple[Array, ...]) -> tuple[Array, ..
     projected = x @ parameters["input_weights"].T + parameters["input_bias"]
     recurrent = state[0] @ weights.T + bias
     if isinstance(cell, LSTM):
-        return lstm(projected, recurrent, state[0], state[1])
+        return lstm(projected, recurrent, state[1])
     if isinstance(cell, GRU):
         if cell.reset == "after":
             return (gru_reset_after(projected, recurrent, state[0]),)
@@ -68,7 +68,7 @@ def step(cell: Cell[Any], x: Array, state: tuple[Array, ...]) -> tuple[Array, ..
 
 
 def _unroll(cell: Cell[Any], x: Array, state: tuple[Array, ...]) -> Array:
-    """x [T, I] -> outputs [T, H]."""
+    """X [T, I] -> outputs [T, H]."""
     outputs = []
     for row in x:
         state = step(cell, row[None], state)

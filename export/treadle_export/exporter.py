@@ -2,14 +2,13 @@
 
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime
-from treadle_train.run import Run
 
 import treadle
 from treadle.errors import ExportError, QualityError
@@ -24,6 +23,7 @@ from treadle_export.golden import record
 from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, lower, plan_of, precision_named
 from treadle_export.trace import Trace, trace_of
+from treadle_train.run import Run
 
 QUALITY_BUDGET = 0.005
 """Largest relative rise of the negative log-likelihood that an export accepts."""
@@ -31,60 +31,59 @@ QUALITY_BUDGET = 0.005
 
 def export_run(
     run: Run,
-    out: Path,
+    outs: Mapping[str, Path],
     *,
-    precision: str = "float32",
     force: bool = False,
     quality_limit: int | None = None,
-    progress: Callable[[str], None] = lambda stage: None,
-) -> Report:
-    """Exports a trained run as the bundle `out`.
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Report]:
+    """Exports a trained run as one bundle for each precision asked.
 
     Args:
         run: the run, `treadle_train.run.load_run`.
-        out: the bundle's directory, ending in `.treadle`.
-        precision: a name of `treadle_export.precision.PRECISIONS`.
-        force: replace an existing bundle.
+        outs: precision -> directory of the bundle, ending in `.treadle`.
+        force: replace existing bundles.
         quality_limit: test examples on which a quantized model is compared with float32; all by
             default.
         progress: told each stage as it begins.
 
     Returns:
-        the parity ladder and invariance of the written bundle.
+        precision -> parity ladder and invariance of the written bundle.
 
     Raises:
-        ExportError: the path is taken or cannot be written, the precision is unknown.
+        ExportError: a path is taken or cannot be written, a precision is unknown.
         UnsupportedGraph: the network cannot be captured.
-        ParityError: a rung of the ladder is over its tolerance; nothing is written.
-        QualityError: a quantized model loses more than the budget; nothing is written.
+        ParityError: a rung of the ladder is over its tolerance; that bundle is not written.
+        QualityError: a quantized model loses more than the budget; that bundle is not written.
     """
-    chosen = precision_named(precision)
-    refuse_taken(out, force=force)
+    precisions = {name: precision_named(name) for name in ("float32", *outs)}
+    for out in outs.values():
+        refuse_taken(out, force=force)
     progress("capture")
     canonical = capture(run.network)
-    lowered = {name: lower(canonical, precision_named(name)) for name in ("float32", precision)}
+    lowered = {name: lower(canonical, precision) for name, precision in precisions.items()}
     progress("parity")
     trace = trace_of(run)
     climbed = climb(run.network, canonical, lowered, trace)
-    parts = _parts(run, canonical, lowered[precision], chosen, trace, climbed)
+    reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
-        candidate = Path(scratch) / f"candidate{out.suffix}"
-        write_bundle(candidate, finished(parts, {}))
-        progress("stream")
-        report = _checked(candidate, climbed.rungs)
-        evidence = _evidence(report, chosen)
-        if precision != "float32":
-            progress("quality")
-            plain = Path(scratch) / f"float32{out.suffix}"
-            base = precision_named("float32")
-            write_bundle(
-                plain,
-                finished(_parts(run, canonical, lowered["float32"], base, trace, climbed), {}),
-            )
-            evidence["quality"] = _quality(plain, candidate, precision, quality_limit)
-    progress("write")
-    write_bundle(out, finished(parts, evidence), force=force)
-    return report
+        candidates: dict[str, tuple[Path, Parts]] = {}
+        for name, precision in precisions.items():
+            parts = _parts(run, canonical, lowered[name], precision, trace, climbed)
+            candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
+            write_bundle(candidates[name][0], finished(parts, {}))
+        for name, out in outs.items():
+            candidate, parts = candidates[name]
+            progress(f"{name}: stream")
+            reports[name] = _checked(candidate, climbed.until(name), precisions[name])
+            evidence = _evidence(reports[name])
+            if name != "float32":
+                progress(f"{name}: quality")
+                plain, _ = candidates["float32"]
+                evidence["quality"] = _quality(plain, candidate, name, quality_limit)
+            progress(f"{name}: write")
+            write_bundle(out, finished(parts, evidence), force=force)
+    return reports
 
 
 def refuse_taken(out: Path, *, force: bool) -> None:
@@ -126,19 +125,19 @@ def _description(run: Run) -> Description:
     )
 
 
-def _checked(bundle: Path, rungs: tuple[Rung, ...]) -> Report:
+def _checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Report:
     """The climbed rungs, and those that the runtime replays on the written bundle."""
     with treadle.load(bundle) as model:
         replayed = verify(model)
     measured = tuple(replace(rung, source="recorded") for rung in replayed.rungs)
     refuse_failed(measured)
-    return Report(rungs + measured, replayed.invariance)
+    return Report(rungs + measured, {**replayed.invariance, "promised": precision.invariant})
 
 
-def _evidence(report: Report, precision: Precision) -> dict[str, Any]:
+def _evidence(report: Report) -> dict[str, Any]:
     return {
         "parity": {"rungs": [rung.to_json() for rung in report.rungs]},
-        "invariance": {**report.invariance, "promised": precision.invariant},
+        "invariance": report.invariance,
     }
 
 

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from treadle_train.cells import Layer
-from treadle_train.networks import Network, Transducer
 
 from treadle.errors import ParityError
 from treadle.ladder import Rung, compare
@@ -22,6 +20,8 @@ from treadle_export import equations
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine, repeated
 from treadle_export.trace import Trace
+from treadle_train.cells import Layer
+from treadle_train.networks import Network, Transducer
 
 Floats = NDArray[np.float32]
 
@@ -37,7 +37,8 @@ class Carried:
     @property
     def choices(self) -> NDArray[np.int64]:
         """The arg-max of each step, [N]."""
-        return self.outputs.argmax(axis=-1)
+        choices: NDArray[np.int64] = self.outputs.argmax(axis=-1)
+        return choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,14 @@ class Climbed:
     """The rungs, and what the golden trace is made of."""
 
     rungs: tuple[Rung, ...]
+    quantized: dict[str, Rung]  # by precision
     torch: Carried
     carried: dict[str, Carried]  # by precision, from the lowered step graph
+
+    def until(self, precision: str) -> tuple[Rung, ...]:
+        """The rungs that lead to a precision."""
+        last = self.quantized.get(precision)
+        return self.rungs if last is None else (*self.rungs, last)
 
 
 def climb(
@@ -77,6 +84,7 @@ def climb(
     step = _onnx_steps(Engine(canonical.graphs["step"].model), trace, context_arrays, initial)
     rungs.append(_rung("onnx step", sequence, step.outputs, sequence_final, _last(step)))
     carried: dict[str, Carried] = {}
+    quantized: dict[str, Rung] = {}
     for precision, model in lowered.items():
         engine = Engine(model.graphs["step"].model)
         carried[precision] = _onnx_steps(engine, trace, context_arrays, initial)
@@ -85,9 +93,9 @@ def climb(
             rungs.append(_rung("lowered", step.outputs, now.outputs, step.after, now.after))
         else:
             base = carried["float32"]
-            rungs.append(_quantized_rung(engine, precision, base, trace, context_arrays))
-    refuse_failed(rungs)
-    return Climbed(tuple(rungs), stepped, carried)
+            quantized[precision] = _quantized_rung(engine, precision, base, trace, context_arrays)
+    refuse_failed([*rungs, *quantized.values()])
+    return Climbed(tuple(rungs), quantized, stepped, carried)
 
 
 def refuse_failed(rungs: Iterable[Rung]) -> None:

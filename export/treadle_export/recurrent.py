@@ -1,4 +1,4 @@
-"""The opaque recurrent op: how one recurrent layer crosses `torch.export` and becomes one ONNX node.
+"""The opaque recurrent op: how a layer crosses `torch.export` and becomes one ONNX node.
 
 `torch.export` unrolls, freezes or rewrites a recurrent layer that it can see into. It cannot see
 into a custom op, so before tracing every `treadle_train.cells.Layer` is replaced by an
@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from onnxscript import opset21 as op
 from torch import Tensor, nn
-from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
 
 from treadle.errors import UnsupportedGraph
+from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
 
 _NEVER_RUN = "this op only stands for a recurrent layer while a graph is captured; it does not run"
 
@@ -94,7 +94,9 @@ def _onnx_gru(x, w, r, b, lengths, hidden, linear_before_reset):  # type: ignore
 
 
 def _onnx_rnn(x, w, r, b, lengths, hidden, activation):  # type: ignore[no-untyped-def]
-    return op.RNN(x, w, r, b, lengths, hidden, activations=[activation] * r.shape[0], **_attributes(r))
+    return op.RNN(
+        x, w, r, b, lengths, hidden, activations=[activation] * r.shape[0], **_attributes(r)
+    )
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -105,10 +107,14 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 """`custom_translation_table` for `torch.onnx.export`."""
 
 # torch's gate blocks, in the order in which ONNX wants them: i f g o -> i o f c; r z n -> z r h.
-_GATE_ORDER: dict[type[Cell], tuple[int, ...]] = {LSTM: (0, 3, 1, 2), GRU: (1, 0, 2), Elman: (0,)}
+_GATE_ORDER: dict[type[Cell[Any]], tuple[int, ...]] = {
+    LSTM: (0, 3, 1, 2),
+    GRU: (1, 0, 2),
+    Elman: (0,),
+}
 
 
-def _reordered(cell: Cell, blocks: Tensor) -> Tensor:
+def _reordered(cell: Cell[Any], blocks: Tensor) -> Tensor:
     """`blocks` [G*H, …] with its gates in ONNX's order."""
     order = _GATE_ORDER[type(cell)]
     parts = blocks.detach().chunk(len(order), 0)
@@ -150,14 +156,16 @@ class OpaqueLayer(nn.Module):
         """Zeros [B, H] by state name."""
         zeros = self.w.new_zeros(batch_size, self.r.shape[2])
         parts = self.cell.state_names
-        names = [name for i in range(self.directions) for name in [self._names(p)[i] for p in parts]]
+        names = [
+            name for i in range(self.directions) for name in [self._names(p)[i] for p in parts]
+        ]
         return dict.fromkeys(names, zeros)
 
     def _names(self, part: str) -> list[str]:
         return [part, f"reverse.{part}"][: self.directions]
 
     def _call(self, x: Tensor, lengths: Tensor | None, state: dict[str, Tensor]) -> list[Tensor]:
-        """x [T, B, I] -> outputs [T, D, B, H] and one final state [D, B, H] for each state part."""
+        """X [T, B, I] -> outputs [T, D, B, H] and one final state [D, B, H] for each state part."""
         parts = [
             torch.stack([state[name] for name in self._names(part)])
             if self.directions == 2
@@ -183,7 +191,7 @@ class OpaqueLayer(nn.Module):
         return state
 
     def step(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """x [B, I] -> output [B, H] and the next state."""
+        """X [B, I] -> output [B, H] and the next state."""
         _, *finals = self._call(x.unsqueeze(0), None, state)
         next_state = self._final(finals)
         return next_state["hidden"], next_state
@@ -191,7 +199,7 @@ class OpaqueLayer(nn.Module):
     def unroll(
         self, x: Tensor, state: dict[str, Tensor], lengths: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """x [B, T, I] -> outputs [B, T, D*H], zero where padded, and the state at each length."""
+        """X [B, T, I] -> outputs [B, T, D*H], zero where padded, and the state at each length."""
         outputs, *finals = self._call(x.transpose(0, 1), lengths.to(torch.int32), state)
         return outputs.permute(2, 0, 1, 3).flatten(2), self._final(finals)
 

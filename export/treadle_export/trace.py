@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from treadle_train.run import Run
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle_train.run import Run
 
 STEPS = 1000
 """Carried steps: long enough for an error that grows to show."""

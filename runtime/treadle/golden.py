@@ -7,20 +7,18 @@ them where the engine wrote them ("bundle") and as torch gave the outputs ("torc
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treadle.errors import BundleError
+from treadle.npz import from_npz, to_npz
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GOLDEN_FILE = "golden.npz"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest time: the same trace is the same file
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,8 @@ class Golden:
     """A recorded trace; N steps, K checkpoints, C sampled output columns.
 
     source: int64 [S], what an encoder read; empty for a model without one.
-    inputs: [N, …], what the decoder read; choices: {"torch", "bundle"} -> arg-max [N], free-running.
+    inputs: [N, …], what the decoder read.
+    choices: {"torch", "bundle"} -> arg-max [N] of each step, free-running.
     checkpoints: int64 [K]; columns: int64 [C].
     outputs: {"torch", "bundle"} -> float32 [K, C]; state, next_state: name -> float32 [K, …].
     """
@@ -44,47 +43,30 @@ class Golden:
 
     def to_bytes(self) -> bytes:
         """A compressed `.npz`, byte for byte the same for the same trace."""
-        arrays: dict[str, NDArray[Any]] = {
-            "source": _narrow(self.source),
-            "inputs": _narrow(self.inputs),
-            "checkpoints": _narrow(self.checkpoints),
-            "columns": _narrow(self.columns),
-        }
-        for prefix in ("choices", "outputs", "state", "next_state"):
-            for name, array in getattr(self, prefix).items():
-                arrays[f"{prefix}.{name}"] = _narrow(array)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, array in sorted(arrays.items()):
-                content = io.BytesIO()
-                np.save(content, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), content.getvalue(), 8)
-        return buffer.getvalue()
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _PLAIN}
+        for group in _GROUPS:
+            arrays |= {f"{group}.{name}": array for name, array in getattr(self, group).items()}
+        return to_npz({name: _narrow(array) for name, array in arrays.items()})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Golden:
         """Reads a trace. Raises BundleError when the file is not one."""
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                arrays = {name: _wide(archive[name]) for name in archive.files}
-            plain = {name: arrays.pop(name) for name in _PLAIN}
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            arrays: dict[str, Any] = {n: _wide(array) for n, array in from_npz(content).items()}
+            parts = {name: arrays[name] for name in _PLAIN}
+        except (ValueError, KeyError) as error:
             raise BundleError(
                 f"expected a golden trace in {GOLDEN_FILE}, got a file that cannot be read "
                 f"({error}); fetch or export the bundle again"
             ) from error
-        groups: dict[str, dict[str, Any]] = {
-            prefix: {
-                name.removeprefix(f"{prefix}."): array
-                for name, array in arrays.items()
-                if name.startswith(f"{prefix}.")
-            }
-            for prefix in ("choices", "outputs", "state", "next_state")
-        }
-        return cls(**plain, **groups)
+        for group in _GROUPS:
+            start = f"{group}."
+            parts[group] = {n[len(start) :]: arrays[n] for n in arrays if n.startswith(start)}
+        return cls(**parts)
 
 
 _PLAIN = ("source", "inputs", "checkpoints", "columns")
+_GROUPS = ("choices", "outputs", "state", "next_state")
 
 
 def _narrow(array: NDArray[Any]) -> NDArray[Any]:

@@ -35,7 +35,7 @@ class Invariance:
 
 def probe(model: Model, golden: Golden) -> Invariance:
     """Runs the same rows in company, alone, and in chunks."""
-    rows = _rows(model, golden)
+    rows = _rows(golden)
     sources = _sources(model, golden)
     with _stream(model, sources, rows) as stream:
         together = _stepped(stream, rows)
@@ -52,7 +52,7 @@ def probe(model: Model, golden: Golden) -> Invariance:
     return Invariance(batch.max_abs, chunk.max_abs, (batch, chunk))
 
 
-def _rows(model: Model, golden: Golden) -> list[NDArray[Any]]:
+def _rows(golden: Golden) -> list[NDArray[Any]]:
     """Inputs of each row, cut out of the golden trace at different places."""
     starts = np.linspace(0, len(golden.inputs) - max(_LENGTHS), len(_LENGTHS)).astype(int)
     pairs = zip(starts, _LENGTHS, strict=True)

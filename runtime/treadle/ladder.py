@@ -21,8 +21,10 @@ Pair = tuple["NDArray[Any]", "NDArray[Any]"]
 class Rung:
     """The outcome of one comparison.
 
-    `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts steps whose arg-max
-    differs; `first_step` is the first one over `tolerance`, None where there is none.
+    `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts steps
+    whose arg-max differs; `first_step` is the first one over `tolerance`, None where there is none.
+    A tensor within [-1, 1], as states are, is held to `tolerance` as it stands, a larger one, as
+    logits are, in proportion to its largest magnitude: float32 has digits, not decimals.
     """
 
     name: str
@@ -61,8 +63,9 @@ def compare(
     errors = [_largest_by_step(expected, actual) for expected, actual in pairs]
     largest = [float(error.max(initial=0.0)) for error in errors]
     scales = [float(np.abs(expected).max(initial=0.0)) for expected, _ in pairs]
+    limits = [allowed.absolute * max(1.0, scale) for scale in scales]
     relative = [error / (scale or 1.0) for error, scale in zip(largest, scales, strict=True)]
-    over = [np.flatnonzero(~(error <= allowed.absolute)) for error in errors]
+    over = [np.flatnonzero(~(e <= limit)) for e, limit in zip(errors, limits, strict=True)]
     first = min((int(steps[0]) for steps in over if steps.size), default=None)
     changed = np.zeros(0, bool) if choices is None else choices[0] != choices[1]
     flips = int(np.count_nonzero(changed))

@@ -82,9 +82,7 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
     stage = "torch" if precision == "float32" else "bundle"
     pairs = [(golden.outputs[stage], outputs)]
     pairs += [(expected[name], states[name]) for name in expected]
-    return compare(
-        "stream", precision, pairs, (golden.choices[stage], choices), source="replayed"
-    )
+    return compare("stream", precision, pairs, (golden.choices[stage], choices), source="replayed")
 
 
 def _stream(model: Model, golden: Golden) -> Stream:

@@ -1,5 +1,7 @@
 """Brings a captured graph to canonical form, so that every later pass meets one way of writing."""
 
+import itertools
+
 import onnx_ir as ir
 
 from treadle.manifest import Graph
@@ -30,7 +32,7 @@ def _splittable(node: ir.Node) -> bool:
     return (
         node.op_type == "Gemm"
         and plain
-        and not node.attributes.get_int("transA", 0)
+        and not node.attributes.get_int("transA")
         and constant_array(node.inputs[1]) is not None
     )
 
@@ -38,7 +40,7 @@ def _splittable(node: ir.Node) -> bool:
 def _split(node: ir.Node, graph: ir.Graph) -> None:
     e, weights = Emitter(graph), node.inputs[1]
     array = constant_array(weights)
-    if weights is not None and array is not None and node.attributes.get_int("transB", 0):
+    if weights is not None and array is not None and node.attributes.get_int("transB"):
         weights = e.constant(array.T.copy(), f"{weights.name}.transposed")
     product = e.op("MatMul", node.inputs[0], weights)
     bias = node.inputs[2] if len(node.inputs) > 2 else None
@@ -47,17 +49,16 @@ def _split(node: ir.Node, graph: ir.Graph) -> None:
 
 def canonicalize(model: ir.Model, interface: Graph) -> ir.Model:
     """Splits products, shares common values, folds seams and forgets what tracing left behind."""
-    common = ir.passes.common
     passes = ir.passes.Sequential(
-        common.IdentityEliminationPass(),
+        ir.passes.common.IdentityEliminationPass(),
         SplitGemm(),
-        common.CommonSubexpressionEliminationPass(),
+        ir.passes.common.CommonSubexpressionEliminationPass(),
         FoldSeams(),
-        common.RemoveUnusedNodesPass(),
-        common.RemoveUnusedFunctionsPass(),
-        common.RemoveUnusedOpsetsPass(),
-        common.ClearMetadataAndDocStringPass(),
-        common.NameFixPass(),
+        ir.passes.common.RemoveUnusedNodesPass(),
+        ir.passes.common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        ir.passes.common.RemoveUnusedOpsetsPass(),
+        ir.passes.common.ClearMetadataAndDocStringPass(),
+        ir.passes.common.NameFixPass(),
     )
     result = passes(model).model
     result.producer_name = "treadle"
@@ -72,5 +73,5 @@ def _declare_shapes(graph: ir.Graph, interface: Graph) -> None:
     shapes = {port.name: port.shape for port in given}
     for state in interface.state:
         shapes |= {state.input: state.shape, state.output: state.shape}
-    for value in (*graph.inputs, *graph.outputs):
+    for value in itertools.chain(graph.inputs, graph.outputs):
         value.shape = ir.Shape(shapes[str(value.name)])

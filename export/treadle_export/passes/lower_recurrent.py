@@ -15,7 +15,7 @@ from treadle.errors import ExportError
 from treadle_export.canonical import BOUND
 from treadle_export.passes import cell_equations
 from treadle_export.passes.recurrent_weights import GATES, Direction, Recurrence, recurrence_of
-from treadle_export.passes.rewriting import Emitter
+from treadle_export.passes.rewriting import Emitter, given
 
 Form = Literal["cell", "scan"]
 
@@ -58,7 +58,7 @@ class LowerRecurrent(ir.passes.InPlacePass):
             raise ir.passes.PostconditionError(f"{len(left)} recurrent nodes are left")
 
 
-def _initial(e: Emitter, node: ir.Node, recurrence: Recurrence) -> list[ir.Value]:
+def _initial(node: ir.Node, recurrence: Recurrence) -> list[ir.Value]:
     """The initial states that the node is given, each [D, B, H].
 
     Raises:
@@ -85,10 +85,10 @@ def _project(e: Emitter, r: Recurrence, direction: Direction, x: ir.Value) -> ir
 def _as_cell(node: ir.Node, graph: ir.Graph) -> None:
     e, r = Emitter(graph), recurrence_of(node)
     first, direction = e.axes(0), r.directions[0]
-    state = tuple(e.op("Squeeze", value, first) for value in _initial(e, node, r))
+    state = tuple(e.op("Squeeze", value, first) for value in _initial(node, r))
     if r.bounded:
         state[0].meta[BOUND] = 1.0
-    projected = _project(e, r, direction, e.op("Squeeze", node.inputs[0], first))
+    projected = _project(e, r, direction, e.op("Squeeze", given(node, 0), first))
     following = cell_equations.step(e, r, direction, projected, state)
     finals = [e.op("Unsqueeze", value, first) for value in following]
     e.replace(node, e.op("Unsqueeze", following[0], e.axes(0, 1)), *finals)
@@ -96,16 +96,16 @@ def _as_cell(node: ir.Node, graph: ir.Graph) -> None:
 
 def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
     e, r = Emitter(graph), recurrence_of(node)
-    lengths = node.inputs[4]
-    initial = _initial(e, node, r)
+    x, lengths = given(node, 0), node.inputs[4]
+    initial = _initial(node, r)
     lengths64 = None if lengths is None else e.op("Cast", lengths, to=ir.DataType.INT64)
-    valid = None if lengths64 is None else _valid_steps(e, node.inputs[0], lengths64)
+    valid = None if lengths64 is None else _valid_steps(e, x, lengths64)
     outputs: list[ir.Value] = []
     finals: list[list[ir.Value]] = []
     for index, direction in enumerate(r.directions):
         state = [e.op("Gather", value, e.constant(np.int64(index)), axis=0) for value in initial]
-        x = _reversed(e, node.inputs[0], lengths64, direction)
-        *last, y = _scan(e, r, direction, _project(e, r, direction, x), state, valid)
+        projected = _project(e, r, direction, _reversed(e, x, lengths64, direction))
+        *last, y = _scan(e, r, direction, projected, state, valid)
         y.meta[BOUND] = 1.0 if r.bounded else None
         outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
         finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])
@@ -121,7 +121,9 @@ def _valid_steps(e: Emitter, x: ir.Value, lengths: ir.Value) -> ir.Value:
     """[T, B, 1] bool: whether a step lies within its row's length."""
     time = e.op("Gather", e.op("Shape", x), e.constant(np.int64(0)), axis=0)
     steps = e.op("Range", e.constant(np.int64(0)), time, e.constant(np.int64(1)))
-    return e.op("Less", e.op("Unsqueeze", steps, e.axes(1, 2)), e.op("Unsqueeze", lengths, e.axes(1)))
+    return e.op(
+        "Less", e.op("Unsqueeze", steps, e.axes(1, 2)), e.op("Unsqueeze", lengths, e.axes(1))
+    )
 
 
 def _reversed(e: Emitter, x: ir.Value, lengths: ir.Value | None, direction: Direction) -> ir.Value:
@@ -165,9 +167,7 @@ def _body(root: ir.Graph, r: Recurrence, direction: Direction, *, with_mask: boo
     names = ("hidden", "cell")[: 2 if r.operator == "LSTM" else 1]
     state = tuple(ir.Value(name=f"{prefix}.{n}", shape=rows, type=floats) for n in names)
     width = GATES[r.operator] * r.hidden_size
-    projected = ir.Value(
-        name=f"{prefix}.projected", shape=ir.Shape(["batch", width]), type=floats
-    )
+    projected = ir.Value(name=f"{prefix}.projected", shape=ir.Shape(["batch", width]), type=floats)
     inputs = [*state, projected]
     if r.bounded:
         state[0].meta[BOUND] = 1.0
@@ -191,4 +191,3 @@ def _body(root: ir.Graph, r: Recurrence, direction: Direction, *, with_mask: boo
     for value, name in zip(outputs, [*(f"next_{n}" for n in names), "output"], strict=True):
         value.name, value.shape, value.type = f"{prefix}.{name}", rows, floats
     return ir.Graph(inputs, outputs, nodes=e.nodes, name=prefix)
-

@@ -15,7 +15,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle_export.passes.bounds import bound_of
-from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_array
+from treadle_export.passes.rewriting import (
+    MICROSOFT,
+    Emitter,
+    constant_array,
+    constant_floats,
+    given,
+)
 
 LEVELS = 127
 ZERO = 128
@@ -66,11 +72,11 @@ def _reads_table(node: ir.Node) -> bool:
 
 
 def _quantize_embedding(node: ir.Node, graph: ir.Graph) -> None:
-    e, (table, ids) = Emitter(graph), node.inputs
-    array = constant_array(table)
-    if table is None or array is None:
+    e, table = Emitter(graph), given(node, 0)
+    ids, array = node.inputs[1], constant_floats(table)
+    if array is None:
         raise ValueError(f"{node.name!r} reads no constant table")
-    integers, scale = quantize_columns(array.T.astype(np.float32))
+    integers, scale = quantize_columns(array.T)
     rows = e.constant(np.ascontiguousarray(integers.T), f"{table.name}.int8")
     scales = e.constant(scale[:, None], f"{table.name}.scale")
     quantized = Quantized(
@@ -113,11 +119,11 @@ def _is_product(node: ir.Node) -> bool:
 
 
 def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
-    e, (x, weights) = Emitter(root), node.inputs
-    array = constant_array(weights)
-    if x is None or weights is None or array is None:
+    e, x, weights = Emitter(root), given(node, 0), given(node, 1)
+    array = constant_floats(weights)
+    if array is None:
         raise ValueError(f"{node.name!r} has no constant weights")
-    integers, scale = quantize_columns(array.astype(np.float32))
+    integers, scale = quantize_columns(array)
     quantized = _quantized(e, x)
     one, zero = e.constant(np.float32(1)), e.constant(np.uint8(ZERO))
     bias_node = None if quantized.by_row else _bias_after(node)
@@ -152,7 +158,7 @@ def _bias_after(node: ir.Node) -> ir.Node | None:
     uses = node.outputs[0].uses()
     if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
-    following = uses[0].node
+    following = next(iter(uses)).node
     same_graph = following.op_type == "Add" and following.graph is node.graph
     return following if same_graph and _bias_of(following) is not None else None
 
@@ -184,16 +190,16 @@ def _is_quantized(x: ir.Value | None) -> bool:
 
 def _moved(e: Emitter, node: ir.Node) -> Quantized:
     """The same move of axes, done to integers and scales."""
-    source, *rest = node.inputs
-    if source is None:
-        raise ValueError(f"{node.name!r} moves nothing")
-    inner = _quantized(e, source)
+    rest = node.inputs[1:]
+    inner = _quantized(e, given(node, 0))
     attributes = {key: attr.value for key, attr in node.attributes.items()}
 
     def move(value: ir.Value) -> ir.Value:
         return e.op(node.op_type, value, *rest, **attributes)
 
-    return Quantized(move(inner.integers), move(inner.scale) if inner.by_row else inner.scale, inner.by_row)
+    return Quantized(
+        move(inner.integers), move(inner.scale) if inner.by_row else inner.scale, inner.by_row
+    )
 
 
 def _by_bound(e: Emitter, x: ir.Value, bound: float) -> Quantized:

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle.errors import ExportError
-from treadle_export.passes.rewriting import constant_array
+from treadle_export.passes.rewriting import constant_floats
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 """Gates of each recurrent operator, in ONNX's order: i o f c; z r h; one."""
@@ -47,14 +47,14 @@ def recurrence_of(node: ir.Node) -> Recurrence:
     Raises:
         ExportError: its weights are not initializers.
     """
-    w, r = (constant_array(value) for value in node.inputs[1:3])
+    w, r = (constant_floats(value) for value in node.inputs[1:3])
     if w is None or r is None:
         raise ExportError(
             f"expected weights of {node.op_type} node {node.name!r} to be initializers, got "
             f"computed values; export the model with its parameters stored as they are"
         )
     directions, gates_hidden, _ = w.shape
-    given = constant_array(node.inputs[3]) if len(node.inputs) > 3 else None
+    given = constant_floats(node.inputs[3]) if len(node.inputs) > 3 else None
     b = np.zeros((directions, 2 * gates_hidden), np.float32) if given is None else given
     direction = node.attributes.get_string("direction", "forward")
     weights_name = node.inputs[1].name if node.inputs[1] is not None else None

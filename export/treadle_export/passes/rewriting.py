@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx_ir.convenience import replace_all_uses_with
+
+from treadle.errors import ExportError
 
 MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's own operators."""
@@ -23,6 +25,7 @@ class Emitter:
 
     @property
     def nodes(self) -> Sequence[ir.Node]:
+        """What has been emitted so far."""
         return self.tape.nodes
 
     def op(
@@ -42,7 +45,7 @@ class Emitter:
             num_outputs=outputs,
         )
 
-    def constant(self, array: NDArray[np.generic], name: str | None = None) -> ir.Value:
+    def constant(self, array: ArrayLike, name: str | None = None) -> ir.Value:
         """An initializer of the root graph; one that is already there is used again."""
         array = np.asarray(array)
         if name is None or array.size < _SMALL:
@@ -105,3 +108,21 @@ def constant_array(value: ir.Value | None) -> NDArray[np.generic] | None:
         return None
     return value.const_value.numpy()
 
+
+def constant_floats(value: ir.Value | None) -> NDArray[np.float32] | None:
+    """The float32 array behind an initializer, None for anything else."""
+    array = constant_array(value)
+    if array is None or array.dtype != np.float32:
+        return None
+    return array.astype(np.float32, copy=False)
+
+
+def given(node: ir.Node, index: int) -> ir.Value:
+    """An input that a node cannot do without. Raises ExportError where it is left out."""
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        raise ExportError(
+            f"expected input {index} of {node.op_type} node {node.name!r}, got none; "
+            f"the graph is not valid ONNX: check it with onnx.checker"
+        )
+    return value
