@@ -36,7 +36,7 @@ def share_weights(graphs: Mapping[str, ir.Model]) -> bytes:
                 offsets[key],
                 len(content),
                 tensor.dtype,
-                shape=ir.Shape(tensor.shape),
+                shape=ir.Shape(tensor.shape.numpy()),
                 name=str(value.name),
             )
     return bytes(blob)

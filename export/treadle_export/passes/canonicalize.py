@@ -1,7 +1,5 @@
 """Brings a captured graph to canonical form, so that every later pass meets one way of writing."""
 
-import itertools
-
 import onnx_ir as ir
 
 from treadle.manifest import Graph
@@ -73,5 +71,6 @@ def _declare_shapes(graph: ir.Graph, interface: Graph) -> None:
     shapes = {port.name: port.shape for port in given}
     for state in interface.state:
         shapes |= {state.input: state.shape, state.output: state.shape}
-    for value in itertools.chain(graph.inputs, graph.outputs):
-        value.shape = ir.Shape(shapes[str(value.name)])
+    for values in (graph.inputs, graph.outputs):
+        for value in values:
+            value.shape = ir.Shape(shapes[str(value.name)])
