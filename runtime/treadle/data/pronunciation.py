@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import re
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VARIANT = re.compile(r"\(\d+\)$")  # "tomato(2)" lists a further pronunciation of "tomato"
-_STRESS = re.compile(r"\d$")
+_STRESS = "0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,14 @@ def read_dictionary(lines: Iterable[str], path: Path) -> dict[str, tuple[tuple[s
                 f"{path}:{number}: expected a word and its phones, got {line.strip()!r}"
             )
         word = _VARIANT.sub("", fields[0]).lower()
-        phones = tuple(_STRESS.sub("", phone) for phone in fields[1:])
+        phones = tuple(map(_without_stress, fields[1:]))
         entries.setdefault(word, {})[phones] = None
     return {word: tuple(pronunciations) for word, pronunciations in entries.items()}
+
+
+@functools.cache  # a million phones, 69 different ones: each made once and shared
+def _without_stress(phone: str) -> str:
+    return phone.rstrip(_STRESS)
 
 
 def _digest(splits: Iterable[Sequence[Pronunciation]]) -> str:
