@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +43,7 @@ class Reading:
 
         Raises InputError for another dtype, rank or size.
         """
-        try:
-            array = np.asarray(x)
-        except ValueError as error:
-            raise InputError(f"{self.name} should be one array, got {error}") from error
+        array = _as_array(x, self.name)
         expected = (*axes, *self.features)
         fits = array.dtype == self.dtype and array.ndim == len(expected)
         if fits and all(
@@ -82,21 +78,19 @@ class Reading:
             )
 
     def quick_check(self, buffer: Array) -> Callable[[], bool]:
-        """A function that says in a fraction of a microsecond whether `buffer` holds valid values.
-
-        False may be a false alarm for numbers so large that their squares overflow.
-        """
+        """A function that says whether `buffer` holds valid values, in about a microsecond."""
         flat = buffer.reshape(-1)
         symbols = self.symbols
         if symbols is None:
-            dot, isfinite = flat.dot, math.isfinite
-            return lambda: isfinite(dot(flat))
+            finite, isfinite = np.empty(flat.shape, bool), np.isfinite
+            # To look for a zero byte takes a fifth of the time of all().
+            return lambda: b"\0" not in isfinite(flat, finite).tobytes()
         if flat.size == 1:
             item = flat.item
             return lambda: 0 <= item() < symbols
         # Read as unsigned, a negative id is a large one, so the largest tells of both sides.
-        largest = flat.view(np.uint64).max
-        return lambda: bool(largest() < symbols)
+        unsigned, largest = flat.view(np.uint64), np.maximum.reduce
+        return lambda: bool(largest(unsigned) < symbols)
 
     def padded(
         self, x: ArrayLike, lengths: ArrayLike | None, axis: str, *, least: int, batch_size: int = 0
@@ -119,7 +113,12 @@ class Reading:
 
     def stacked(self, rows: Sequence[ArrayLike]) -> tuple[Array, NDArray[np.int64]]:
         """Ragged `rows` as one array padded with 0, and the length of each. Raises InputError."""
-        lengths = np.array([len(row) for row in rows], np.int64)  # type: ignore[arg-type]
+        try:
+            lengths = np.array([len(row) for row in rows], np.int64)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise InputError(
+                f"{self.name} should be a list of rows, each a list of its own; {error}"
+            ) from error
         stacked = np.zeros((len(rows), int(lengths.max(initial=0)), *self.features), self.dtype)
         for row, (values, length) in enumerate(zip(rows, lengths, strict=True)):
             if length:
@@ -129,7 +128,7 @@ class Reading:
 
 def check_rows(rows: ArrayLike, batch_size: int) -> NDArray[np.int64]:
     """Indices of rows as int64 [n]. Raises InputError for other types and for rows not there."""
-    array = np.asarray(rows)
+    array = _as_array(rows, "rows")
     if not array.size:
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iu" or array.ndim != 1:
@@ -139,6 +138,13 @@ def check_rows(rows: ArrayLike, batch_size: int) -> NDArray[np.int64]:
     if array.min() < 0 or array.max() >= batch_size:
         raise InputError(f"rows should be in 0..{batch_size - 1}, got {array.min()}..{array.max()}")
     return array.astype(np.int64)
+
+
+def _as_array(values: ArrayLike, what: str) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{what} should be one array without gaps; {error}") from error
 
 
 def check_count(value: object, what: str, least: int) -> int:
@@ -153,7 +159,7 @@ def _lengths(lengths: ArrayLike | None, array: Array, axis: str, least: int) -> 
     if lengths is None:
         counts = np.full(batch, columns, np.int64)
     else:
-        counts = np.asarray(lengths)
+        counts = _as_array(lengths, "lengths")
         if counts.dtype != np.int64 or counts.shape != (batch,):
             raise InputError(
                 f"lengths should be int64 [{batch}], one for each row, got {counts.dtype} "

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class BoundStep:
     """Buffers and bindings of one stream; not to be shared between threads.
 
-    x: what the next step reads. outputs: what the last one gave, one array an output.
+    x: what the next step reads, of `dtype` and `shape`; valid(): whether it holds valid values.
+    outputs: what the last one gave, one array an output.
     named: a list of outputs as the one array, or as a NamedTuple of several.
     views: the outputs, named, read-only and live; copied(): a copy of them.
     state: live buffers by name, what the next step reads; context: live buffers by name.
@@ -37,9 +38,11 @@ class BoundStep:
         "_there",
         "context",
         "copied",
+        "dtype",
         "named",
         "next_state",
         "outputs",
+        "shape",
         "state",
         "valid",
         "views",
@@ -56,6 +59,7 @@ class BoundStep:
         context: Mapping[str, Array],
     ) -> None:
         self.x = np.zeros((batch, *reading.features), reading.dtype)
+        self.dtype, self.shape = self.x.dtype, self.x.shape
         self.valid = reading.quick_check(self.x)
         self.outputs = [np.zeros((batch, *_sizes(t.shape)), t.dtype) for t in graph.outputs]
         self.named = _naming(graph)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from treadle.document import parse_json
 from treadle.errors import BundleError
 from treadle.manifest import MANIFEST_FILE, Manifest, compute_digest, compute_seal
-
-if TYPE_CHECKING:
-    import os
 
 FETCH_AGAIN = "fetch or export the bundle again"
 _BLOCK = 1 << 20
@@ -82,9 +79,11 @@ def _read_manifest(path: Path) -> Manifest:
 
 def _check_file(directory: Path, name: str, manifest: Manifest) -> None:
     expected, path = manifest.files[name], directory / name
-    # A link may point anywhere; what a bundle holds lies in its own directory.
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise BundleError(f"{path} lies outside the bundle, at {path.resolve()}; do not use it")
+    # A link may point anywhere; what a bundle holds lies in its own directory. (Path.resolve
+    # raises for a link to itself.)
+    real = os.path.realpath(path)
+    if not Path(real).is_relative_to(os.path.realpath(directory)):
+        raise BundleError(f"{path} lies outside the bundle, at {real}; do not use it")
     if not path.is_file():
         raise BundleError(f"{path} is missing; {FETCH_AGAIN}")
     if (size := path.stat().st_size) != expected.bytes:

@@ -39,14 +39,12 @@ def run_sequence(
     state: Mapping[str, Array],
     context: Mapping[str, Array],
 ) -> tuple[NDArray[np.int64], list[Array], dict[str, Array]]:
-    """Read `x` [batch, time, …] up to each row's length, 0 allowed.
+    """Read `x` [batch, time, …] up to each row's length: 0 for some, not for all.
 
     Returns the rows that read something (int64 [n]), their outputs [n, time, …], and the state of
     all rows after it [batch, …].
     """
     rows = np.flatnonzero(lengths)
-    if not len(rows):
-        return rows, [], dict(state)
 
     def picked(array: Array) -> Array:
         return array if len(rows) == len(lengths) else array[rows]

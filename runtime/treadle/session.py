@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import os
     from types import ModuleType
 
-    from treadle.manifest import Graph
+    from treadle.manifest import Graph, Shape
 
 # Device -> the engine's name for it, and the extra that installs an engine that has it.
 DEVICES = {
@@ -98,23 +98,47 @@ def check_device(device: str, threads: int) -> None:
 
 
 def check_ports(session: Any, graph: Graph) -> None:
-    """Raise BundleError unless the session has the inputs and outputs that `graph` declares."""
-    inputs = {t.name: t.dtype for t in graph.inputs} | {t.name: t.dtype for t in graph.context}
-    inputs |= {s.input: s.dtype for s in graph.state}
-    outputs = {t.name: t.dtype for t in graph.outputs} | {s.output: s.dtype for s in graph.state}
-    for what, declared, ports in (
-        ("input", inputs, session.get_inputs()),
-        ("output", outputs, session.get_outputs()),
-    ):
-        found = {port.name: port.type for port in ports}
-        expected = {name: _TYPES[dtype] for name, dtype in declared.items()}
-        if found == expected:
+    """Raise BundleError unless the session has the inputs and outputs that `graph` declares.
+
+    A size that the file leaves open may be fixed by the manifest, but not the other way round: a
+    batch or time axis that was baked in runs with one size only.
+    """
+    inputs = {tensor.name: (tensor.dtype, tensor.shape) for tensor in graph.inputs}
+    inputs |= {tensor.name: (tensor.dtype, tensor.shape) for tensor in graph.context}
+    inputs |= {port.input: (port.dtype, port.shape) for port in graph.state}
+    outputs = {tensor.name: (tensor.dtype, tensor.shape) for tensor in graph.outputs}
+    outputs |= {port.output: (port.dtype, port.shape) for port in graph.state}
+    _compare(graph.file, "input", inputs, session.get_inputs())
+    _compare(graph.file, "output", outputs, session.get_outputs())
+    optional: dict[str, tuple[str, Shape]] = {}
+    if graph.active is not None:
+        optional[graph.active] = ("bool", ("batch",))
+    _compare(graph.file, "optional input", optional, session.get_overridable_initializers())
+
+
+def _compare(
+    file: str, what: str, declared: dict[str, tuple[str, Shape]], ports: list[Any]
+) -> None:
+    found = {port.name: port for port in ports}
+    for name in sorted(found.keys() | declared.keys()):
+        if name in found and name in declared and _fits(found[name], *declared[name]):
             continue
-        name = min(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
+        actual = f"{found[name].type} {found[name].shape}" if name in found else "nothing"
+        expected = "nothing"
+        if name in declared:
+            dtype, shape = declared[name]
+            expected = f"{_TYPES[dtype]} {list(shape)}"
         raise BundleError(
-            f"{graph.file} has the {what} {name!r} as {found.get(name, 'nothing')}, but its "
-            f"manifest says {expected.get(name, 'nothing')}; export the bundle again"
+            f"{file} has the {what} {name!r} as {actual}, but its manifest says {expected}; "
+            "export the bundle again"
         )
+
+
+def _fits(port: Any, dtype: str, shape: Shape) -> bool:
+    if port.type != _TYPES[dtype] or len(port.shape) != len(shape):
+        return False
+    pairs = zip(port.shape, shape, strict=True)
+    return all(actual == declared or not isinstance(actual, int) for actual, declared in pairs)
 
 
 def _options(engine: ModuleType, threads: int) -> Any:

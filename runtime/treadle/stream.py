@@ -80,20 +80,19 @@ class Stream:
         With `copy=False` the outputs are read-only views that the next step overwrites. Raises
         InputError for another dtype, shape, an id out of range or a number that is not finite.
         """
-        if not self._in_use.acquire(blocking=False):
+        if not self._in_use.acquire(False):
             raise _in_use_elsewhere()
         try:
             bound = self._bound or _refuse_closed()
-            buffer = bound.x
-            if type(x) is not np.ndarray or x.dtype != buffer.dtype or x.shape != buffer.shape:
+            if type(x) is not np.ndarray or x.dtype is not bound.dtype or x.shape != bound.shape:
                 x = self._reading.array(x, self.batch_size)
-            buffer[...] = x
+            bound.x[...] = x
             if not bound.valid():
-                self._reading.check_values(buffer)
-            if self._history.maxlen:
-                before = {name: array.copy() for name, array in bound.state.items()}
-                self._history.append((before, self.steps))
+                self._reading.check_values(bound.x)
             bound()
+            if self._history.maxlen:
+                before = {name: array.copy() for name, array in bound.next_state.items()}
+                self._history.append((before, self.steps))
             self._ticks += 1
             return bound.copied() if copy else bound.views
         except engine_errors() as error:
@@ -230,7 +229,7 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the buffers. Closing twice is allowed."""
-        if not self._in_use.acquire(blocking=False):
+        if not self._in_use.acquire(False):
             raise _in_use_elsewhere()
         self._bound = None
         self._in_use.release()
@@ -249,7 +248,7 @@ class Stream:
     @contextmanager
     def _turn(self) -> Iterator[BoundStep]:
         """Hold the stream for one call."""
-        if not self._in_use.acquire(blocking=False):
+        if not self._in_use.acquire(False):
             raise _in_use_elsewhere()
         try:
             yield self._bound or _refuse_closed()
@@ -266,11 +265,12 @@ class Stream:
         The stream moves on once all is read, so that a failure on the way leaves it as it was.
         """
         session, graph = self._model.session("sequence"), self._model.manifest.graphs["sequence"]
-        state, steps = bound.state, self.steps
+        history = self._history.maxlen or 0
+        state, steps, columns = bound.state, self.steps, int(lengths.max())
         past: list[tuple[dict[str, Array], Array]] = []
-        for span in spans(x.shape[1], self._history.maxlen or 0):
+        for span in spans(columns, history):
             count = np.clip(lengths - span.start, 0, span.stop - span.start)
-            if span.stop > x.shape[1] - (self._history.maxlen or 0):
+            if span.start >= columns - history:
                 past.append(({name: array.copy() for name, array in state.items()}, steps))
             rows, outputs, state = run_sequence(
                 session, graph, x[:, span], count, state, self._context
