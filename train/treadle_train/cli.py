@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from treadle.errors import TreadleError
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -50,6 +52,11 @@ def train(
 
     try:
         run = train_recipe(loaded, out, resume=resume, force=force)
+    except OSError as error:
+        raise TreadleError(
+            f"Cannot write the run {out}: {error}. Make room, or choose another directory; what "
+            "was written before is whole, and --resume goes on from it."
+        ) from error
     except KeyboardInterrupt:
         again = ["treadle", "train", recipe, "--out", str(out)]
         again += [part for change in changes for part in ("--set", change)]

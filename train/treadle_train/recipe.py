@@ -89,7 +89,7 @@ class TrainingSection:
     label_smoothing: float = rate(0.0)
     gradient_clip: float = at_least(0, 1.0)
     patience: int = at_least(0, 0)
-    seed: int = at_least(0, 0)
+    seed: int = at_least(0, 0, below=2**31)  # torch takes 63 bits, 32 of them count steps
     threads: int = at_least(0, 0)
     checkpoint_steps: int = at_least(1, 200)
     validation_limit: int = at_least(0, 0)

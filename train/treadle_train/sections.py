@@ -12,9 +12,9 @@ T = TypeVar("T")
 _NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 
 
-def at_least(low: float, default: Any) -> Any:
-    """A number with a default and a smallest value."""
-    return field(default=default, metadata={"low": low})
+def at_least(low: float, default: Any, *, below: float = float("inf")) -> Any:
+    """A number with a default and a smallest value; it stays below `below`."""
+    return field(default=default, metadata={"low": low, "below": below})
 
 
 def rate(default: float) -> Any:

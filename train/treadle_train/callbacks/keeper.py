@@ -21,14 +21,14 @@ from treadle_train.modules.base import Position, TaskModule, Totals
 
 
 class Interrupted(Exception):  # noqa: N818 - not a failure
-    """Ctrl-C was pressed, and the checkpoint is on disk."""
+    """Ctrl-C was pressed; the latest checkpoint is on disk, whole."""
 
 
 class Keeper(Callback):
     """Moves the position on and writes a checkpoint every `every` steps and after every epoch.
 
     It must come after the Recorder, whose state it keeps. The first Ctrl-C lets the batch end,
-    writes a checkpoint and raises Interrupted; a second one stops at once.
+    writes a checkpoint and raises Interrupted; a second one raises it at once.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Keeper(Callback):
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.interrupted:
-            raise KeyboardInterrupt
+            raise Interrupted  # Lightning would answer KeyboardInterrupt by ending the process
         self.interrupted = True
 
     def _write(self, trainer: lightning.Trainer) -> None:
