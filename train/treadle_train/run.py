@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -127,7 +128,8 @@ def load_run(path: str | Path) -> Run:
         recipe = recipe_from_table(document["recipe"])
         names = sorted((path / "vocabularies").glob("*.json"))
         vocabularies = {file.stem: Vocabulary.read(file) for file in names}
-        network = build_network(recipe, vocabularies)
+        with torch.random.fork_rng(devices=[]):  # the weights it starts with are not kept
+            network = build_network(recipe, vocabularies)
         network.load_state_dict(load_file(path / WEIGHTS))
     except FileNotFoundError as error:
         raise DataError(

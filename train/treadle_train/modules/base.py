@@ -94,11 +94,12 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         optimizer = torch.optim.Adam(
             self.network.parameters(), self.section.learning_rate, fused=True
         )
+        total = self.total_steps + 1  # the schedule counts the state before step one
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             self.section.learning_rate,
-            total_steps=self.total_steps + 1,  # the schedule counts the state before step one
-            pct_start=max(self.section.warmup, 1 / (self.total_steps + 1)),
+            total_steps=total,
+            pct_start=max(self.section.warmup, 2 / total),  # a shorter rise divides by zero
         )
         return {
             "optimizer": optimizer,
