@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 from tests.train.tiny import TEXT, TINY_CHARACTERS
+from treadle.errors import TreadleError
 from treadle_train.cli import recipes, train
 from treadle_train.modules.base import TaskModule
 
