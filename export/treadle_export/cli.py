@@ -1,17 +1,15 @@
-"""The `export` command."""
+"""The commands `export` and `demo`; torch and onnx are imported when they run."""
 
 import json
 from pathlib import Path
 
 import click
 
-from treadle_export.precision import PRECISIONS
-
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option("--precision", type=click.Choice(list(PRECISIONS)), default="float32")
+@click.option("--precision", default="float32", show_default=True, help="float32 or int8.")
 @click.option(
     "--target",
     type=click.Choice(["cpu"]),
@@ -37,3 +35,21 @@ def export(run: Path, out: Path, precision: str, force: bool, as_json: bool) -> 
         click.echo(json.dumps({"path": str(out), "precision": precision, **report.to_json()}))
     else:
         click.echo(describe(report.to_json()))
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Directory for runs, bundles and report.json.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
+def demo(out: Path, as_json: bool) -> None:
+    """Train, export, verify and time models in a few minutes, then let them speak."""
+    from treadle_export.demo import run_demo
+
+    report = run_demo(out, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(report))

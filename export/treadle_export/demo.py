@@ -1,4 +1,4 @@
-"""`treadle demo`: the whole road on real data, from a word list to a stream, in minutes.
+"""The demo: the whole road on real data, from a word list to a stream, in minutes.
 
 Trains a pronunciation model and a small character model, exports both in float32 and int8, climbs
 the parity ladder, measures quality and latency through the bundles, and lets them speak.
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from rich.console import Console
@@ -74,18 +73,9 @@ class Measured:
         }
 
 
-@click.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("build/demo"),
-    show_default=True,
-    help="Directory for runs, bundles and report.json.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
-def demo(out: Path, as_json: bool) -> None:
-    """Train, export, verify and time models in a few minutes, then let them speak."""
-    console = Console(stderr=as_json)
+def run_demo(out: Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Runs the demo in the directory `out` and returns its report; `quiet` talks to stderr."""
+    console = Console(stderr=quiet)
     out.mkdir(parents=True, exist_ok=True)
     measured: list[Measured] = []
     ladders: dict[str, Report] = {}
@@ -105,8 +95,7 @@ def demo(out: Path, as_json: bool) -> None:
     document = _document(measured, ladders, out / f"{PRONOUNCE}-int8.treadle")
     (out / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     _speak(out, console)
-    if as_json:
-        click.echo(json.dumps(document))
+    return document
 
 
 def _document(

@@ -23,8 +23,9 @@ class Rung:
 
     `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts steps
     whose arg-max differs; `first_step` is the first one over `tolerance`, None where there is none.
-    A tensor within [-1, 1], as states are, is held to `tolerance` as it stands, a larger one, as
-    logits are, in proportion to its largest magnitude: float32 has digits, not decimals.
+    A tensor within [-1, 1], as states are, is held to the table's tolerance as it stands, a larger
+    one, as logits are, in proportion to its largest magnitude: float32 has digits, not decimals.
+    `tolerance` is that of the tensor where `max_abs` was found.
     """
 
     name: str
@@ -78,7 +79,7 @@ def compare(
         max_rel=max(relative, default=0.0),
         flips=flips,
         first_step=first,
-        tolerance=allowed.absolute,
+        tolerance=limits[largest.index(max(largest))] if largest else allowed.absolute,
         passed=first is None and flips <= allowed.flips * max(len(changed), 1),
     )
 

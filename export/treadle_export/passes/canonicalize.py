@@ -59,18 +59,27 @@ def canonicalize(model: ir.Model, interface: Graph) -> ir.Model:
         ir.passes.common.NameFixPass(),
     )
     result = passes(model).model
+    _forget_tracing(result.graph)
     result.producer_name = "treadle"
     result.producer_version = None
     _declare_shapes(result.graph, interface)
     return result
 
 
+def _forget_tracing(graph: ir.Graph) -> None:
+    """Drops what the tracer noted on values: names of Python objects, paths of its files."""
+    for node in graph:
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*tuple(graph.inputs), *graph.initializers.values()):
+        value.metadata_props.clear()
+
+
 def _declare_shapes(graph: ir.Graph, interface: Graph) -> None:
     """Writes the contract's axis names into the graph, in place of the tracer's."""
-    given = [*interface.inputs, *interface.context, *interface.outputs]
-    shapes = {port.name: port.shape for port in given}
+    shapes = {port.name: port.shape for port in (*interface.inputs, *interface.outputs)}
+    shapes |= {tensor.name: tensor.shape for tensor in interface.context}
     for state in interface.state:
         shapes |= {state.input: state.shape, state.output: state.shape}
-    for values in (graph.inputs, graph.outputs):
-        for value in values:
-            value.shape = ir.Shape(shapes[str(value.name)])
+    for value in (*tuple(graph.inputs), *tuple(graph.outputs)):
+        value.shape = ir.Shape(shapes[str(value.name)])

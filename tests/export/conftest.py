@@ -1,0 +1,41 @@
+"""Runs and bundles that several tests of the export stage share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import treadle.data
+from tests.export.small_models import made_up_words, untrained_run
+from treadle_export.exporter import export_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from treadle.selfcheck import Report
+    from treadle_train.run import Run
+
+
+@pytest.fixture(scope="session")
+def made_up() -> Iterator[None]:
+    """The made-up language under its name, for as long as the tests run."""
+    treadle.data.DATASETS["made-up"] = made_up_words
+    yield
+    del treadle.data.DATASETS["made-up"]
+
+
+@pytest.fixture(scope="session")
+def run(made_up: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return untrained_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def exported(
+    run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Path], dict[str, Report]]:
+    """The run's bundles by precision, and the ladders climbed on the way."""
+    folder = tmp_path_factory.mktemp("bundles")
+    outs = {name: folder / f"made-up-{name}.treadle" for name in ("float32", "int8")}
+    return outs, export_run(run, outs)

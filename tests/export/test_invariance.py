@@ -1,0 +1,90 @@
+"""int8: a row gives the same bits alone, in company, step by step and in chunks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.export.small_models import (
+    KINDS,
+    SOURCES,
+    TARGETS,
+    as_feeds,
+    encoded,
+    engine,
+    next_state,
+)
+from treadle.ladder import compare
+
+if TYPE_CHECKING:
+    from treadle_export.engine import Arrays
+
+
+def row_of(arrays: Arrays, row: int) -> Arrays:
+    return {name: array[row : row + 1] for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_int8_feels_neither_company_nor_chunks(kind: str, data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(1, 7), min_size=2, max_size=6))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    reach = data.draw(st.lists(st.integers(1, 70), min_size=len(lengths), max_size=len(lengths)))
+    sources = [random.integers(1, SOURCES, length).tolist() for length in reach]
+    tokens = random.integers(0, TARGETS, (len(lengths), max(lengths)))
+
+    context, state = encoded(kind, "int8", sources)
+    feeds = {"token": tokens, "lengths": np.array(lengths), **context, **as_feeds(state)}
+    together = engine(kind, "int8", "sequence").run(feeds)
+    for row, length in enumerate(lengths):
+        context, state = encoded(kind, "int8", sources[row : row + 1])
+        for step in range(length):
+            token = tokens[row : row + 1, step]
+            result = engine(kind, "int8", "step").run(
+                {"token": token, **context, **as_feeds(state)}
+            )
+            np.testing.assert_array_equal(result["logits"][0], together["logits"][row, step])
+            state = next_state(result)
+        for name, array in row_of(next_state(together), row).items():
+            np.testing.assert_array_equal(state[name], array)
+        assert not together["logits"][row, length:].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_inactive_row_keeps_its_state(kind: str) -> None:
+    context, state = encoded(kind, "int8", [[5, 6, 7], [8, 9]])
+    random = np.random.default_rng(1)
+    state = {n: random.uniform(-1, 1, a.shape).astype(np.float32) for n, a in state.items()}
+    feeds = {"token": np.array([4, 5]), **context, **as_feeds(state)}
+    step = engine(kind, "int8", "step")
+    default = step.run(feeds)
+    explicit = step.run({**feeds, "active": np.array([True, True])})
+    masked = step.run({**feeds, "active": np.array([True, False])})
+    for name in state:
+        moved = next_state(default)[name]
+        np.testing.assert_array_equal(moved, next_state(explicit)[name])
+        np.testing.assert_array_equal(next_state(masked)[name][0], moved[0])
+        np.testing.assert_array_equal(next_state(masked)[name][1], state[name][1])
+        assert (moved[1] != state[name][1]).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_int8_stays_near_float32(kind: str) -> None:
+    random = np.random.default_rng(2)
+    tokens = random.integers(0, TARGETS, 64)
+    sources = [random.integers(1, SOURCES, 9).tolist()] * 64
+    context, state = encoded(kind, "float32", sources)
+    state = {n: random.uniform(-1, 1, a.shape).astype(np.float32) for n, a in state.items()}
+    feeds = {"token": tokens, **context, **as_feeds(state)}
+    expected = engine(kind, "float32", "step").run(feeds)
+    actual = engine(kind, "int8", "step").run(feeds)
+    pairs = [(expected[name], actual[name]) for name in expected]
+    choices = (expected["logits"].argmax(-1), actual["logits"].argmax(-1))
+    rung = compare("quantized", "int8", pairs, choices)
+    assert rung.first_step is None
+    assert rung.max_abs > 0  # or nothing was quantized
