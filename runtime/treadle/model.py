@@ -193,8 +193,9 @@ class Model:
         graph = self.manifest.graphs["encode"]
         names = list(context_shapes(self.manifest))
         feeds = {graph.inputs[0].name: padded[unique], graph.inputs[1].name: lengths[unique]}
+        session = self.session("encode")
         try:
-            made = self.session("encode").run(names, feeds)
+            made = session.run(names, feeds)
         except engine_errors() as error:
             raise DeviceError(f"onnxruntime failed to encode the source: {error}") from error
         return {name: a[origins] for name, a in zip(names, made, strict=True)}, origins

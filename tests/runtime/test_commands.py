@@ -107,6 +107,19 @@ def test_run_reports_a_bad_argument(transducer: str, capsys: Output) -> None:
     assert "at least one symbol" in error["message"]
 
 
+@pytest.mark.parametrize("task", ["transducer", "language_model"])
+def test_without_an_engine_the_error_names_the_pip_command(
+    task: str, request: pytest.FixtureRequest, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for module in [name for name in sys.modules if name.startswith("onnxruntime.")]:
+        monkeypatch.delitem(sys.modules, module)
+    assert cli.run(["run", request.getfixturevalue(task), "abc", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["type"] == "DeviceError"
+    assert error["message"].endswith("pip install 'treadle[cpu]'")
+
+
 def test_run_answers_in_a_pipe_before_the_next_line_comes(transducer: str) -> None:
     """A conversation: each answer is read before the next question is written."""
     process = subprocess.Popen(
