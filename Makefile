@@ -51,6 +51,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/training.py
 
 docs: $(DOCS_READY)
 	$(RUN) mkdocs build --strict
