@@ -48,13 +48,7 @@ def beam_search(
     hypotheses cut there rank behind those that ended. Equal scores keep the order of hypothesis,
     then symbol. Raises InputError for impossible sizes, StateError for logits not finite.
     """
-    if beam < 1 or not 1 <= n_best <= beam or stream.batch_size % beam:
-        raise InputError(
-            f"expected 1 <= n_best <= beam and a multiple of beam rows, got n_best {n_best}, "
-            f"beam {beam} and {stream.batch_size} rows"
-        )
-    if not length_normalization >= 0:
-        raise InputError(f"length_normalization should be 0 or more, got {length_normalization}")
+    _check_sizes(stream.batch_size, beam, n_best, length_normalization)
     searches = [
         _Search(beam, n_best, end, max_length, length_normalization)
         for _ in range(stream.batch_size // beam)
@@ -74,6 +68,16 @@ def beam_search(
         if step + 1 < max_length:
             stream.select(rows)
     return [search.best() for search in searches]
+
+
+def _check_sizes(rows: int, beam: int, n_best: int, alpha: float) -> None:
+    if beam < 1 or not 1 <= n_best <= beam or rows % beam:
+        raise InputError(
+            f"expected 1 <= n_best <= beam and a multiple of beam rows, got n_best {n_best}, "
+            f"beam {beam} and {rows} rows"
+        )
+    if not alpha >= 0:
+        raise InputError(f"length_normalization should be 0 or more, got {alpha}")
 
 
 @dataclass(slots=True)
