@@ -136,7 +136,9 @@ def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress
             trainer.fit(module, datamodule=_Batches(task, module))
         except Interrupted as interruption:
             raise KeyboardInterrupt from interruption
-    write_run(path, document | {**recorder.state(), "finished": True})
+    write_run(
+        path, document | {"history": recorder.history, "best": recorder.best, "finished": True}
+    )
 
 
 def _trainer(

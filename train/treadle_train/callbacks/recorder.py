@@ -28,14 +28,21 @@ class Recorder(Callback):
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] | None = None
         self.started = time.perf_counter()
+        self.before = 0.0
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
-        return {"history": self.history, "best": self.best}
+        return {"history": self.history, "best": self.best, "elapsed": self.elapsed}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.history, self.best = list(state["history"]), state["best"]
+        self.before = state["elapsed"]
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training in this epoch, also before an interruption."""
+        return self.before + time.perf_counter() - self.started
 
     @property
     def stale(self) -> int:
@@ -64,19 +71,20 @@ class Recorder(Callback):
         row = {
             "epoch": len(self.history) + 1,
             "step": module.position.step,
-            "seconds": round(time.perf_counter() - self.started, 3),
+            "seconds": round(self.elapsed, 3),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "train_loss": module.train_totals.mean,
             **{f"validation_{name}": value for name, value in figures.items()},
         }
         module.train_totals = Totals()
+        self.started, self.before = time.perf_counter(), 0.0
         self.history.append(row)
         value = next(iter(figures.values()))
         if self.best is None or value < self.best["value"]:
             self.best = {"epoch": row["epoch"], "value": value}
             weights = {k: v.contiguous() for k, v in module.network.state_dict().items()}
             write_atomically(self.run / WEIGHTS, save(weights))
-        write_run(self.run, self.document | self.state())
+        write_run(self.run, self.document | {"history": self.history, "best": self.best})
         write_history(self.run, self.history)
         write_curve(self.run, self.history)
         if self.exhausted:
