@@ -88,4 +88,5 @@ def _largest_by_step(expected: NDArray[Any], actual: NDArray[Any]) -> NDArray[np
     """The largest difference at each step; a value that is not finite counts as infinite."""
     difference = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
     difference = np.where(np.isfinite(difference), difference, np.inf)
-    return difference.reshape(len(difference), -1).max(axis=1, initial=0.0)
+    largest: NDArray[np.float64] = difference.reshape(len(difference), -1).max(axis=1, initial=0.0)
+    return largest

@@ -30,7 +30,7 @@ def test_each_graph_has_its_ports_and_one_node_a_layer(kind: str) -> None:
     for name, graph in canonical(kind).graphs.items():
         interface = graph.interface
         inputs = {value.name for value in graph.model.graph.inputs}
-        expected = {t.name for t in (*interface.inputs, *interface.context)}
+        expected = {t.name for t in interface.inputs} | {t.name for t in interface.context}
         assert inputs == expected | {port.input for port in interface.state}
         outputs = [value.name for value in graph.model.graph.outputs]
         expected_outputs = [t.name for t in interface.outputs]

@@ -18,6 +18,7 @@ from treadle.errors import ExportError, ParityError, QualityError, UnsupportedGr
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
 from treadle_export import exporter
+from treadle_export.capture import capture
 from treadle_export.exporter import export_run
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def test_a_failed_write_leaves_what_was_there(
 def test_a_rung_over_its_tolerance_stops_the_export(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = exporter.capture
+    genuine = capture
 
     def damaged(network: Any) -> Any:
         weights = network.decoder.layers[0].forward_cell.recurrent_weights
