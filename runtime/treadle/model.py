@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
+from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
@@ -20,8 +22,6 @@ from treadle.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -55,7 +55,7 @@ def load(
     return model(bundle, device=device, threads=threads, unknown=unknown)
 
 
-class Model:
+class Model(Closing):
     """An opened bundle. Threads may share it; each needs streams of its own.
 
     bundle, manifest: what was opened. vocabularies: by role. unknown: see `load`.
@@ -80,6 +80,7 @@ class Model:
             for role, name in bundle.manifest.vocabularies.items()
         }
         self._sessions: dict[str, Any] = {}
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._opening = threading.Lock()
         self._closed = False
 
@@ -161,7 +162,7 @@ class Model:
             context,
             np.zeros(rows, np.int64),
         )
-        return Stream(self, start, history=history, origins=origins)
+        return self._open(start, history, origins)
 
     def resume(self, snapshot: Snapshot, *, history: int = 0) -> Stream:
         """A new stream that goes on from `snapshot`, of its batch size and with its context.
@@ -169,7 +170,15 @@ class Model:
         Raises StateError when the snapshot does not fit, as `Stream.restore` does.
         """
         check_snapshot(snapshot, self.manifest)
-        return Stream(self, snapshot, history=history)
+        return self._open(snapshot, history)
+
+    def _open(
+        self, start: Snapshot, history: int, origins: NDArray[np.int64] | None = None
+    ) -> Stream:
+        stream = Stream(self, start, history=history, origins=origins)
+        with self._opening:
+            self._streams.add(stream)
+        return stream
 
     def _encode(
         self, source: ArrayLike | Sequence[ArrayLike], source_lengths: ArrayLike | None
@@ -201,18 +210,10 @@ class Model:
         return {name: a[origins] for name, a in zip(names, made, strict=True)}, origins
 
     def close(self) -> None:
-        """Let go of the sessions. Streams that are open go on until they are closed."""
+        """Close its streams and let go of the sessions. A call that is running ends first."""
         with self._opening:
             self._closed = True
             self._sessions.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close(wait=True)

@@ -1,4 +1,4 @@
-"""One call of the sequence graph, with rows that have nothing to read left out.
+"""Read whole sequences, with rows that have nothing to read left out of the call.
 
 A recurrent operator gives a row of length 0 a zero state, and an empty batch or no time at all
 aborts the process: neither may reach the engine.
@@ -6,6 +6,7 @@ aborts the process: neither may reach the engine.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.arrays import Array
+    from treadle.history import History
     from treadle.manifest import Graph
 
 # Columns of one call: bounds the memory that a long sequence takes.
@@ -29,6 +31,40 @@ def spans(columns: int, singles: int) -> Iterator[slice]:
         yield slice(first, min(first + SPAN, head))
     for column in range(head, columns):
         yield slice(column, column + 1)
+
+
+@dataclass(slots=True)
+class Carried:
+    """What is carried from span to span: the state and steps of all rows, and the moments."""
+
+    state: Mapping[str, Array]
+    steps: NDArray[np.int64]
+    history: History
+
+
+def read_spans(
+    session: Any,
+    graph: Graph,
+    x: Array,
+    lengths: NDArray[np.int64],
+    carried: Carried,
+    context: Mapping[str, Array],
+) -> Iterator[tuple[slice, NDArray[np.int64], list[Array]]]:
+    """Read `x` [batch, time, …] up to each row's length, span by span, and move `carried` on.
+
+    Yields the span, the rows that read in it (int64 [n]), and their outputs [n, span, …]. The
+    last columns go one by one, as many as the history holds.
+    """
+    columns, history = int(lengths.max()), carried.history
+    for span in spans(columns, history.size):
+        count = np.clip(lengths - span.start, 0, span.stop - span.start)
+        if span.start >= columns - history.size:
+            history.add(carried.state, carried.steps)
+        rows, outputs, carried.state = run_sequence(
+            session, graph, x[:, span], count, carried.state, context
+        )
+        carried.steps = carried.steps + count
+        yield span, rows, outputs
 
 
 def run_sequence(

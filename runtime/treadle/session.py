@@ -35,11 +35,18 @@ def load_engine() -> ModuleType:
 
 
 def engine_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: types of its own without a common base; releases add to them."""
+    """What onnxruntime raises: types of its own without a common base; releases add to them.
+
+    UnicodeDecodeError comes from a damaged name in a graph.
+    """
     from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
     own = [kind for kind in vars(engine).values() if isinstance(kind, type)]
-    return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
+    return (
+        RuntimeError,
+        UnicodeDecodeError,
+        *(kind for kind in own if issubclass(kind, Exception)),
+    )
 
 
 def check_engine(required: object) -> None:
@@ -71,7 +78,11 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
         )
     try:
         session = engine.InferenceSession(
-            str(path), _options(engine, threads), providers=[provider]
+            str(path),
+            _options(engine, threads),
+            providers=[provider],
+            # Its fallback would print to stdout, and run on something else than was asked for.
+            enable_fallback=0,
         )
     except engine_errors() as error:
         raise BundleError(
@@ -85,7 +96,6 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
             f"asked for {device!r}, but {running[0]} would run; install the driver and libraries "
             f'of {provider}, or ask for device="cpu"'
         )
-    session.disable_fallback()
     return session
 
 
@@ -108,37 +118,46 @@ def check_ports(session: Any, graph: Graph) -> None:
     inputs |= {port.input: (port.dtype, port.shape) for port in graph.state}
     outputs = {tensor.name: (tensor.dtype, tensor.shape) for tensor in graph.outputs}
     outputs |= {port.output: (port.dtype, port.shape) for port in graph.state}
-    _compare(graph.file, "input", inputs, session.get_inputs())
-    _compare(graph.file, "output", outputs, session.get_outputs())
     optional: dict[str, tuple[str, Shape]] = {}
     if graph.active is not None:
         optional[graph.active] = ("bool", ("batch",))
-    _compare(graph.file, "optional input", optional, session.get_overridable_initializers())
+    for what, declared, ports in (
+        ("input", inputs, session.get_inputs),
+        ("output", outputs, session.get_outputs),
+        ("optional input", optional, session.get_overridable_initializers),
+    ):
+        try:
+            found = {port.name: (port.type, port.shape) for port in ports()}
+        except engine_errors() as error:
+            raise BundleError(
+                f"onnxruntime cannot name the {what}s of {graph.file}: {error}; "
+                "export the bundle again"
+            ) from error
+        _compare(f"{graph.file} has the {what}", declared, found)
 
 
 def _compare(
-    file: str, what: str, declared: dict[str, tuple[str, Shape]], ports: list[Any]
+    what: str, declared: dict[str, tuple[str, Shape]], found: dict[str, tuple[str, list[Any]]]
 ) -> None:
-    found = {port.name: port for port in ports}
     for name in sorted(found.keys() | declared.keys()):
-        if name in found and name in declared and _fits(found[name], *declared[name]):
+        if name in found and name in declared and _fits(found[name], declared[name]):
             continue
-        actual = f"{found[name].type} {found[name].shape}" if name in found else "nothing"
-        expected = "nothing"
+        actual, expected = "nothing", "nothing"
+        if name in found:
+            actual = f"{found[name][0]} {found[name][1]}"
         if name in declared:
-            dtype, shape = declared[name]
-            expected = f"{_TYPES[dtype]} {list(shape)}"
+            expected = f"{_TYPES[declared[name][0]]} {list(declared[name][1])}"
         raise BundleError(
-            f"{file} has the {what} {name!r} as {actual}, but its manifest says {expected}; "
+            f"{what} {name!r} as {actual}, but its manifest says {expected}; "
             "export the bundle again"
         )
 
 
-def _fits(port: Any, dtype: str, shape: Shape) -> bool:
-    if port.type != _TYPES[dtype] or len(port.shape) != len(shape):
+def _fits(found: tuple[str, list[Any]], declared: tuple[str, Shape]) -> bool:
+    if found[0] != _TYPES[declared[0]] or len(found[1]) != len(declared[1]):
         return False
-    pairs = zip(port.shape, shape, strict=True)
-    return all(actual == declared or not isinstance(actual, int) for actual, declared in pairs)
+    pairs = zip(found[1], declared[1], strict=True)
+    return all(actual == size or not isinstance(actual, int) for actual, size in pairs)
 
 
 def _options(engine: ModuleType, threads: int) -> Any:

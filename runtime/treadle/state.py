@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,8 +40,8 @@ class Snapshot:
     """
 
     digest: str
-    state: dict[str, NDArray[Any]]
-    context: dict[str, NDArray[Any]] = field(default_factory=dict)
+    state: Mapping[str, NDArray[Any]]
+    context: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def __post_init__(self) -> None:
@@ -59,7 +60,10 @@ class Snapshot:
                         f"the {part} {name!r} of a snapshot should have {len(steps)} rows, as "
                         f"steps has, got the shape {list(array.shape)}"
                     )
-            object.__setattr__(self, part, arrays)
+            object.__setattr__(self, part, MappingProxyType(arrays))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Snapshot.from_bytes, (self.to_bytes(),)
 
     @property
     def batch_size(self) -> int:

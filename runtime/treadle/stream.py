@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,14 +10,15 @@ import numpy as np
 
 from treadle.arrays import check_count, check_rows
 from treadle.bound_step import BoundStep
+from treadle.closing import Closing
 from treadle.errors import DeviceError, InputError, StateError
-from treadle.sequence import run_sequence, spans
+from treadle.history import History
+from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
 from treadle.state import Snapshot, check_snapshot, initial_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from treadle.model import Model
 
 
-class Stream:
+class Stream(Closing):
     """`batch_size` rows, each its own sequence, read step by step. Made by `Model.stream`.
 
     Outputs are arrays, or a NamedTuple of arrays for a model with several. What a stream hands
@@ -48,9 +48,7 @@ class Stream:
         self._graph = model.manifest.graphs["step"]
         self._reading = model.reading("step")
         self._in_use = threading.Lock()
-        self._history: deque[tuple[dict[str, Array], Array]] = deque(
-            maxlen=check_count(history, "history", 0)
-        )
+        self._history = History(history)
         self._fill(start, origins)
 
     def _fill(self, start: Snapshot, origins: NDArray[np.int64] | None = None) -> None:
@@ -90,9 +88,8 @@ class Stream:
             if not bound.valid():
                 self._reading.check_values(bound.x)
             bound()
-            if self._history.maxlen:
-                before = {name: array.copy() for name, array in bound.next_state.items()}
-                self._history.append((before, self.steps))
+            if self._history.size:
+                self._history.add(bound.next_state, self.steps)
             self._ticks += 1
             return bound.copied() if copy else bound.views
         except engine_errors() as error:
@@ -179,16 +176,9 @@ class Stream:
         the history, which `Model.stream(history=…)` asks for, does not reach back so far.
         """
         with self._turn() as bound:
-            count = check_count(steps, "steps", 0)
-            if count > len(self._history):
-                raise StateError(
-                    f"cannot rewind {count} steps: the history holds {len(self._history)}; "
-                    f"open the stream with history={count} or more, and step after that"
-                )
-            for _ in range(count):
-                state, self._steps = self._history.pop()
+            if count := check_count(steps, "steps", 0):
+                state, self._steps = self._history.back(count)
                 self._ticks = 0
-            if count:
                 _write(bound.state, state)
 
     def state(self) -> dict[str, Array]:
@@ -221,29 +211,19 @@ class Stream:
         """A stream that goes on from here on its own, with the same history."""
         snapshot = self.snapshot()
         with self._turn():
-            forked = Stream(
-                self._model, snapshot, history=self._history.maxlen or 0, origins=self._origins
-            )
+            forked = self._model._open(snapshot, self._history.size, self._origins)
             forked._history.extend(self._history)
             return forked
 
-    def close(self) -> None:
-        """Let go of the buffers. Closing twice is allowed."""
-        if not self._in_use.acquire(False):
+    def close(self, *, wait: bool = False) -> None:
+        """Let go of the buffers. Closing twice is allowed.
+
+        A call that another thread is making raises StateError, or is waited for.
+        """
+        if not self._in_use.acquire(wait):
             raise _in_use_elsewhere()
         self._bound = None
         self._in_use.release()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _turn(self) -> Iterator[BoundStep]:
@@ -265,24 +245,14 @@ class Stream:
         The stream moves on once all is read, so that a failure on the way leaves it as it was.
         """
         session, graph = self._model.session("sequence"), self._model.manifest.graphs["sequence"]
-        history = self._history.maxlen or 0
-        state, steps, columns = bound.state, self.steps, int(lengths.max())
-        past: list[tuple[dict[str, Array], Array]] = []
-        for span in spans(columns, history):
-            count = np.clip(lengths - span.start, 0, span.stop - span.start)
-            if span.start >= columns - history:
-                past.append(({name: array.copy() for name, array in state.items()}, steps))
-            rows, outputs, state = run_sequence(
-                session, graph, x[:, span], count, state, self._context
-            )
-            steps = steps + count
-            yield span, rows, outputs
-        _write(bound.state, state)
-        self._steps, self._ticks = steps, 0
-        self._history.extend(past)
+        carried = Carried(bound.state, self.steps, History(self._history.size))
+        yield from read_spans(session, graph, x, lengths, carried, self._context)
+        _write(bound.state, carried.state)
+        self._steps, self._ticks = carried.steps, 0
+        self._history.extend(carried.history)
 
 
-def _write(buffers: dict[str, Array], state: dict[str, Array]) -> None:
+def _write(buffers: dict[str, Array], state: Mapping[str, Array]) -> None:
     for name, buffer in buffers.items():
         buffer[...] = state[name]
 

@@ -24,6 +24,7 @@ from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.language_model import LanguageModel
 from treadle.manifest import TASKS
 from treadle.model import CLASSES, Model, load
+from treadle.sequence import run_sequence
 from treadle.transducer import Transducer
 
 if TYPE_CHECKING:
@@ -100,15 +101,41 @@ def test_options_that_do_not_exist(characters: Model) -> None:
 def test_after_close(tmp_path: Path) -> None:
     with load(write_language_model(tmp_path)) as model:
         stream = model.stream()
-        snapshot = stream.snapshot()
-    expected = stream.step(np.array([1]))
+        fork, resumed = stream.fork(), model.resume(snapshot := stream.snapshot())
     for call in (model.stream, lambda: model.resume(snapshot), lambda: model.session("step")):
         with pytest.raises(StateError, match="the model tiny-characters is closed; load it again"):
             call()
+    for each in (stream, fork, resumed):
+        with pytest.raises(StateError, match="this stream is closed"):
+            each.step(np.array([1]))
     model.close()
-    # What was opened before goes on.
-    stream.reset()
-    assert np.array_equal(stream.step(np.array([1])), expected)
+
+
+def test_closing_waits_for_a_call_that_is_running(
+    characters: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        inside.set()
+        assert go_on.wait(30)
+        return run_sequence(*arguments)
+
+    monkeypatch.setattr("treadle.sequence.run_sequence", slow)
+    x, found = np.array([[1, 2, 3]]), []
+    with load(characters.bundle.path) as model:
+        stream = model.stream()
+        reading = threading.Thread(target=lambda: found.append(stream.unroll(x)))
+        reading.start()
+        assert inside.wait(30)
+        closing = threading.Thread(target=model.close)
+        closing.start()
+        closing.join(0.05)
+        assert closing.is_alive()
+        go_on.set()
+        reading.join()
+        closing.join()
+    assert np.array_equal(found[0], characters.stream().unroll(x))
 
 
 def test_a_session_is_opened_once_however_many_ask(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
+import pickle
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -136,6 +138,16 @@ def test_a_restored_stream_does_not_write_into_its_snapshot(characters: Model) -
     stream.select([1, 1])
     stream.reset()
     assert snapshot.to_bytes() == before
+
+
+def test_a_snapshot_cannot_be_changed(characters: Model) -> None:
+    snapshot = taken(characters)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        snapshot.state[HIDDEN_NAME] = np.zeros((2, HIDDEN))  # type: ignore[index]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        snapshot.digest = ""  # type: ignore[misc]
+    for copied in (copy.deepcopy(snapshot), pickle.loads(pickle.dumps(snapshot))):
+        assert_equal(copied, snapshot)
 
 
 def _state(**changes: Any) -> Callable[[Snapshot], Snapshot]:

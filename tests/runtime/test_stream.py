@@ -135,7 +135,7 @@ def test_no_row_with_anything_to_read_calls_nothing(
     stream = characters.stream(batch_size=2)
     stream.step(np.array([3, 4]))
     before = stream.state()
-    monkeypatch.setattr("treadle.stream.run_sequence", pytest.fail)
+    monkeypatch.setattr("treadle.sequence.run_sequence", pytest.fail)
     x, none = np.zeros((2, 5), np.int64), np.zeros(2, np.int64)
     assert not stream.feed(x, none).any()
     assert stream.feed(x, none).shape == (2, len(CHARACTERS))

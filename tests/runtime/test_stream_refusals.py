@@ -177,7 +177,7 @@ def test_one_thread_at_a_time(
         assert done.wait(30)
         return run_sequence(*arguments)
 
-    monkeypatch.setattr("treadle.stream.run_sequence", slow)
+    monkeypatch.setattr("treadle.sequence.run_sequence", slow)
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(stream.unroll(np.array([[1, 2]]))))
     thread.start()
@@ -219,7 +219,7 @@ def test_a_failure_of_the_engine_leaves_the_state(
         raise RuntimeError("no memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("treadle.stream.run_sequence", fail)
+        patch.setattr("treadle.sequence.run_sequence", fail)
         patch.setattr(BoundStep, "__call__", fail)
         x = np.zeros(2, INTS) if method == "step" else np.zeros((2, 3), INTS)
         words = "onnxruntime failed to run the model: no memory; the state is as it was"
