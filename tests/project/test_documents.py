@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from tests.project.repository import ROOT, documents, project
+from tests.project.repository import ROOMS, ROOT, documents, project
 from treadle.cli import cli
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
@@ -94,3 +94,22 @@ def test_continuous_integration_calls_make_test() -> None:
     assert re.search(r"^make test\b", script, flags=re.MULTILINE)
     workflow = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
     assert ".ci/run" in workflow
+
+
+def test_the_architecture_names_every_file_and_only_those() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+(?:\.py|/))`", text))
+    there = {
+        path.name + ("/" if path.is_dir() else "")
+        for room in ROOMS.values()
+        for path in room.iterdir()
+        if path.suffix == ".py" or any(path.glob("*.py"))
+    }
+    unimportant = {"__init__.py", "__main__.py"}
+    assert there - named - unimportant == set()
+    assert {name for name in named if name.endswith(".py")} - files_of_rooms() == set()
+
+
+def files_of_rooms() -> set[str]:
+    """The name of every Python file in the three rooms."""
+    return {path.name for room in ROOMS.values() for path in room.rglob("*.py")}

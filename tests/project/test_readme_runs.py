@@ -1,14 +1,12 @@
-"""What the README shows runs as it stands, on bundles with the names that `make demo` gives."""
+"""The README's shell lines run as they stand, on bundles with the names that `make demo` gives."""
 
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import treadle
 from tests.project.repository import ROOT
 from tests.project.test_documents import blocks
 
@@ -27,27 +25,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def here(demo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(demo)
-    return demo
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="the README's shell is a POSIX one")
-def test_the_shell_lines_about_bundles_run(here: Path) -> None:
+def test_the_shell_lines_about_bundles_run(demo: Path) -> None:
     lines = [line for text in blocks(README, "bash") for line in text.splitlines()]
     shown = [line for line in lines if "build/demo" in line and "treadle " in line]
     assert len(shown) == 4
     script = f'set -e\ntreadle() {{ {TREADLE} "$@"; }}\n' + "\n".join(shown)
-    done = subprocess.run(["bash", "-c", script], cwd=here, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", script], cwd=demo, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_python_blocks_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole, fragment = blocks(README, "python")
-    exec(compile(whole, "README.md", "exec"), {})
-    assert len(capsys.readouterr().out) > 80
-    with treadle.load(here / "build/demo/characters-int8.treadle") as model:
-        tokens = np.array([[1, 2, 3]])
-        names = {"model": model, "token": tokens[:, 0], "tokens": tokens}
-        exec(compile(fragment, "README.md", "exec"), names)
