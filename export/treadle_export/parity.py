@@ -87,7 +87,8 @@ def climb(
     quantized: dict[str, Rung] = {}
     for precision, model in lowered.items():
         engine = Engine(model.graphs["step"].model)
-        carried[precision] = _onnx_steps(engine, trace, context_arrays, initial)
+        own_context, own_start = _started_by(model, trace, initial)
+        carried[precision] = _onnx_steps(engine, trace, own_context, own_start)
         if precision == "float32":
             now = carried[precision]
             rungs.append(_rung("lowered", step.outputs, now.outputs, step.after, now.after))
@@ -201,6 +202,15 @@ def _onnx_steps(engine: Engine, trace: Trace, context: Arrays, initial: Arrays) 
         states.append({name: result[f"next_state.{name}"] for name in initial})
     carried = {n: np.stack([state[n][0] for state in states]) for n in initial}
     return _carried(outputs, carried)
+
+
+def _started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[Arrays, Arrays]:
+    """Context and first state as the model's own encoder gives them."""
+    if "encode" not in model.graphs:
+        return {}, initial
+    encoded = Engine(model.graphs["encode"].model).run(_encode_feeds(trace))
+    start = {name: encoded.get(f"initial.{name}", array) for name, array in initial.items()}
+    return {t.name: encoded[t.name] for t in model.graphs["step"].interface.context}, start
 
 
 def _quantized_rung(

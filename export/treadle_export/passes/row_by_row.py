@@ -7,7 +7,7 @@ with every query a product of its own, both take the same path.
 
 import onnx_ir as ir
 
-from treadle_export.passes.rewriting import Emitter, constant_array
+from treadle_export.passes.rewriting import Emitter, constant_array, given
 
 
 class RowByRow(ir.passes.InPlacePass):
@@ -26,9 +26,9 @@ class RowByRow(ir.passes.InPlacePass):
         products = [node for node in model.graph if _is_batched(node)]
         for node in products:
             e = Emitter(model.graph)
-            x, y = node.inputs
+            x, y = given(node, 0), given(node, 1)
             rows = e.op("Unsqueeze", x, e.axes(2))
-            rows.shape = ir.Shape([None, None, 1, None])
+            rows.shape, rows.type = ir.Shape([None, None, 1, None]), x.type
             product = e.op("MatMul", rows, e.op("Unsqueeze", y, e.axes(1)))
             e.replace(node, e.op("Squeeze", product, e.axes(2)))
         return ir.passes.PassResult(model, modified=bool(products))
