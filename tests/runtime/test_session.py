@@ -55,7 +55,7 @@ def test_a_device_that_this_engine_lacks(bundle: Path, monkeypatch: pytest.Monke
 def test_another_provider_than_asked_is_no_silent_fallback(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def on_the_cpu(path: str, options: Any, providers: list[str]) -> Any:
+    def on_the_cpu(path: str, options: Any, **_: Any) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     _pretend(
@@ -128,3 +128,15 @@ def test_a_state_of_another_size_in_the_manifest(tmp_path: Path) -> None:
     narrow = write_language_model(tmp_path / "narrow", features=5)
     with pytest.raises(BundleError, match="'x'"):
         check_ports(open_session(narrow / "step.onnx"), graph)
+
+
+@pytest.mark.parametrize("name", [b"token", b"logits"])
+def test_a_name_that_is_no_text(
+    bundle: Path, tmp_path: Path, name: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "step.onnx"
+    path.write_bytes((bundle / "step.onnx").read_bytes().replace(name, b"\xff" + name[1:]))
+    with pytest.raises(BundleError, match=r"step\.onnx"):
+        check_ports(open_session(path), open_bundle(bundle).manifest.graphs["step"])
+    # The engine's own wrapper would print here, into what `--json` writes.
+    assert capsys.readouterr().out == ""
