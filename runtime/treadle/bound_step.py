@@ -81,7 +81,8 @@ class BoundStep:
             for old, new in ((self.state, self.next_state), (self.next_state, self.state))
         ]
         self._here, self._there = (binding._iobinding for binding, _ in self._kept)
-        # The public method of the session wraps this call in about as much time as a small node.
+        # The session's public method looks up options at each call: with onnxruntime 1.32 that
+        # takes 100 µs, more than the whole step of a small model.
         self._call = session._sess.run_with_iobinding
         self._options = load_engine().RunOptions()
 
