@@ -15,7 +15,8 @@ from pathlib import Path
 from treadle.cli import run
 from treadle.data.registry import CMUDICT, locate
 
-SMALL = ["training.epochs=1"]
+# One thread: a busy machine slows several down more than they gain on so small a model.
+SMALL = ["training.epochs=1", "training.threads=1"]
 RECIPES = {
     "pronounce-en": [
         *("network.embedding_size=8", "network.hidden_size=16", "network.encoder_layers=1"),

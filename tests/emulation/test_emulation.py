@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 EMULATORS = {"arm64": "qemu-aarch64-static", "haswell": "qemu-x86_64-static"}
-SMALL = ["training.epochs=1", "network.embedding_size=12"]
+SMALL = ["training.epochs=1", "training.threads=1", "network.embedding_size=12"]
 WORDS = ["network.encoder_layers=1", "batching.batch_size=1024", "training.validation_limit=50"]
 # Name -> recipe and changes. Sizes that are no multiple of 16 are the hard ones.
 MODELS = {
