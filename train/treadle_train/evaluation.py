@@ -37,7 +37,8 @@ def evaluate_run(path: str | Path, *, split: str = "test", limit: int | None = N
     began = time.perf_counter()
     with torch.inference_mode():
         if isinstance(run.network, Transducer):
-            value = _word_error_rate(run, run.network, examples)
+            predictions = decode_words(run, run.network, examples)
+            value = word_error_rate(predictions, [entry.pronunciations for entry in examples])
         elif isinstance(run.network, LanguageModel):
             value = _bits_per_character(run, run.network, examples)
         else:
@@ -47,16 +48,15 @@ def evaluate_run(path: str | Path, *, split: str = "test", limit: int | None = N
     return Evaluation.of(metric, value, examples=len(examples), seconds=seconds)
 
 
-def _word_error_rate(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> float:
-    """Words of similar length are decoded together."""
+def decode_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> list[list[str]]:
+    """What `network` answers to each word, greedily; words of similar length go together."""
     vocabulary, output = run.vocabularies["input"], run.vocabularies["output"]
     start, end = run.decoding["start"], run.decoding["end"]
-    words = sorted(words, key=lambda entry: len(entry.word))
-    predictions: list[list[str]] = []
+    order = sorted(range(len(words)), key=lambda index: len(words[index].word))
+    answers: dict[int, list[str]] = {}
     for first in range(0, len(words), ROWS):
-        sources = [
-            vocabulary.encode(entry.word, unknown="symbol") for entry in words[first : first + ROWS]
-        ]
+        batch = order[first : first + ROWS]
+        sources = [vocabulary.encode(words[index].word, unknown="symbol") for index in batch]
         padded = Pairs.of(sources, [[] for _ in sources], start=start, end=end)
         decoded = decode_greedily(
             network,
@@ -66,8 +66,8 @@ def _word_error_rate(run: Run, network: Transducer, words: Sequence[Pronunciatio
             end,
             run.decoding["max_length"],
         )
-        predictions += [output.decode(ids) for ids in decoded]
-    return word_error_rate(predictions, [entry.pronunciations for entry in words])
+        answers |= zip(batch, map(output.decode, decoded), strict=True)
+    return [answers[index] for index in range(len(words))]
 
 
 def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
