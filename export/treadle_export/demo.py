@@ -34,7 +34,7 @@ CHARACTERS = "characters"
 SMALL: dict[str, tuple[str, ...]] = {
     PRONOUNCE: (),
     # Enough to show a stream that writes; the recipe as it stands trains longer.
-    CHARACTERS: ("training.epochs=2",),
+    CHARACTERS: ("training.epochs=3",),
 }
 PRECISIONS = ("float32", "int8")
 STEPS = 3000
