@@ -76,7 +76,7 @@ def climb(
         encoded = Engine(canonical.graphs["encode"].model).run(feeds)
         pairs = [(context[name].numpy(), encoded[name]) for name in context]
         pairs += [(start[n].numpy(), encoded[f"initial.{n}"]) for n in _started(canonical)]
-        rungs.append(compare("onnx encode", "float32", pairs))
+        rungs.append(compare("onnx encode", "float32", outputs=pairs))
         context_arrays = {name: tensor.numpy() for name, tensor in context.items()}
     initial = {name: tensor.numpy() for name, tensor in start.items()}
     sequence, sequence_final = _onnx_sequence(canonical, trace, context_arrays, initial)
@@ -104,7 +104,7 @@ def refuse_failed(rungs: Iterable[Rung]) -> None:
     for rung in rungs:
         if not rung.passed:
             raise ParityError(
-                f"expected the rung {rung.name!r} within {rung.tolerance:g}, got "
+                f"expected the rung {rung.name!r} within {rung.tolerance:.3g}, got "
                 f"{rung.max_abs:.3g} at most, {rung.flips} changed symbols in {rung.steps} steps, "
                 f"first over at step {rung.first_step}; the bundle is not written"
             )
@@ -118,9 +118,13 @@ def _rung(
     actual_states: Mapping[str, Floats],
 ) -> Rung:
     """Outputs of every step, and states wherever both stages have them."""
-    pairs = [(expected, actual)]
-    pairs += [(expected_states[state], actual_states[state]) for state in expected_states]
-    return compare(name, "float32", pairs, (expected.argmax(-1), actual.argmax(-1)))
+    return compare(
+        name,
+        "float32",
+        states=[(expected_states[state], actual_states[state]) for state in expected_states],
+        outputs=[(expected, actual)],
+        choices=(expected.argmax(-1), actual.argmax(-1)),
+    )
 
 
 def _last(carried: Carried) -> dict[str, Floats]:
@@ -220,9 +224,13 @@ def _quantized_rung(
     rows = len(trace.inputs)
     feeds = {"token": trace.inputs, **repeated(context, rows)}
     result = engine.run(feeds | {f"state.{name}": array for name, array in base.before.items()})
-    pairs = [(base.outputs, result["logits"])]
-    pairs += [(base.after[name], result[f"next_state.{name}"]) for name in base.after]
-    return compare("quantized", precision, pairs, (base.choices, result["logits"].argmax(-1)))
+    return compare(
+        "quantized",
+        precision,
+        states=[(base.after[name], result[f"next_state.{name}"]) for name in base.after],
+        outputs=[(base.outputs, result["logits"])],
+        choices=(base.choices, result["logits"].argmax(-1)),
+    )
 
 
 def _equations_rung(network: Network, trace: Trace) -> Rung:
@@ -235,7 +243,7 @@ def _equations_rung(network: Network, trace: Trace) -> Rung:
     for layer, x, state, outputs in calls:
         before = {name: tensor.double().numpy() for name, tensor in state.items()}
         pairs.append((equations.unroll(layer, x[0].double().numpy(), before), outputs[0].numpy()))
-    return compare("equations", "float32", pairs)
+    return compare("equations", "float32", states=pairs)
 
 
 @torch.no_grad()

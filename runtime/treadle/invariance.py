@@ -47,8 +47,8 @@ def probe(model: Model, golden: Golden) -> Invariance:
         with _stream(model, source, [row]) as stream:
             chunked.append(_unrolled(stream, row))
     precision = model.manifest.precision
-    batch = compare("batch", precision, _pairs(alone, together), source="replayed")
-    chunk = compare("chunk", precision, _pairs(alone, chunked), source="replayed")
+    batch = compare("batch", precision, outputs=_pairs(alone, together), source="replayed")
+    chunk = compare("chunk", precision, outputs=_pairs(alone, chunked), source="replayed")
     return Invariance(batch.max_abs, chunk.max_abs, (batch, chunk))
 
 

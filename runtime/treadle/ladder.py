@@ -46,9 +46,10 @@ class Rung:
 def compare(
     name: str,
     precision: str,
-    pairs: Sequence[Pair],
-    choices: Pair | None = None,
     *,
+    states: Sequence[Pair] = (),
+    outputs: Sequence[Pair] = (),
+    choices: Pair | None = None,
     source: Literal["replayed", "recorded"] = "recorded",
 ) -> Rung:
     """Compares expected and actual arrays, the first axis of each being the step.
@@ -56,27 +57,27 @@ def compare(
     Args:
         name: the rung, a name of the table of tolerances.
         precision: the precision on the rung's far side.
-        pairs: (expected, actual) arrays `[steps, …]`; pairs may have different numbers of steps.
+        states, outputs: (expected, actual) arrays `[steps, …]`; their steps may differ in number.
         choices: (expected, actual) arg-max `[steps]`, compared for flips.
         source: whether this device has just replayed the rung.
     """
     allowed = tolerance(name, precision)
+    pairs = [*states, *outputs]
     errors = [_largest_by_step(expected, actual) for expected, actual in pairs]
     largest = [float(error.max(initial=0.0)) for error in errors]
     scales = [float(np.abs(expected).max(initial=0.0)) for expected, _ in pairs]
-    limits = [allowed.absolute * max(1.0, scale) for scale in scales]
-    relative = [error / (scale or 1.0) for error, scale in zip(largest, scales, strict=True)]
+    bounds = [allowed.absolute] * len(states) + [allowed.outputs] * len(outputs)
+    limits = [bound * max(1.0, scale) for bound, scale in zip(bounds, scales, strict=True)]
     over = [np.flatnonzero(~(e <= limit)) for e, limit in zip(errors, limits, strict=True)]
     first = min((int(steps[0]) for steps in over if steps.size), default=None)
     changed = np.zeros(0, bool) if choices is None else choices[0] != choices[1]
     flips = int(np.count_nonzero(changed))
-    steps = max([len(error) for error in errors] + [len(changed)])
     return Rung(
         name=name,
         source=source,
-        steps=steps,
+        steps=max([len(error) for error in errors] + [len(changed)]),
         max_abs=max(largest, default=0.0),
-        max_rel=max(relative, default=0.0),
+        max_rel=max((e / (s or 1.0) for e, s in zip(largest, scales, strict=True)), default=0.0),
         flips=flips,
         first_step=first,
         tolerance=limits[largest.index(max(largest))] if largest else allowed.absolute,

@@ -80,9 +80,14 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
     else:
         expected = golden.state
     stage = "torch" if precision == "float32" else "bundle"
-    pairs = [(golden.outputs[stage], outputs)]
-    pairs += [(expected[name], states[name]) for name in expected]
-    return compare("stream", precision, pairs, (golden.choices[stage], choices), source="replayed")
+    return compare(
+        "stream",
+        precision,
+        states=[(expected[name], states[name]) for name in expected],
+        outputs=[(golden.outputs[stage], outputs)],
+        choices=(golden.choices[stage], choices),
+        source="replayed",
+    )
 
 
 def _stream(model: Model, golden: Golden) -> Stream:

@@ -1,7 +1,8 @@
 """The one table of tolerances: how far two stages of a model may differ, and why.
 
-A rung of the parity ladder compares outputs and states of two stages, step by step. `absolute`
-bounds every difference, `flips` the share of steps whose largest output changes place.
+A rung of the parity ladder compares states and outputs of two stages, step by step. `absolute`
+bounds every difference of a state, `outputs` that of an output, `flips` the share of steps whose
+largest output changes place.
 """
 
 from __future__ import annotations
@@ -16,37 +17,49 @@ class Tolerance:
     """What a rung is allowed, with the reason."""
 
     absolute: float
+    outputs: float
     flips: float
     reason: str
 
 
 _SAME_FLOAT = Tolerance(
-    1e-5, 0.0, "the same float32 equations, sums in another order, carried for 1,000 steps"
+    absolute=1e-5,
+    outputs=5e-5,
+    flips=0.0,
+    reason="the same float32 equations, sums in another order, carried for 1,000 steps; an output "
+    "sums hundreds of products of states, through a softmax that sharpens differences",
 )
-_SAME_GRAPH = Tolerance(0.0, 0.0, "the same graph, engine and processor")
+_SAME_GRAPH = Tolerance(0.0, 0.0, 0.0, "the same graph, engine and processor")
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("equations", "float32"): Tolerance(
-        2e-5, 0.0, "float64 equations against float32 kernels, each layer over the whole trace"
+        2e-5,
+        2e-5,
+        0.0,
+        "float64 equations against float32 kernels, each layer over the whole trace",
     ),
     ("torch step", "float32"): _SAME_FLOAT,
     ("onnx encode", "float32"): _SAME_FLOAT,
     ("onnx sequence", "float32"): _SAME_FLOAT,
     ("onnx step", "float32"): _SAME_FLOAT,
     ("lowered", "float32"): _SAME_FLOAT,
-    ("stream", "float32"): Tolerance(
-        1e-5, 0.0, "torch against the runtime, carried; processors' tanh differ by 3e-7"
-    ),
+    ("stream", "float32"): _SAME_FLOAT,
     ("chunk", "float32"): _SAME_FLOAT,
     ("batch", "float32"): _SAME_FLOAT,
     ("quantized", "int8"): Tolerance(
-        1.0, 0.05, "one step from the float32 state; weights and activations have 8 bits"
+        0.5,
+        0.1,
+        0.05,
+        "one step from the float32 state; weights and activations have 8 bits, and what they "
+        "lose is judged by the negative log-likelihood: a rung only finds what is broken",
     ),
     ("stream", "int8"): Tolerance(
-        5e-2,
+        1e-5,
+        2e-2,
         0.02,
-        "one step from the recorded state; tanh differs by 3e-7 between processors, which can "
-        "move an activation to the next of its 255 levels",
+        "one step from the recorded state, whose integers are the same everywhere; tanh differs "
+        "by 3e-7 between processors, which can move an output's activations to the next of 255 "
+        "levels",
     ),
     ("chunk", "int8"): _SAME_GRAPH,
     ("batch", "int8"): _SAME_GRAPH,
