@@ -20,7 +20,11 @@ class Engine:
         self._session = onnxruntime.InferenceSession(
             ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        self._inputs = {value.name for value in self._session.get_inputs()}
+        required, optional = (
+            self._session.get_inputs(),
+            self._session.get_overridable_initializers(),
+        )
+        self._inputs = {value.name for value in (*required, *optional)}
         self._outputs = [value.name for value in self._session.get_outputs()]
 
     def run(self, feeds: Arrays) -> Arrays:

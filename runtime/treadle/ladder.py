@@ -57,7 +57,8 @@ def compare(
     Args:
         name: the rung, a name of the table of tolerances.
         precision: the precision on the rung's far side.
-        states, outputs: (expected, actual) arrays `[steps, …]`; their steps may differ in number.
+        states: (expected, actual) arrays `[steps, …]`; pairs may have different numbers of steps.
+        outputs: the same for outputs.
         choices: (expected, actual) arg-max `[steps]`, compared for flips.
         source: whether this device has just replayed the rung.
     """

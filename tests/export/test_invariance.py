@@ -21,11 +21,27 @@ from tests.export.small_models import (
 from treadle.ladder import compare
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from treadle_export.engine import Arrays
 
 
 def row_of(arrays: Arrays, row: int) -> Arrays:
     return {name: array[row : row + 1] for name, array in arrays.items()}
+
+
+def in_chunks(
+    kind: str, tokens: NDArray[np.int64], cut: int, context: Arrays, state: Arrays
+) -> tuple[NDArray[np.float32], Arrays]:
+    """A lone row in calls of at most `cut` steps: its logits [T, V] and its last state."""
+    logits = []
+    for first in range(0, len(tokens), cut):
+        chunk = tokens[None, first : first + cut]
+        feeds = {"token": chunk, "lengths": np.array([chunk.shape[1]]), **context}
+        result = engine(kind, "int8", "sequence").run({**feeds, **as_feeds(state)})
+        logits.append(result["logits"][0])
+        state = next_state(result)
+    return np.concatenate(logits), state
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,8 +57,13 @@ def test_int8_feels_neither_company_nor_chunks(kind: str, data: st.DataObject) -
     context, state = encoded(kind, "int8", sources)
     feeds = {"token": tokens, "lengths": np.array(lengths), **context, **as_feeds(state)}
     together = engine(kind, "int8", "sequence").run(feeds)
+    cut = data.draw(st.integers(1, 6))
     for row, length in enumerate(lengths):
         context, state = encoded(kind, "int8", sources[row : row + 1])
+        logits, final = in_chunks(kind, tokens[row, :length], cut, context, state)
+        np.testing.assert_array_equal(logits, together["logits"][row, :length])
+        for name, array in row_of(next_state(together), row).items():
+            np.testing.assert_array_equal(final[name], array)
         for step in range(length):
             token = tokens[row : row + 1, step]
             result = engine(kind, "int8", "step").run(

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -29,10 +30,10 @@ class Emitter:
         return self.tape.nodes
 
     def op(
-        self, op_type: str, *inputs: ir.Value | None, domain: str = "", **attributes: object
+        self, op_type: str, *inputs: ir.Value | None, domain: str = "", **attributes: Any
     ) -> ir.Value:
         """One node with one output."""
-        return self.tape.op(op_type, inputs, attributes or None, domain=domain)  # type: ignore[arg-type]
+        return self.tape.op(op_type, inputs, attributes or None, domain=domain)
 
     def ops(
         self, op_type: str, *inputs: ir.Value | None, outputs: int, **attributes: object
