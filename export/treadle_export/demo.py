@@ -154,18 +154,20 @@ def _timed_torch(run: Run, source: list[int]) -> Latency:
 
 def _table(measured: list[Measured]) -> Table:
     table = Table()
-    for title in ("bundle", "precision", "bytes", "quality", "step p50", "p99", "PyTorch p50"):
-        table.add_column(title, justify="left" if title in ("bundle", "precision") else "right")
+    for title in ("bundle", "precision", "kB", "quality", "p50 µs", "p99 µs", "PyTorch p50 µs"):
+        left = title in ("bundle", "precision")
+        table.add_column(title, justify="left" if left else "right", no_wrap=True)
     for row in measured:
-        quality = f"{row.evaluation.value:.2f} {row.evaluation.unit}"
+        unit = row.evaluation.unit.replace("bits/character", "bit/char")
+        quality = f"{row.evaluation.value:.2f} {unit}"
         table.add_row(
             row.path.stem.removesuffix(f"-{row.precision}"),
             row.precision,
-            f"{row.bytes:,}",
+            f"{row.bytes / 1000:,.0f}",
             quality,
-            f"{row.step.p50_us:.1f} µs",
-            f"{row.step.p99_us:.1f} µs",
-            f"{row.torch_step.p50_us:.1f} µs ({row.torch_step.threads} thr)",
+            f"{row.step.p50_us:.1f}",
+            f"{row.step.p99_us:.1f}",
+            f"{row.torch_step.p50_us:.1f}",
         )
     return table
 

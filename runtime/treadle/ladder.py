@@ -42,6 +42,17 @@ class Rung:
         """The rung as a JSON object."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, document: object) -> Rung:
+        """The rung in a JSON object, as recorded. Raises ValueError when it is none."""
+        if not isinstance(document, dict) or set(document) != set(cls.__slots__):
+            raise ValueError(f"{document!r} is no rung")
+        numbers = ("steps", "max_abs", "max_rel", "flips", "tolerance")
+        plain = all(type(document[name]) in (int, float) for name in numbers)
+        if not plain or type(document["passed"]) is not bool or type(document["name"]) is not str:
+            raise ValueError(f"{document!r} has a field of another type")
+        return cls(**{**document, "source": "recorded"})
+
 
 def compare(
     name: str,

@@ -48,16 +48,35 @@ def verify(model: Model) -> Report:
         BundleError: the bundle has no golden trace, or one that does not fit its graphs.
     """
     golden = _golden(model)
-    recorded = [Rung(**rung) for rung in model.manifest.evidence.get("parity", {}).get("rungs", [])]
+    recorded, promised = _recorded(model)
     measured = probe(model, golden)
     replayed = [_stream_rung(model, golden), *measured.rungs]
     names = {rung.name for rung in replayed}
     kept = [rung for rung in recorded if rung.name not in names]
-    promised = bool(model.manifest.evidence.get("invariance", {}).get("promised", False))
     return Report(
         (*kept, *replayed),
         {"batch": measured.batch, "chunk": measured.chunk, "promised": promised},
     )
+
+
+def _recorded(model: Model) -> tuple[list[Rung], bool]:
+    """The exporter's rungs, and whether it promised exactness.
+
+    Raises:
+        BundleError: the evidence is not what an exporter writes.
+    """
+    evidence = model.manifest.evidence
+    try:
+        rungs = [Rung.from_json(rung) for rung in evidence.get("parity", {}).get("rungs", [])]
+        promised = evidence.get("invariance", {}).get("promised", False)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"expected the rungs of a parity ladder in evidence.parity, got something else "
+            f"({error}); export the bundle again"
+        ) from error
+    if not isinstance(promised, bool):
+        raise BundleError(f"evidence.invariance.promised should be true or false, got {promised!r}")
+    return rungs, promised
 
 
 def _golden(model: Model) -> Golden:

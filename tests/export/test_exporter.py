@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import treadle
-from treadle.errors import ExportError, ParityError, QualityError, UnsupportedGraph
+from treadle.errors import BundleError, ExportError, ParityError, QualityError, UnsupportedGraph
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
 from treadle_export import exporter
@@ -72,6 +72,19 @@ def test_another_models_trace_fails_verification(exported: Exported, tmp_path: P
     failed = [rung for rung in report.rungs if not rung.passed]
     assert [rung.name for rung in failed] == ["stream"]
     assert failed[0].first_step is not None
+
+
+@pytest.mark.parametrize(
+    "parity",
+    [[], 7, {"rungs": [{"x": 1}]}, {"rungs": 3}, "passed"],
+)
+def test_evidence_that_is_none_is_an_error(exported: Exported, parity: Any) -> None:
+    with treadle.load(exported[0]["float32"]) as model:
+        evidence = {**model.manifest.evidence, "parity": parity}
+        forged = replace(model.manifest, evidence=evidence)
+        model.bundle = replace(model.bundle, manifest=forged)
+        with pytest.raises(BundleError, match=r"the rungs of a parity ladder in evidence\.parity"):
+            verify(model)
 
 
 class _Reads:
