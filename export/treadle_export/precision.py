@@ -14,6 +14,7 @@ from treadle.errors import ExportError
 from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.active_mask import ACTIVE, AddActiveMask
 from treadle_export.passes.align_activations import AlignActivations
+from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
@@ -41,7 +42,13 @@ PRECISIONS = {
         Precision(
             "int8",
             frozenset(GATES),
-            lambda: [RowByRow(), AlignActivations(), QuantizeEmbeddings(), QuantizeProducts()],
+            lambda: [
+                RowByRow(),
+                AlignActivations(),
+                FoldEmbeddings(),
+                QuantizeEmbeddings(),
+                QuantizeProducts(),
+            ],
             invariant=True,
         ),
     )

@@ -37,6 +37,9 @@ KINDS: dict[str, tuple[str, str | None, int, int, int]] = {
     "elman-dot": ("elman", "dot", 26, 13, 1),
     "gru-before-fixed": ("gru-reset-before", "fixed", 38, 11, 1),
     "lstm-fixed": ("lstm", "fixed", 32, 16, 2),
+    # Embeddings wider than twice the vocabulary: folded into tables.
+    "folded-general": ("lstm", "general", 48, 96, 1),
+    "folded-model": ("gru", None, 32, 90, 1),
     # As wide as a real one: kernels sum long rows in more than one way.
     "wide-general": ("lstm", "general", 256, 32, 1),
 }

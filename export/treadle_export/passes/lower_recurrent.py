@@ -99,13 +99,16 @@ def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
     x, lengths = given(node, 0), node.inputs[4]
     initial = _initial(node, r)
     lengths64 = None if lengths is None else e.op("Cast", lengths, to=ir.DataType.INT64)
-    valid = None if lengths64 is None else _valid_steps(e, x, lengths64)
+    projections = [
+        _project(e, r, direction, _reversed(e, x, lengths64, direction))
+        for direction in r.directions
+    ]
+    valid = None if lengths64 is None else _valid_steps(e, projections[0], lengths64)
     outputs: list[ir.Value] = []
     finals: list[list[ir.Value]] = []
     for index, direction in enumerate(r.directions):
         state = [e.op("Gather", value, e.constant(np.int64(index)), axis=0) for value in initial]
-        projected = _project(e, r, direction, _reversed(e, x, lengths64, direction))
-        *last, y = _scan(e, r, direction, projected, state, valid)
+        *last, y = _scan(e, r, direction, projections[index], state, valid)
         y.meta[BOUND] = 1.0 if r.bounded else None
         outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
         finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])

@@ -15,10 +15,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle_export.passes.bounds import bound_of
+from treadle_export.passes.products import MOVES, bias_after, bias_of, is_product, reads_table
 from treadle_export.passes.rewriting import (
     MICROSOFT,
     Emitter,
-    constant_array,
     constant_floats,
     given,
 )
@@ -26,7 +26,6 @@ from treadle_export.passes.rewriting import (
 LEVELS = 127
 ZERO = 128
 _QUANTIZED = "treadle.quantized"  # key of ir.Value.meta: the Quantized form of a value
-_MOVES = frozenset({"Squeeze", "Unsqueeze", "Transpose", "ReverseSequence"})
 
 
 class Quantized(NamedTuple):
@@ -51,24 +50,14 @@ class QuantizeEmbeddings(ir.passes.InPlacePass):
     """Stores tables that Gather reads as uint8 with one scale a row."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        gathers = [node for node in model.graph if _reads_table(node)]
+        gathers = [node for node in model.graph if reads_table(node)]
         for node in gathers:
             _quantize_embedding(node, model.graph)
         return ir.passes.PassResult(model, modified=bool(gathers))
 
     def ensures(self, model: ir.Model) -> None:
-        if any(_reads_table(node) for node in model.graph):
+        if any(reads_table(node) for node in model.graph):
             raise ir.passes.PostconditionError("a float32 table is left")
-
-
-def _reads_table(node: ir.Node) -> bool:
-    table = constant_array(node.inputs[0]) if node.op_type == "Gather" else None
-    return (
-        table is not None
-        and table.dtype == np.float32
-        and table.ndim == 2
-        and table.shape[1] > 1  # one column is the scales of a table quantized before
-    )
 
 
 def _quantize_embedding(node: ir.Node, graph: ir.Graph) -> None:
@@ -98,7 +87,7 @@ class QuantizeProducts(ir.passes.InPlacePass):
 
     def _nodes(self, model: ir.Model) -> list[ir.Node]:
         nodes = ir.traversal.RecursiveGraphIterator(model.graph)
-        return [node for node in nodes if _is_product(node)]
+        return [node for node in nodes if is_product(node)]
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         products = self._nodes(model)
@@ -113,11 +102,6 @@ class QuantizeProducts(ir.passes.InPlacePass):
             raise ir.passes.PostconditionError("a float32 product is left")
 
 
-def _is_product(node: ir.Node) -> bool:
-    weights = constant_array(node.inputs[1]) if node.op_type == "MatMul" else None
-    return weights is not None and weights.ndim == 2
-
-
 def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
     e, x, weights = Emitter(root), given(node, 0), given(node, 1)
     array = constant_floats(weights)
@@ -126,7 +110,7 @@ def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
     integers, scale = quantize_columns(array)
     quantized = _quantized(e, x)
     one, zero = e.constant(np.float32(1)), e.constant(np.uint8(ZERO))
-    bias_node = None if quantized.by_row else _bias_after(node)
+    bias_node = None if quantized.by_row else bias_after(node)
     product = e.op(
         "MatMulIntegerToFloat",
         quantized.integers,
@@ -135,7 +119,7 @@ def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
         e.constant(scale, f"{weights.name}.scale"),
         zero,
         zero,
-        *([] if bias_node is None else [_bias_of(bias_node)]),
+        *([] if bias_node is None else [bias_of(bias_node)]),
         domain=MICROSOFT,
     )
     if bias_node is not None:
@@ -144,32 +128,13 @@ def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
     e.replace(node, e.op("Mul", product, quantized.scale) if quantized.by_row else product)
 
 
-def _bias_of(node: ir.Node) -> ir.Value | None:
-    """The constant vector that an Add node adds."""
-    for value in node.inputs:
-        array = constant_array(value)
-        if array is not None and array.ndim == 1:
-            return value
-    return None
-
-
-def _bias_after(node: ir.Node) -> ir.Node | None:
-    """The Add of a constant vector that is the only use of a product."""
-    uses = node.outputs[0].uses()
-    if len(uses) != 1 or node.outputs[0].is_graph_output():
-        return None
-    following = next(iter(uses)).node
-    same_graph = following.op_type == "Add" and following.graph is node.graph
-    return following if same_graph and _bias_of(following) is not None else None
-
-
 def _quantized(e: Emitter, x: ir.Value) -> Quantized:
     """`x` [..., K] in integers, made once for all products that read it."""
     known = x.meta.get(_QUANTIZED)
     if isinstance(known, Quantized):
         return known
     node, bound = x.producer(), bound_of(x)
-    if node is not None and node.op_type in _MOVES and _is_quantized(node.inputs[0]):
+    if node is not None and node.op_type in MOVES and _is_quantized(node.inputs[0]):
         quantized = _moved(e, node)
     elif bound is not None and bound > 0:
         quantized = _by_bound(e, x, bound)
@@ -184,7 +149,7 @@ def _is_quantized(x: ir.Value | None) -> bool:
     if x is None:
         return False
     node = x.producer()
-    moved = node is not None and node.op_type in _MOVES and _is_quantized(node.inputs[0])
+    moved = node is not None and node.op_type in MOVES and _is_quantized(node.inputs[0])
     return _QUANTIZED in x.meta or moved
 
 
