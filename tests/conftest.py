@@ -1,6 +1,12 @@
 """What every test shares: one thread, and examples that are the same on every run."""
 
 import os
+import signal
+
+# Where the tests run in the background, Ctrl-C is ignored and every process they start inherits
+# that; the tests of an interruption need it to interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch or onnxruntime is imported: the test processes run side by side, so each has a
 # single thread; more would only wait for one another.
