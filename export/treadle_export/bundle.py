@@ -108,6 +108,14 @@ def _operators(graphs: Mapping[str, ir.Model]) -> list[str]:
     return sorted(used)
 
 
+def refuse_taken(out: Path, *, force: bool) -> None:
+    """Raises ExportError when `out` cannot become the bundle."""
+    if out.suffix != SUFFIX:
+        raise ExportError(f"expected a bundle's name to end in {SUFFIX}, got {str(out)!r}")
+    if out.exists() and not force:
+        raise ExportError(f"{out} exists already; choose another --out, or replace it with --force")
+
+
 def write_bundle(path: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
     """Writes `files` as the directory `path`, which then is there whole or not at all.
 
@@ -117,12 +125,7 @@ def write_bundle(path: Path, files: Mapping[str, bytes], *, force: bool = False)
         ExportError: `path` does not end in `.treadle`, exists without `force`, or cannot be
             written (disk full, no permission); nothing is left behind.
     """
-    if path.suffix != SUFFIX:
-        raise ExportError(f"expected a bundle's name to end in {SUFFIX}, got {str(path)!r}")
-    if path.exists() and not force:
-        raise ExportError(
-            f"{path} exists already; choose another --out, or replace it with --force"
-        )
+    refuse_taken(path, force=force)
     mark = secrets.token_hex(4)
     partial, aside = (path.with_name(f".{path.name}.{mark}.{end}") for end in ("part", "old"))
     try:

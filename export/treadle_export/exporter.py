@@ -11,12 +11,20 @@ import onnx
 import onnxruntime
 
 import treadle
-from treadle.errors import ExportError, QualityError
+from treadle.errors import QualityError
 from treadle.evaluation import negative_log_likelihood
 from treadle.golden import GOLDEN_FILE
 from treadle.ladder import Rung
 from treadle.selfcheck import Report, verify
-from treadle_export.bundle import SUFFIX, Description, Parts, assemble, finished, write_bundle
+from treadle_export.bundle import (
+    SUFFIX,
+    Description,
+    Parts,
+    assemble,
+    finished,
+    refuse_taken,
+    write_bundle,
+)
 from treadle_export.canonical import CanonicalModel
 from treadle_export.capture import capture
 from treadle_export.golden import record
@@ -84,14 +92,6 @@ def export_run(
             progress(f"{name}: write")
             write_bundle(out, finished(parts, evidence), force=force)
     return reports
-
-
-def refuse_taken(out: Path, *, force: bool) -> None:
-    """Raises ExportError early, before any work, when `out` cannot become the bundle."""
-    if out.suffix != SUFFIX:
-        raise ExportError(f"expected a bundle's name to end in {SUFFIX}, got {str(out)!r}")
-    if out.exists() and not force:
-        raise ExportError(f"{out} exists already; choose another --out, or replace it with --force")
 
 
 def _parts(
