@@ -32,7 +32,8 @@ _MEANS: dict[str, Callable[[NDArray[np.float64]], float]] = {
 class Evaluation:
     """A figure with its unit and direction, over how many examples, in how many seconds.
 
-    Examples are words for transduction and symbols for language modelling.
+    Examples are words for transduction and symbols for language modelling. `beam` is how many
+    hypotheses decoding kept, 1 for greedy search, None where nothing is decoded.
     """
 
     metric: str
@@ -41,31 +42,43 @@ class Evaluation:
     higher_is_better: bool
     examples: int
     seconds: float
+    beam: int | None = None
 
     @classmethod
-    def of(cls, metric: str, value: float, *, examples: int, seconds: float) -> Evaluation:
+    def of(
+        cls, metric: str, value: float, *, examples: int, seconds: float, beam: int | None = None
+    ) -> Evaluation:
         """The evaluation with the metric's unit and direction from the table of metrics."""
         known = METRICS[metric]
-        return cls(metric, known.unit, value, known.higher_is_better, examples, seconds)
+        return cls(metric, known.unit, value, known.higher_is_better, examples, seconds, beam)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as one JSON object."""
         return asdict(self)
 
 
-def evaluate(model: Model, *, split: str = "test", limit: int | None = None) -> Evaluation:
+def evaluate(
+    model: Model, *, split: str = "test", limit: int | None = None, beam: int = 1
+) -> Evaluation:
     """Measure a bundle on a split of its data set, or on the first `limit` examples of it.
 
-    Words are decoded greedily and count as right when they match any listed answer; text is
-    scored with the state carried from its first symbol to its last. Raises DataError when the
-    data is missing or is not what the model was trained and judged on, BundleError when the
-    manifest does not say what to measure, InputError for a limit below 1.
+    Words are decoded by a search of `beam` hypotheses (1 is greedy) and count as right when they
+    match any listed answer; text is scored with the state carried from its first symbol to its
+    last. Raises DataError when the data is missing or is not what the model was trained and judged
+    on, BundleError when the manifest does not say what to measure, InputError for a limit or a
+    beam below 1, or a beam where nothing is decoded.
     """
     metric = _metric(model.manifest.evaluation)
+    decodes = isinstance(model, Transducer)
+    if beam < 1 or (beam > 1 and not decodes):
+        raise InputError(
+            f"expected a beam of 1 or more for a model that decodes, and none for another, got "
+            f"{beam} for the task {model.manifest.task}"
+        )
     examples = _examples(model, split, limit)
     began = time.perf_counter()
     if isinstance(model, Transducer) and metric == "word_error_rate":
-        answers = model.transduce([example.word for example in examples])
+        answers = model.transduce([example.word for example in examples], beam=beam)
         predictions = [best.symbols for [best] in answers]
         value = word_error_rate(predictions, [e.pronunciations for e in examples])
     elif isinstance(model, LanguageModel) and metric in _MEANS:
@@ -73,7 +86,9 @@ def evaluate(model: Model, *, split: str = "test", limit: int | None = None) -> 
     else:
         raise BundleError(f"the metric {metric} does not fit the task {model.manifest.task}")
     seconds = time.perf_counter() - began
-    return Evaluation.of(metric, value, examples=len(examples), seconds=seconds)
+    return Evaluation.of(
+        metric, value, examples=len(examples), seconds=seconds, beam=beam if decodes else None
+    )
 
 
 def negative_log_likelihood(

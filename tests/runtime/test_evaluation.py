@@ -49,8 +49,11 @@ def test_a_language_model_is_measured_in_bits(tmp_path: Path, text_options: dict
     assert (whole.examples, limited.examples) == (46, 7)
     assert not whole.higher_is_better
     assert set(whole.to_json()) == {
-        "metric", "unit", "value", "higher_is_better", "examples", "seconds",
+        "metric", "unit", "value", "higher_is_better", "examples", "seconds", "beam",
     }  # fmt: skip
+    assert whole.beam is None
+    with treadle.load(bundle) as model, pytest.raises(InputError, match="got 4 for the task"):
+        evaluate(model, beam=4)
 
 
 def test_a_word_counts_when_any_listed_answer_matches(
@@ -68,11 +71,18 @@ def test_a_word_counts_when_any_listed_answer_matches(
         result = evaluate(model)
         assert (result.value, result.unit, result.examples) == (25.0, "%", 4)
         assert evaluate(model, limit=2).value == 0.0
+        assert result.beam == 1
+        best = [b.symbols for [b] in model.transduce(words, beam=3)]
+        wide = evaluate(model, beam=3)
+        right = [any(b == p for p in ps) for b, ps in zip(best, listed, strict=True)]
+        assert (wide.value, wide.beam) == (100 * (1 - sum(right) / 4), 3)
         likelihood = negative_log_likelihood(model, limit=2)
         nats = [s.nats for s in model.score(words[:2], ["B", " ".join(said[1])])]
         assert likelihood == pytest.approx(np.concatenate(nats).mean())
         with pytest.raises(InputError, match="limit should be at least 1, got 0"):
             evaluate(model, limit=0)
+        with pytest.raises(InputError, match="a beam of 1 or more"):
+            evaluate(model, beam=0)
         with pytest.raises(DataError, match="not 'train'"):
             evaluate(model, split="train")
 

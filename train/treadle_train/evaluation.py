@@ -45,7 +45,8 @@ def evaluate_run(path: str | Path, *, split: str = "test", limit: int | None = N
             raise DataError(f"The run {path} has a task that cannot be evaluated.")
     seconds = time.perf_counter() - began
     metric = str(run.evaluation["metric"])
-    return Evaluation.of(metric, value, examples=len(examples), seconds=seconds)
+    beam = 1 if isinstance(run.network, Transducer) else None
+    return Evaluation.of(metric, value, examples=len(examples), seconds=seconds, beam=beam)
 
 
 def decode_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> list[list[str]]:

@@ -21,19 +21,28 @@ RUN_FILE = "run.json"
 @click.argument("path", metavar="BUNDLE_OR_RUN", type=click.Path(path_type=Path))
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first LIMIT examples only.")
+@click.option(
+    "--beam",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Hypotheses kept in decoding; 1 is greedy. For bundles.",
+)
 @engine_options
 @json_option
 def evaluate(
-    path: Path, split: str, limit: int | None, device: str, threads: int, as_json: bool
+    path: Path, split: str, limit: int | None, beam: int, device: str, threads: int, as_json: bool
 ) -> None:
     """Measure a bundle, or a run directory, by its task's own metric.
 
-    A bundle needs no PyTorch; a run does.
+    A bundle needs no PyTorch; a run does, and is decoded greedily.
     """
     if (path / RUN_FILE).is_file():
+        if beam > 1:
+            raise click.UsageError("a run is decoded greedily: export it to use --beam")
         evaluation = _evaluate_run(path, split, limit)
     else:
-        evaluation = _evaluate_bundle(path, split, limit, device, threads)
+        evaluation = _evaluate_bundle(path, split, limit, beam, device, threads)
     if as_json:
         print_json(evaluation.to_json())
         return
@@ -45,14 +54,14 @@ def evaluate(
 
 
 def _evaluate_bundle(
-    path: Path, split: str, limit: int | None, device: str, threads: int
+    path: Path, split: str, limit: int | None, beam: int, device: str, threads: int
 ) -> Evaluation:
     import treadle
     from treadle.evaluation import evaluate as evaluate_model
 
     # A symbol of the split that training never saw is judged as the unknown symbol.
     with treadle.load(path, device=device, threads=threads, unknown="symbol") as model:
-        return evaluate_model(model, split=split, limit=limit)
+        return evaluate_model(model, split=split, limit=limit, beam=beam)
 
 
 def _evaluate_run(path: Path, split: str, limit: int | None) -> Evaluation:

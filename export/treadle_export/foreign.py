@@ -1,0 +1,40 @@
+"""A model from elsewhere before it is adopted: one ONNX graph, and the origin it is held against."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from treadle_export.engine import Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class StatePair:
+    """A state that a graph carries already: it comes in as `input` and leaves as `output`."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A float32 graph over whole sequences, or over one step, and where it came from.
+
+    model: weights as initializers; batch and, if there is one, time are free axes. A recurrent
+        layer is one ONNX LSTM, GRU or RNN node, or primitive operators between the two ends of a
+        state. Initial states may be left out, be constants, be made inside, or be inputs.
+    example: inputs by name, states left out; every one has at least 2 rows and, where the graph
+        has a time axis, at least 4 steps.
+    run: the origin itself. Inputs by name, of any batch and time, from the initial state ->
+        outputs by name, those of the graph but states perhaps left out.
+    lengths: the input [batch] that says how long each row is, if there is one.
+    states: pairs that are known beforehand; others are looked for.
+    """
+
+    name: str
+    model: ir.Model
+    example: Arrays
+    run: Callable[[Arrays], Arrays]
+    lengths: str | None = None
+    states: tuple[StatePair, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
