@@ -1,0 +1,248 @@
+"""Finds the batch and the time axis of every input of a module by calling it at other sizes.
+
+An example may have one row and one step, and nothing says which axis is which. So each plausible
+reading of the example's axes is tried: its batch and time are repeated to sizes of our own, and the
+reading holds if the module runs and its recurrent modules see just these sizes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+
+import torch
+from torch import Tensor, nn
+
+from treadle.errors import UnsupportedGraph
+from treadle.ladder import compare
+from treadle_export.module_calls import Seen, answer, first_line
+from treadle_export.named_tensors import Call
+
+_FEWEST_STEPS = 4
+_MOST_READINGS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """How to read one input.
+
+    batch, time: where these axes are; None where it has none.
+    added: the example has no batch axis; it is put at `batch`.
+    counts: it holds numbers of steps, which grow with time.
+    """
+
+    batch: int | None
+    time: int | None = None
+    added: bool = False
+    counts: bool = False
+
+    def resized(self, tensor: Tensor, rows: int, steps: int | None, base: int | None) -> Tensor:
+        """The example `tensor` with `rows` rows and `steps` steps in place of its `base` steps."""
+        if self.batch is not None:
+            tensor = tensor.unsqueeze(self.batch) if self.added else tensor
+            # In order, so that lengths that fall from row to row still do.
+            own = tensor.shape[self.batch]
+            tensor = _taken(tensor, self.batch, [row * own // rows for row in range(rows)])
+        if steps is None or base is None:
+            return tensor
+        if self.time is not None:
+            tensor = _taken(tensor, self.time, [step % max(base, 1) for step in range(steps)])
+        return tensor * steps // base if self.counts and base else tensor
+
+
+def _taken(tensor: Tensor, axis: int, places: Sequence[int]) -> Tensor:
+    if not tensor.shape[axis]:
+        shape = [len(places) if at == axis else size for at, size in enumerate(tensor.shape)]
+        return tensor.new_zeros(shape)
+    return tensor.index_select(axis, torch.tensor(places))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found.
+
+    axes: by input. base: steps of the example, None without a time axis.
+    sizes: the two sizes (rows, steps) at which the module was called; seen: what it did there.
+    """
+
+    axes: Mapping[str, Axes]
+    base: int | None
+    sizes: tuple[tuple[int, int | None], tuple[int, int | None]]
+    seen: tuple[Seen, Seen]
+
+    def example(self, call: Call, size: int = 0) -> dict[str, Tensor]:
+        """The example at one of the two sizes."""
+        return _resized(call, self.axes, self.base, *self.sizes[size])
+
+    def batch_axis(self, output: str) -> int | None:
+        """The axis of an output that follows the batch."""
+        one, other = (seen.outputs[output].shape for seen in self.seen)
+        (rows, _), (more, _) = self.sizes
+        same_rank = len(one) == len(other)
+        axes = [a for a in range(len(one)) if same_rank and one[a] * more == other[a] * rows]
+        return next((axis for axis in axes if one[axis]), None)
+
+
+def read_axes(
+    module: nn.Module,
+    call: Call,
+    declared: Mapping[str, Sequence[str | None]],
+    lengths: str | None,
+) -> Reading:
+    """The first plausible reading of the example's axes that the module itself bears out.
+
+    Args:
+        module: in evaluation mode.
+        call: how it is called.
+        declared: the axes of inputs as the user names them: "batch", "time", None for others.
+        lengths: the input that holds the length of each row, if it is known.
+
+    Raises:
+        UnsupportedGraph: the module does not take its own example, or no other size.
+    """
+    single, failure = answer(module, call, call.tensors.values())
+    if single is None:
+        raise UnsupportedGraph(
+            f"expected example inputs that {type(module).__name__} takes, got {failure}"
+        )
+    failures: list[str] = []
+    for axes in islice(_readings(call, declared, lengths), _MOST_READINGS):
+        found = _tried(module, call, axes, failures)
+        if found is not None and (not _adds(axes) or _rows_equal(found, single)):
+            return found
+    raise UnsupportedGraph(
+        f"expected {type(module).__name__} to take any batch, and any number of steps if it reads "
+        f"sequences; it takes its example and no other size "
+        f"({failures[0] if failures else 'its inputs have no such axes'}); say which axes they are, "
+        f'as in axes={{"{next(iter(call.tensors), "x")}": ("batch", "time")}}'
+    )
+
+
+def _adds(axes: Mapping[str, Axes]) -> bool:
+    return any(own.added for own in axes.values())
+
+
+def _readings(
+    call: Call, declared: Mapping[str, Sequence[str | None]], lengths: str | None
+) -> Iterator[dict[str, Axes]]:
+    """Readings of all inputs together, the usual ones first; a missing batch axis comes last."""
+    for added in (False, True):
+        choices = [
+            [_declared(declared[name])]
+            if name in declared
+            else list(_choices(tensor, name == lengths, added=added))
+            for name, tensor in call.tensors.items()
+        ]
+        if added and not any(own.added for choice in choices for own in choice):
+            return
+        ranks = product(*(range(len(choice)) for choice in choices))
+        for rank in sorted(ranks, key=sum):
+            chosen = (choice[place] for choice, place in zip(choices, rank, strict=True))
+            axes = dict(zip(call.tensors, chosen, strict=True))
+            if _consistent(call, axes):
+                yield axes
+
+
+def _declared(names: Sequence[str | None]) -> Axes:
+    places = {name: axis for axis, name in enumerate(names)}
+    return Axes(places.get("batch"), places.get("time"))
+
+
+def _choices(tensor: Tensor, is_lengths: bool, *, added: bool) -> Iterator[Axes]:
+    """Readings of one input, the usual ones first; `added`: its rank lacks the batch axis."""
+    rank = tensor.dim() + added
+    whole = not tensor.is_floating_point()
+    if rank == 1 and whole:
+        yield Axes(0, added=added, counts=True)
+    if is_lengths:
+        return
+    if rank > 1:
+        yield Axes(0, 1, added)
+        yield Axes(1, 0, added)
+    if rank > 2:
+        yield from (Axes(0, time, added) for time in range(2, rank))
+        yield Axes(1, None, added)
+    if rank > 0:
+        yield Axes(0, None, added)
+    if rank == 2:
+        yield Axes(1, None, added)
+    yield Axes(None)
+
+
+def _consistent(call: Call, axes: Mapping[str, Axes]) -> bool:
+    """One batch, one time at most, lengths only beside it."""
+    batches, times = set(), set()
+    for name, own in axes.items():
+        shape = call.tensors[name].shape
+        if own.batch is not None:
+            batches.add(1 if own.added else shape[own.batch])
+        if own.time is not None:
+            times.add(shape[own.time - (own.added and own.batch == 0)])
+    counted = any(own.counts for own in axes.values())
+    return len(batches) == 1 and len(times) <= 1 and (bool(times) or not counted)
+
+
+def _tried(
+    module: nn.Module, call: Call, axes: Mapping[str, Axes], failures: list[str]
+) -> Reading | None:
+    """The reading, if the module runs at two sizes and its recurrent modules see them."""
+    sizes, base = _sizes(call, axes)
+    seen: list[Seen] = []
+    for rows, steps in sizes:
+        one, failure = answer(module, call, _resized(call, axes, base, rows, steps).values())
+        if one is None:
+            failures.append(failure)
+            return None
+        if not one.uses or any(use.rows is None or use.rows % rows for use in one.uses):
+            failures.append("its recurrent modules see another batch")
+            return None
+        seen.append(one)
+    small, large = seen
+    if base is not None and [u.steps for u in small.uses] == [u.steps for u in large.uses]:
+        failures.append("its recurrent modules see another number of steps")
+        return None
+    return Reading(axes, base, sizes, (small, large))
+
+
+def _sizes(
+    call: Call, axes: Mapping[str, Axes]
+) -> tuple[tuple[tuple[int, int | None], tuple[int, int | None]], int | None]:
+    """Two sizes (rows, steps) to call the module at, and the steps of the example.
+
+    The example's own where they can be told apart. Steps are multiples of the example's: a module
+    may take several at once.
+    """
+    batch, base = 1, None
+    for name, own in axes.items():
+        shape = call.tensors[name].shape
+        if own.batch is not None and not own.added:
+            batch = shape[own.batch]
+        if own.time is not None:
+            base = shape[own.time - (own.added and own.batch == 0)]
+    rows = max(batch, 2)
+    if base is None:
+        return ((rows, None), (rows + 1, None)), None
+    steps = max(base, 1) * -(-_FEWEST_STEPS // max(base, 1))
+    rows += rows == steps
+    more = rows + 1 + (rows + 1 == 2 * steps)
+    return ((rows, steps), (more, 2 * steps)), base
+
+
+def _resized(
+    call: Call, axes: Mapping[str, Axes], base: int | None, rows: int, steps: int | None
+) -> dict[str, Tensor]:
+    return {name: axes[name].resized(t, rows, steps, base) for name, t in call.tensors.items()}
+
+
+def _rows_equal(found: Reading, single: Seen) -> bool:
+    """Whether each row answers as the example did that had no batch axis."""
+    for name, alone in single.outputs.items():
+        axis, batched = found.batch_axis(name), found.seen[0].outputs.get(name)
+        if axis is None or batched is None:
+            return False
+        row = batched.select(axis, 0)
+        if row.dim() != alone.dim():
+            return False
+        same_steps = found.sizes[0][1] == found.base
+        if same_steps and not compare("batch", "float32", outputs=[_arrays(row, alone)]).passed:
+            return False
+    return True
