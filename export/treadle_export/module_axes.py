@@ -5,16 +5,16 @@ reading of the example's axes is tried: its batch and time are repeated to sizes
 reading holds if the module runs and its recurrent modules see just these sizes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
-from treadle_export.module_calls import Seen, answer, first_line
+from treadle_export.module_calls import Seen, answer
 from treadle_export.named_tensors import Call
 
 _FEWEST_STEPS = 4
@@ -112,8 +112,8 @@ def read_axes(
     raise UnsupportedGraph(
         f"expected {type(module).__name__} to take any batch, and any number of steps if it reads "
         f"sequences; it takes its example and no other size "
-        f"({failures[0] if failures else 'its inputs have no such axes'}); say which axes they are, "
-        f'as in axes={{"{next(iter(call.tensors), "x")}": ("batch", "time")}}'
+        f"({failures[0] if failures else 'its inputs have no such axes'}); say which axes these "
+        f'are, as in axes={{"{next(iter(call.tensors), "x")}": ("batch", "time")}}'
     )
 
 
@@ -124,22 +124,54 @@ def _adds(axes: Mapping[str, Axes]) -> bool:
 def _readings(
     call: Call, declared: Mapping[str, Sequence[str | None]], lengths: str | None
 ) -> Iterator[dict[str, Axes]]:
-    """Readings of all inputs together, the usual ones first; a missing batch axis comes last."""
+    """Readings of all inputs together, the usual ones first; a missing batch axis comes last.
+
+    Tensors of one kind in one parameter, as the parts of a state, are read alike.
+    """
+    groups: dict[Hashable, list[str]] = {}
+    for name, tensor in call.tensors.items():
+        own = name if name in declared or name == lengths else None
+        kind = (call.parameters[name], tensor.dim(), tensor.is_floating_point(), own)
+        groups.setdefault(kind, []).append(name)
     for added in (False, True):
         choices = [
-            [_declared(declared[name])]
-            if name in declared
-            else list(_choices(tensor, name == lengths, added=added))
-            for name, tensor in call.tensors.items()
+            _declared_or_chosen(call, names[0], declared, lengths, added=added)
+            for names in groups.values()
         ]
-        if added and not any(own.added for choice in choices for own in choice):
-            return
-        ranks = product(*(range(len(choice)) for choice in choices))
-        for rank in sorted(ranks, key=sum):
-            chosen = (choice[place] for choice, place in zip(choices, rank, strict=True))
-            axes = dict(zip(call.tensors, chosen, strict=True))
-            if _consistent(call, axes):
-                yield axes
+        most = sum(len(choice) - 1 for choice in choices)
+        for cost in range(most + 1):
+            for places in _places([len(choice) for choice in choices], cost):
+                axes = {
+                    name: choice[place]
+                    for names, choice, place in zip(groups.values(), choices, places, strict=True)
+                    for name in names
+                }
+                if _adds(axes) == added and _consistent(call, axes):
+                    yield axes
+
+
+def _places(sizes: Sequence[int], cost: int) -> Iterator[tuple[int, ...]]:
+    """Every tuple of indices below `sizes` whose sum is `cost`."""
+    if not sizes:
+        yield from [()] if cost == 0 else []
+        return
+    for first in range(min(cost, sizes[0] - 1) + 1):
+        for rest in _places(sizes[1:], cost - first):
+            yield (first, *rest)
+
+
+def _declared_or_chosen(
+    call: Call,
+    name: str,
+    declared: Mapping[str, Sequence[str | None]],
+    lengths: str | None,
+    *,
+    added: bool,
+) -> list[Axes]:
+    labels = declared.get(name, declared.get(call.parameters[name]))
+    if labels is not None:
+        return [_declared(labels)]
+    return list(_choices(call.tensors[name], name == lengths, added=added))
 
 
 def _declared(names: Sequence[str | None]) -> Axes:
@@ -243,6 +275,7 @@ def _rows_equal(found: Reading, single: Seen) -> bool:
         if row.dim() != alone.dim():
             return False
         same_steps = found.sizes[0][1] == found.base
-        if same_steps and not compare("batch", "float32", outputs=[_arrays(row, alone)]).passed:
+        pair = alone[None].numpy(), row[None].numpy()
+        if same_steps and not compare("batch", "float32", outputs=[pair]).passed:
             return False
     return True

@@ -1,5 +1,6 @@
 """Calls a module as it is and notes how its recurrent modules are used on the way."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from treadle_export.opaque_modules import recurrent_modules
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One call of a recurrent module: the batch that it saw, None where there was no such axis,
-    and the steps, None for a cell."""
+    """One call of a recurrent module.
+
+    rows: the batch that it saw, None where there was no such axis. steps: None for a cell.
+    """
 
     path: str
     rows: int | None
@@ -36,11 +39,19 @@ def answer(module: nn.Module, call: Call, tensors: Iterable[Tensor]) -> tuple[Se
     args, kwargs = call.arguments(tensors, as_lists=True)
     uses: list[Use] = []
     try:
-        with _noted(module, uses), torch.no_grad():
-            outputs = module(*args, **kwargs)
+        with _noted(module, uses):
+            outputs = called(module, args, kwargs)
     except Exception as error:  # noqa: BLE001 - whatever a user's module raises, it did not run
         return None, first_line(error)
     return Seen(named_outputs(outputs), tuple(uses)), ""
+
+
+@torch.no_grad()
+def called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The module's own answer; its warnings are for who trains it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return module(*args, **kwargs)
 
 
 def first_line(error: BaseException) -> str:

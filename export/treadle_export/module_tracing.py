@@ -68,7 +68,7 @@ def trace(
         model = to_onnx(program, list(call.tensors), list(outputs))
     except UnsupportedGraph:
         raise
-    except Exception as error:  # noqa: BLE001 - user code and two exporters raise what they like
+    except Exception as error:
         raise UnsupportedGraph(
             f"expected a module that torch.export can trace, got from {type(module).__name__}: "
             f"{first_line(error)}; keep Python control flow in forward free of tensor values, and "

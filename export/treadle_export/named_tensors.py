@@ -25,7 +25,7 @@ class Call:
 
     tensors: name -> example, float32 where it has another float type, in the order in which forward
         takes them.
-    listed: names of those that forward takes as a list of numbers.
+    parameters: name -> the parameter of forward that the tensor belongs to.
     """
 
     def __init__(self, module: nn.Module, example: Any) -> None:
@@ -43,7 +43,8 @@ class Call:
         self._map(note)
         names = _numbered(prefixes)
         self.tensors: dict[str, Tensor] = dict(zip(names, found, strict=True))
-        self.listed = {name for name, listed in zip(names, self._listed, strict=True) if listed}
+        owners = (prefix.partition(".")[0] for prefix in prefixes)
+        self.parameters: dict[str, str] = dict(zip(names, owners, strict=True))
 
     def arguments(
         self, tensors: Iterable[Tensor], *, as_lists: bool
@@ -86,8 +87,8 @@ def _bound(module: nn.Module, example: Any) -> inspect.BoundArguments:
     except TypeError as error:
         raise UnsupportedGraph(
             f"expected example inputs that {type(module).__name__}.forward{signature} takes, got "
-            f"{_described(example)}: {error}; give a tuple in the order of its parameters or a dict "
-            f"by their names"
+            f"{_described(example)}: {error}; give a tuple in the order of its parameters or a "
+            f"dict by their names"
         ) from error
 
 

@@ -65,14 +65,17 @@ class OpaqueWeights(nn.Module):
         else:
             outputs, *finals = torch.ops.treadle.rnn(*weights, self.activation)
         if self.projections:
-            out = [self.get_buffer(name) for name in self.projections]
-            ends = zip(outputs.unbind(1), out, strict=True)
-            states = zip(finals[0].unbind(0), out, strict=True)
-            finals[0] = torch.stack([state @ p for state, p in states])
-            return torch.cat([end @ p for end, p in ends], -1), finals
+            finals[0] = torch.stack(self._projected(finals[0].unbind(0)))
+            ends = [outputs.squeeze(1)] if len(self.w) == 1 else outputs.unbind(1)
+            return torch.cat(self._projected(ends), -1), finals
         if len(self.w) == 1:
             return outputs.squeeze(1), finals
         return outputs.transpose(1, 2).flatten(2), finals
+
+    def _projected(self, ends: Sequence[Tensor]) -> list[Tensor]:
+        """Of each direction [..., H] -> [..., P]."""
+        weights = [self.get_buffer(name) for name in self.projections]
+        return [end @ weight for end, weight in zip(ends, weights, strict=True)]
 
 
 def _weight(part: nn.Module, name: str) -> Tensor:
@@ -86,8 +89,6 @@ def _in_onnx_layout(part: nn.Module, kind: str, end: str) -> tuple[Tensor, Tenso
     if getattr(part, "proj_size", 0):
         r = (r.double() @ _weight(part, f"weight_hr{end}").double()).float()
     zeros = w.new_zeros(w.shape[0])
-    biases = [
-        _weight(part, f"bias_{which}{end}") if part.bias else zeros for which in ("ih", "hh")
-    ]
+    biases = [_weight(part, f"bias_{which}{end}") if part.bias else zeros for which in ("ih", "hh")]
     ordered = [in_onnx_order(kind, bias) for bias in biases]
     return in_onnx_order(kind, w), in_onnx_order(kind, r), torch.cat(ordered)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from treadle.errors import InputError
 from treadle_export.engine import Arrays
 from treadle_export.module_axes import Reading
+from treadle_export.module_calls import called
 from treadle_export.named_tensors import Call, named_outputs
 
 
@@ -38,7 +39,6 @@ class Origin:
         self._module, self._call, self._reading = module, call, reading
         self._states, self._lengths, self._outputs = states, lengths, outputs
 
-    @torch.no_grad()
     def __call__(self, arrays: Arrays) -> Arrays:
         """Inputs by name -> outputs by name.
 
@@ -53,7 +53,7 @@ class Origin:
         rows, steps = self._sizes(arrays)
         tensors, places = self._sorted(self._completed(arrays, rows, steps), steps)
         args, kwargs = self._call.arguments(tensors.values(), as_lists=True)
-        given = named_outputs(self._module(*args, **kwargs))
+        given = named_outputs(called(self._module, args, kwargs))
         found = {here: self._restored(name, given, places) for name, here in self._outputs.items()}
         return {name: tensor.numpy() for name, tensor in found.items()}
 

@@ -1,8 +1,8 @@
 """Packed sequences while a module is traced: the padded tensor and its lengths, never sorted.
 
 torch packs by sorting the rows and laying them end to end, in sizes that depend on values, so no
-graph can hold it. A recurrent node of ONNX takes the padded tensor and the lengths instead. So while
-a module is traced, `pack_padded_sequence` and `pad_packed_sequence` only hand these two on.
+graph can hold it. A recurrent node of ONNX takes the padded tensor and the lengths instead. So
+while a module is traced, `pack_padded_sequence` and `pad_packed_sequence` only hand these two on.
 
 Shapes: B batch, T time.
 """
@@ -56,6 +56,7 @@ class Packed(torch_rnn.PackedSequence):
     unsorted_indices = _refused("unsorted_indices")
 
     def __new__(cls, padded: Tensor, lengths: Tensor, *, zeroed: bool) -> "Packed":
+        """A tuple of nothing, with the two on it."""
         made: Packed = tuple.__new__(cls, (None,) * 4)
         made.padded, made.lengths, made.zeroed = padded, lengths, zeroed
         return made

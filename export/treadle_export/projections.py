@@ -29,7 +29,8 @@ def settle_projections(graph: ir.Graph) -> None:
     remove_unused(graph)
     for node, source in sources:
         _refuse_other_than_zero(node, source)
-        if source in graph.inputs and not source.uses():
+    for source in {id(source): source for _, source in sources}.values():
+        if source.is_graph_input() and not source.uses():
             graph.inputs.remove(source)
 
 
@@ -60,7 +61,8 @@ def _refuse_other_than_zero(node: ir.Node, source: ir.Value) -> None:
 
 
 def _path(node: ir.Node) -> str:
-    return str(getattr(node.inputs[1], "name", node.name)).rpartition(".")[0]
+    weights = str(getattr(node.inputs[1], "name", node.name))
+    return weights.removeprefix("module.").rpartition(".")[0]
 
 
 def _drop_projected_finals(graph: ir.Graph) -> None:

@@ -3,17 +3,19 @@
 import copy
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
-from treadle_export.engine import Arrays, Engine
+from treadle_export.engine import Engine
 from treadle_export.foreign import Foreign, StatePair
 from treadle_export.module_axes import Reading, read_axes
 from treadle_export.module_calls import first_line
@@ -71,23 +73,28 @@ def foreign_of(
     name = name or _dashed(type(module).__name__)
     renamed = _output_names(reading, call)
     model = trace(origin, call, reading, name, list(renamed.values()))
-    ports = ports_of(model.graph)
-    kept = {str(value.name) for value in model.graph.outputs}
+    ports = _with_kept_names(ports_of(model.graph), model.graph, renamed)
+    inputs, outputs = _names(model.graph.inputs), _names(model.graph.outputs)
+    example = {n: tensor for n, tensor in reading.example(call).items() if n in inputs}
+    states = {n for n in example if n in ports.states} | {pair.input for pair in ports.pairs}
+    # A state that was left out of the graph is still one of the module.
+    left_out = {n for n, t in call.tensors.items() if n not in inputs and t.is_floating_point()}
+    lengths = lengths or ports.lengths
     run = Origin(
         origin,
         call,
         reading,
-        states=ports.states | {pair.input for pair in _pairs(ports, renamed, call)},
-        lengths=lengths or ports.lengths,
-        outputs={own: here for own, here in renamed.items() if here in kept},
+        states=frozenset(states | left_out),
+        lengths=lengths,
+        outputs={own: here for own, here in renamed.items() if here in outputs},
     )
     foreign = Foreign(
         name=name,
         model=model,
-        example=_example(model, call, reading, ports, renamed),
+        example={n: tensor.numpy() for n, tensor in example.items() if n not in states},
         run=run,
-        lengths=lengths or ports.lengths,
-        states=_pairs(ports, renamed, call),
+        lengths=lengths,
+        states=ports.pairs,
         provenance={"source": "torch", "torch": torch.__version__, "module": _qualified(module)},
     )
     _refuse_other_answers(foreign, call, reading)
@@ -98,7 +105,7 @@ def _copied(module: nn.Module) -> nn.Module:
     """A copy to work on: evaluation mode, float32, on the CPU."""
     try:
         copied = copy.deepcopy(module)
-    except Exception as error:  # noqa: BLE001 - a module may hold anything
+    except Exception as error:
         raise UnsupportedGraph(
             f"expected a module that can be copied, got from {type(module).__name__}: "
             f"{first_line(error)}; build it in the factory and load its weights there"
@@ -120,18 +127,21 @@ def _refuse_unknown(
     call: Call, axes: Mapping[str, Sequence[str | None]], lengths: str | None
 ) -> None:
     """Refuses names that are no input, and axes that are neither batch nor time."""
-    unknown = [name for name in (*axes, *([lengths] if lengths else [])) if name not in call.tensors]
+    known = {*call.tensors, *call.parameters.values()}
+    unknown = [name for name in axes if name not in known]
+    if lengths is not None and lengths not in call.tensors:
+        unknown.append(lengths)
     if unknown:
         raise UnsupportedGraph(
             f"expected names of inputs ({', '.join(call.tensors)}), got {', '.join(unknown)}"
         )
     for name, labels in axes.items():
         others = [label for label in labels if label not in ("batch", "time", None)]
-        if others or len(labels) > call.tensors[name].dim() or "batch" not in labels:
+        own = [t.dim() for n, t in call.tensors.items() if name in (n, call.parameters[n])]
+        if others or any(len(labels) > rank for rank in own) or "batch" not in labels:
             raise UnsupportedGraph(
-                f'expected the axes of {name!r} as "batch", "time" or None, one for each of its '
-                f"{call.tensors[name].dim()} axes at most and a batch among them, got "
-                f"{tuple(labels)}"
+                f'expected the axes of {name!r} as "batch", "time" or None in order, a batch among '
+                f"them and no more than it has ({min(own)}), got {tuple(labels)}"
             )
 
 
@@ -165,25 +175,16 @@ def _output_names(reading: Reading, call: Call) -> dict[str, str]:
     return names
 
 
-def _pairs(ports: Ports, renamed: Mapping[str, str], call: Call) -> tuple[StatePair, ...]:
-    """States that recurrent layers share with others, and those that keep their name."""
+def _with_kept_names(ports: Ports, graph: ir.Graph, renamed: Mapping[str, str]) -> Ports:
+    """The ports, and pairs of an input and the output that had its name."""
     known = {pair.input for pair in ports.pairs} | ports.states | {ports.lengths}
-    same = (
-        StatePair(own, here)
-        for own, here in renamed.items()
-        if own in call.tensors and here != own and own not in known
-    )
-    return (*ports.pairs, *same)
+    inputs, outputs = _names(graph.inputs) - known, _names(graph.outputs)
+    kept = (StatePair(own, here) for own, here in renamed.items() if own in inputs)
+    return replace(ports, pairs=(*ports.pairs, *(p for p in kept if p.output in outputs)))
 
 
-def _example(
-    model: ir.Model, call: Call, reading: Reading, ports: Ports, renamed: Mapping[str, str]
-) -> Arrays:
-    """The example of every input of the graph but its states."""
-    inputs = {str(value.name) for value in model.graph.inputs}
-    states = ports.states | {pair.input for pair in _pairs(ports, renamed, call)}
-    tensors = reading.example(call).items()
-    return {name: t.numpy() for name, t in tensors if name in inputs and name not in states}
+def _names(values: Iterable[ir.Value]) -> set[str]:
+    return {str(value.name) for value in values}
 
 
 def _refuse_other_answers(foreign: Foreign, call: Call, reading: Reading) -> None:
@@ -197,9 +198,7 @@ def _refuse_other_answers(foreign: Foreign, call: Call, reading: Reading) -> Non
     }
     expected, answered = foreign.run(given), Engine(foreign.model).run({**start, **given})
     for name, array in answered.items():
-        if array.shape != expected[name].shape or not compare(
-            "onnx sequence", "float32", outputs=[(expected[name][None], array[None])]
-        ).passed:
+        if not _equal(expected[name], array):
             raise UnsupportedGraph(
                 f"expected the traced graph to answer as {foreign.name} at "
                 f"{reading.sizes[1][0]} rows, got another {name!r} "
@@ -207,6 +206,12 @@ def _refuse_other_answers(foreign: Foreign, call: Call, reading: Reading) -> Non
                 f"that depends on sizes or values of its example, or draws at random; keep Python "
                 f"numbers made from sizes or values out of it"
             )
+
+
+def _equal(expected: NDArray[Any], actual: NDArray[Any]) -> bool:
+    pair = expected[None], actual[None]
+    same_shape = expected.shape == actual.shape
+    return same_shape and compare("onnx sequence", "float32", outputs=[pair]).passed
 
 
 def _dashed(name: str) -> str:

@@ -89,7 +89,7 @@ def feeds_states_only(value: ir.Value) -> bool:
 
 
 def _finals(graph: ir.Graph, layers: list[ir.Node]) -> dict[str, set[tuple[int, int]]]:
-    """Output -> the initial states (layer, place) whose successors it is made of, if of these only."""
+    """Output -> the initial states (layer, place) that it follows, if it is made of such only."""
     places = {
         id(value): (index, HIDDEN + part)
         for index, node in enumerate(layers)

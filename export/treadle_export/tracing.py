@@ -1,4 +1,4 @@
-"""From a module whose recurrent layers are opaque to an ONNX graph: the one call of torch's exporter."""
+"""From a module whose recurrent layers are opaque to an ONNX graph: the call of torch's exporter."""
 
 import logging
 import warnings
