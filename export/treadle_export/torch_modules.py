@@ -17,13 +17,13 @@ from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
 from treadle_export.engine import Engine
 from treadle_export.foreign import Foreign, StatePair
-from treadle_export.module_axes import Reading, read_axes
-from treadle_export.module_calls import first_line
-from treadle_export.module_tracing import trace
-from treadle_export.named_tensors import Call
-from treadle_export.opaque_modules import recurrent_modules
-from treadle_export.origin import Origin
-from treadle_export.traced_ports import Ports, ports_of
+from treadle_export.modules.axes import Reading, read_axes
+from treadle_export.modules.calls import first_line
+from treadle_export.modules.named_tensors import Call
+from treadle_export.modules.opaque import recurrent_modules
+from treadle_export.modules.origin import Origin
+from treadle_export.modules.ports import Ports, ports_of
+from treadle_export.modules.tracing import trace
 
 Example = torch.Tensor | tuple[Any, ...] | Mapping[str, Any]
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from treadle_export.opaque_weights import OpaqueWeights
-from treadle_export.packing import Packed, opened
+from treadle_export.modules.packing import Packed, opened
+from treadle_export.modules.weights import OpaqueWeights
 
 
 def recurrent_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

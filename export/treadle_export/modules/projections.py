@@ -1,6 +1,6 @@
 """Takes projected states out of a traced graph: a layer with `proj_size` carries unprojected ones.
 
-`opaque_weights.py` multiplies a projected initial state with zeros, so that it is still seen where
+`weights.py` multiplies a projected initial state with zeros, so that it is still seen where
 it comes from. Here that product goes: zeros and inputs that are states alone become a state that
 starts from zero, anything else is refused. Outputs that are final states, projected, go as well.
 """
@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
 from treadle_export.canonical import IR_VERSION
-from treadle_export.opaque_weights import LOST, PROJECTIONS
+from treadle_export.modules.ports import HIDDEN, feeds_states_only, recurrent_nodes, roots
+from treadle_export.modules.weights import LOST, PROJECTIONS
 from treadle_export.passes.rewriting import constant_array
-from treadle_export.traced_ports import HIDDEN, feeds_states_only, recurrent_nodes, roots
 
 
 def settle_projections(graph: ir.Graph) -> None:

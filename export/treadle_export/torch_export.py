@@ -1,4 +1,4 @@
-"""From a module whose recurrent layers are opaque to an ONNX graph: the call of torch's exporter."""
+"""The call of torch's exporter: from a module with opaque recurrent layers to an ONNX graph."""
 
 import logging
 import warnings
