@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from treadle_export.torch_modules import foreign_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from treadle_export.foreign import Foreign
 
 INPUT, HIDDEN, PROJECTED = 3, 5, 2
@@ -51,6 +53,12 @@ class Kind:
         return "-".join([self.name, str(self.layers), *said])
 
     @property
+    def quarter(self) -> int:
+        """0 to 3: one of four parts of the combinations, in each of which each flag is on and off."""
+        one = self.layers > 1, self.bidirectional, self.bias
+        return sum(one) % 2 + 2 * ((self.bidirectional + self.batch_first) % 2)
+
+    @property
     def output_size(self) -> int:
         return PROJECTED if self.name == "projected" else HIDDEN
 
@@ -83,16 +91,16 @@ KINDS = [Kind(*row) for row in itertools.product(SEQUENCES, (1, 2), FLAGS, FLAGS
 class Grid(nn.Module):
     """x [B, T, I] through every kind, packed or not; the states ignored, made inside or passed."""
 
-    def __init__(self, states: str, packed: bool) -> None:
+    def __init__(self, kinds: Sequence[Kind], states: str, packed: bool) -> None:
         super().__init__()
-        self.states, self.packed = states, packed
-        self.kinds = nn.ModuleDict({kind.key: kind.make() for kind in KINDS})
+        self.grid, self.states, self.packed = tuple(kinds), states, packed
+        self.kinds = nn.ModuleDict({kind.key: kind.make() for kind in kinds})
 
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, hidden: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         answers: dict[str, Any] = {}
-        for kind in KINDS:
+        for kind in self.grid:
             arguments: list[Any] = []
             if self.states == "made":
                 arguments = [kind.zeros(x, x.size(0))]
@@ -138,10 +146,17 @@ class CellGrid(nn.Module):
         return answers
 
 
+def some_kinds(states: str, packed: bool) -> list[Kind]:
+    """A quarter of the grid, another one for each use: together the uses have all of it."""
+    use = (2 * STATES.index(states) + packed) % 4
+    return [kind for kind in KINDS if kind.quarter == use]
+
+
 @cache
-def grid(states: str, packed: bool) -> tuple[Grid, Foreign]:
-    """The grid, traced from an example of one row and one step."""
-    module = Grid(states, packed)
+def grid(states: str, packed: bool, whole: bool) -> tuple[Grid, Foreign]:
+    """The grid, or a quarter of it, traced from an example of one row and one step."""
+    kinds = KINDS if whole else some_kinds(states, packed)
+    module = Grid(kinds, states, packed)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         for parameter in module.parameters():
@@ -150,7 +165,7 @@ def grid(states: str, packed: bool) -> tuple[Grid, Foreign]:
     if packed:
         example["lengths"] = torch.ones(1, dtype=torch.int64)
     if states == "passed":
-        example["hidden"] = {kind.key: kind.zeros(example["x"], 1) for kind in KINDS}
+        example["hidden"] = {kind.key: kind.zeros(example["x"], 1) for kind in kinds}
     return module.eval(), foreign_of(module, example)
 
 

@@ -83,21 +83,29 @@ def _named(answers: dict[str, Any]) -> Arrays:
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 9))
 
 
+WHOLE = [
+    pytest.param(False, id="some"),
+    # A trace of the whole grid takes half a minute.
+    pytest.param(True, id="all", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("whole", WHOLE)
 @pytest.mark.parametrize("packed", grids.FLAGS)
 @pytest.mark.parametrize("states", grids.STATES)
 @settings(max_examples=10)
 @given(data=st.data(), lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4))
 def test_every_kind_of_layer_answers_as_torch(
-    states: str, packed: bool, data: st.DataObject, lengths: list[int]
+    states: str, packed: bool, whole: bool, data: st.DataObject, lengths: list[int]
 ) -> None:
-    module, foreign = grids.grid(states, packed)
+    module, foreign = grids.grid(states, packed, whole)
     feeds = {"x": _frames(data, len(lengths), max(lengths), grids.INPUT)}
     if packed:
         feeds["lengths"] = np.array(lengths)
     arguments: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feeds.items()}
     if states == "passed":
         x = arguments["x"]
-        arguments["hidden"] = {kind.key: kind.zeros(x, len(lengths)) for kind in grids.KINDS}
+        arguments["hidden"] = {kind.key: kind.zeros(x, len(lengths)) for kind in module.grid}
         for key, state in arguments["hidden"].items():
             parts = state if isinstance(state, tuple) else (state,)
             for name, part in zip((f"hidden.{key}", f"hidden.{key}_1"), parts, strict=False):
@@ -115,13 +123,14 @@ def test_every_kind_of_layer_answers_as_torch(
     )
 
 
+@pytest.mark.parametrize("whole", WHOLE)
 @pytest.mark.parametrize("packed", grids.FLAGS)
 @pytest.mark.parametrize("states", grids.STATES)
-def test_each_layer_is_one_node_with_named_weights(states: str, packed: bool) -> None:
-    _, foreign = grids.grid(states, packed)
+def test_each_layer_is_one_node_with_named_weights(states: str, packed: bool, whole: bool) -> None:
+    module, foreign = grids.grid(states, packed, whole)
     graph = foreign.model.graph
     nodes = [node for node in graph if node.op_type in RECURRENT]
-    paths = [f"kinds.{kind.key}.{layer}" for kind in grids.KINDS for layer in range(kind.layers)]
+    paths = [f"kinds.{kind.key}.{layer}" for kind in module.grid for layer in range(kind.layers)]
     for node in nodes:
         names = [str(value.name) for value in node.inputs[1:4] if value is not None]
         path = paths.pop(paths.index(names[0].removesuffix(".w")))

@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
         lambda: nn.Sequential(nn.Linear(WIDTH, 2), nn.ReLU()),
         FRAMES,
         (
-            r"expected a module that contains nn\.RNN, nn\.LSTM, nn\.GRU or one of their cells, got "
+            r"a module that contains nn\.RNN, nn\.LSTM, nn\.GRU or one of their cells, got "
             r"Sequential of Linear, ReLU"
         ),
     ),
@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
         lambda: Around(nn.GRUCell(WIDTH, HIDDEN), _loop),
         FRAMES,
         (
-            r"expected 'rnn' to be called once in forward, got 4 calls for 4 steps and 8 for 8: a loop "
+            r"to be called once in forward, got 4 calls for 4 steps and 8 for 8: a loop "
             r"over time .* write forward for one step \(x_t, state\), or use nn\.LSTM"
         ),
     ),
