@@ -53,10 +53,11 @@ class Kind:
         return "-".join([self.name, str(self.layers), *said])
 
     @property
-    def quarter(self) -> int:
-        """0 to 3: one of four parts of the combinations, in each of which each flag is on and off."""
-        one = self.layers > 1, self.bidirectional, self.bias
-        return sum(one) % 2 + 2 * ((self.bidirectional + self.batch_first) % 2)
+    def part(self) -> int:
+        """0 to 7: of each kind of layer two combinations of flags, one the other's opposite."""
+        flags = (self.layers > 1, self.bidirectional, self.batch_first, self.bias)
+        number = sum(on << place for place, on in enumerate(flags))
+        return (min(number, 15 - number) + list(SEQUENCES).index(self.name)) % 8
 
     @property
     def output_size(self) -> int:
@@ -147,14 +148,13 @@ class CellGrid(nn.Module):
 
 
 def some_kinds(states: str, packed: bool) -> list[Kind]:
-    """A quarter of the grid, another one for each use: together the uses have all of it."""
-    use = (2 * STATES.index(states) + packed) % 4
-    return [kind for kind in KINDS if kind.quarter == use]
+    """Two of each kind of layer, others for each use."""
+    return [kind for kind in KINDS if kind.part == 2 * STATES.index(states) + packed]
 
 
 @cache
 def grid(states: str, packed: bool, whole: bool) -> tuple[Grid, Foreign]:
-    """The grid, or a quarter of it, traced from an example of one row and one step."""
+    """The grid, or some of it, traced from an example of one row and one step."""
     kinds = KINDS if whole else some_kinds(states, packed)
     module = Grid(kinds, states, packed)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -210,8 +210,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
         lambda: Unrelated(WIDTH, HIDDEN),
         FRAMES,
         (
-            r"expected 1 recurrent nodes, .* a class of your own must call torch's forward through "
-            r"super\(\)"
+            r"1 recurrent layers in '' to be traced whole, got 0: .* a class of your own must "
+            r"call torch's forward through super\(\)"
         ),
     ),
     "a projected state that is learned": (

@@ -83,7 +83,8 @@ def _bound(module: nn.Module, example: Any) -> inspect.BoundArguments:
     try:
         if isinstance(example, Mapping):
             return signature.bind(**example)
-        return signature.bind(*(example if isinstance(example, tuple) else (example,)))
+        alone = not isinstance(example, tuple) or isinstance(example, PackedSequence)
+        return signature.bind(*((example,) if alone else example))
     except TypeError as error:
         raise UnsupportedGraph(
             f"expected example inputs that {type(module).__name__}.forward{signature} takes, got "

@@ -17,8 +17,8 @@ from treadle_export.modules.calls import first_line
 from treadle_export.modules.named_tensors import Call, named_outputs
 from treadle_export.modules.opaque import layers_in, with_opaque_modules
 from treadle_export.modules.packing import packing_replaced
-from treadle_export.modules.ports import recurrent_nodes
 from treadle_export.modules.projections import remove_unused, settle_projections
+from treadle_export.opaque_ops import TRANSLATIONS
 from treadle_export.passes.canonicalize import forget_tracing
 from treadle_export.torch_export import exported, to_onnx
 
@@ -64,6 +64,7 @@ def trace(
     try:
         with packing_replaced(opaque):
             program = exported(_Called(opaque, call), (example,), {"tensors": dynamic})
+        _refuse_other_nodes(program, module, reading)
         _refuse_fixed(program, call, free)
         model = to_onnx(program, list(call.tensors), list(outputs))
     except UnsupportedGraph:
@@ -75,7 +76,6 @@ def trace(
             f"sizes taken from shapes"
         ) from error
     _finish(model, module, program, free, name)
-    _refuse_other_nodes(model, module, reading)
     return model
 
 
@@ -105,17 +105,16 @@ def _refuse_fixed(program: ExportedProgram, call: Call, free: list[dict[int, str
                 )
 
 
-def _refuse_other_nodes(model: ir.Model, module: nn.Module, reading: Reading) -> None:
-    """Refuses a graph that has not one node for each layer of the modules that were used."""
+def _refuse_other_nodes(program: ExportedProgram, module: nn.Module, reading: Reading) -> None:
+    """Refuses a program that has not one op for each layer of the modules that were used."""
     used = {use.path for use in reading.seen[0].uses}
     expected = sum(layers_in(module.get_submodule(path)) for path in used)
-    found = len(recurrent_nodes(model.graph))
+    found = sum(node.target in TRANSLATIONS for node in program.graph.nodes)
     if found != expected:
         raise UnsupportedGraph(
-            f"expected {expected} recurrent nodes, one for each layer of "
-            f"{', '.join(sorted(repr(path) for path in used))}, got {found}: a module whose "
-            f"answer is not used is lost, and a class of your own must call torch's forward "
-            f"through super()"
+            f"expected {expected} recurrent layers in {', '.join(map(repr, sorted(used)))} to be "
+            f"traced whole, got {found}: what a module answers must be used, and a class of your "
+            f"own must call torch's forward through super()"
         )
 
 
