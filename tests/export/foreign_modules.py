@@ -143,7 +143,7 @@ class CausalConvolutions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         given = F.glu(self.padded(F.pad(x.transpose(1, 2), (3, 0))), 1)
-        convolved = self.chomped(given)[..., : -self.chomped.padding[0]]
+        convolved = self.chomped(given)[..., :-4]
         outputs: Tensor = self.gru(self.normed(convolved).transpose(1, 2))[0]
         return outputs
 
@@ -210,7 +210,7 @@ class Subsampled(nn.Module):
 class WithPast(nn.GRU):
     """A class of the user's own on top of torch's, called by keyword."""
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # type: ignore[override]  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         outputs, final = super().forward(input=input, hx=hx)
         return outputs + 1, final
 

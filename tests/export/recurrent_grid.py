@@ -14,14 +14,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from treadle_export.torch_modules import foreign_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from treadle_export.foreign import Foreign
 
 INPUT, HIDDEN, PROJECTED = 3, 5, 2
 STATES = ("ignored", "made", "passed")
 
-SEQUENCES: dict[str, tuple[type[nn.RNNBase], dict[str, Any]]] = {
+SEQUENCES: dict[str, tuple[Callable[..., nn.RNNBase], dict[str, Any]]] = {
     "lstm": (nn.LSTM, {}),
     "projected": (nn.LSTM, {"proj_size": PROJECTED}),
     "gru": (nn.GRU, {}),
@@ -64,8 +64,8 @@ class Kind:
         return PROJECTED if self.name == "projected" else HIDDEN
 
     def make(self) -> nn.RNNBase:
-        cls, options = SEQUENCES[self.name]
-        return cls(
+        make, options = SEQUENCES[self.name]
+        return make(
             INPUT,
             HIDDEN,
             self.layers,

@@ -37,7 +37,7 @@ def _zeros(foreign: Foreign, arrays: Arrays) -> Arrays:
     feeds = {}
     for value in foreign.model.graph.inputs:
         if value.name not in arrays and value.shape is not None:
-            shape = [rows if str(size) == "batch" else int(size) for size in value.shape]
+            shape = [size if isinstance(size, int) else rows for size in value.shape]
             feeds[str(value.name)] = np.zeros(shape, np.float32)
     return feeds
 
@@ -363,9 +363,9 @@ def test_a_state_that_is_passed_starts_from_zeros() -> None:
 def test_the_module_is_left_as_it_was() -> None:
     module = modules.Tagger().double().train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    packing = torch_rnn.pack_padded_sequence, modules.pack_padded_sequence
+    packing = torch_rnn.pack_padded_sequence, vars(modules)["pack_padded_sequence"]
     foreign_of(module, (torch.ones(1, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64)))
-    assert packing == (torch_rnn.pack_padded_sequence, modules.pack_padded_sequence)
+    assert packing == (torch_rnn.pack_padded_sequence, vars(modules)["pack_padded_sequence"])
     assert type(module.rnn) is nn.LSTM
     assert module.training
     assert list(before) == list(module.state_dict())
@@ -379,12 +379,13 @@ def test_other_threads_still_pack() -> None:
 
     packed: list[Any] = []
 
-    def pack() -> None:
-        packed.append(modules.pack_padded_sequence(torch.ones(2, 1, 1), torch.tensor([2])))
+    def pack_once() -> None:
+        pack = vars(modules)["pack_padded_sequence"]
+        packed.append(pack(torch.ones(2, 1, 1), torch.tensor([2])))
 
     with packing_replaced(nn.Linear(1, 1)):
-        pack()
-        thread = threading.Thread(target=pack)
+        pack_once()
+        thread = threading.Thread(target=pack_once)
         thread.start()
         thread.join()
     assert isinstance(packed[0], Packed)

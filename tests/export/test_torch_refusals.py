@@ -65,7 +65,7 @@ def _plain_loop(rnn: nn.Module, x: Tensor) -> Tensor:
 
 
 class Unrelated(nn.GRU):
-    def forward(self, input: Any, hx: Any = None) -> Any:  # type: ignore[override]  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         return nn.GRU.forward(self, input, hx)
 
 

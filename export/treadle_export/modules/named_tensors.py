@@ -60,7 +60,7 @@ class Call:
             tensor, listed = next(rest)
             return tensor.tolist() if listed and as_lists else tensor
 
-        bound = inspect.BoundArguments(self._bound.signature, self._map(put))  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self._bound.signature, self._map(put))
         return bound.args, bound.kwargs
 
     def _map(self, visit: Visit) -> dict[str, Any]:

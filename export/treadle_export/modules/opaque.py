@@ -20,9 +20,8 @@ from treadle_export.modules.weights import OpaqueWeights
 
 def recurrent_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Path and module of each recurrent module in `module`, once each."""
-    for path, part in module.named_modules():
-        if isinstance(part, tuple(_OPAQUE)):
-            yield path, part
+    known = tuple(_OPAQUE)
+    yield from ((path, part) for path, part in module.named_modules() if isinstance(part, known))
 
 
 def layers_in(part: nn.Module) -> int:
@@ -96,17 +95,17 @@ def _stepped(part: nn.Module, x: Tensor, hx: Any) -> Any:
 
 
 class _OpaqueRNN(nn.RNN):
-    def forward(self, input: Any, hx: Any = None) -> Any:  # type: ignore[override]  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         return _unrolled(self, input, hx)
 
 
 class _OpaqueLSTM(nn.LSTM):
-    def forward(self, input: Any, hx: Any = None) -> Any:  # type: ignore[override]  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         return _unrolled(self, input, hx)
 
 
 class _OpaqueGRU(nn.GRU):
-    def forward(self, input: Any, hx: Any = None) -> Any:  # type: ignore[override]  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         return _unrolled(self, input, hx)
 
 

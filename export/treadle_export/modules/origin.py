@@ -87,7 +87,8 @@ class Origin:
             return tensors, None
         lengths = tensors[self._lengths]
         order = torch.argsort(lengths, descending=True, stable=True)
-        short = steps is not None and int(lengths.max()) < steps
+        full = int(lengths.max()) if steps is None else steps
+        short = int(lengths.max()) < full
         rows = torch.cat([order[:1], order]) if short else order
         axes = {name: self._reading.axes[name].batch for name in tensors}
         arranged = {
@@ -95,7 +96,7 @@ class Origin:
             for name, tensor in tensors.items()
         }
         if short:
-            arranged[self._lengths][0] = steps
+            arranged[self._lengths][0] = full
         return arranged, torch.argsort(order) + int(short)
 
     def _restored(self, name: str, given: Mapping[str, Tensor], places: Tensor | None) -> Tensor:
