@@ -34,11 +34,11 @@ class Rewrite:
 
     def axes(self, value: ir.Value | None) -> Axes:
         """Batch and time axis of a value; none of either for one that was not looked at."""
-        return self.probed.axes.get(str(value.name), Axes(None, None)) if value else Axes(None, None)
+        return (
+            self.probed.axes.get(str(value.name), Axes(None, None)) if value else Axes(None, None)
+        )
 
-    def port(
-        self, name: str, template: ir.Value, frames: int | None
-    ) -> tuple[ir.Value, StatePort]:
+    def port(self, name: str, template: ir.Value, frames: int | None) -> tuple[ir.Value, StatePort]:
         """A new state input like `template`, `frames` long in time (None: without that axis).
 
         The port is laid out as the value is, its batch axis first.

@@ -65,7 +65,10 @@ def _fits(value: ir.Value, out: ir.Value) -> bool:
 
 
 def probe_with_pairs(
-    model: ir.Model, example: Arrays, ports: Mapping[str, tuple[int, ...]], pairs: Sequence[StatePair]
+    model: ir.Model,
+    example: Arrays,
+    ports: Mapping[str, tuple[int, ...]],
+    pairs: Sequence[StatePair],
 ) -> tuple[Probed, dict[str, int]]:
     """Probes a graph whose state inputs declare their batch axis badly, or not at all.
 
@@ -113,7 +116,9 @@ def _refuse_mismatch(pair: StatePair, shape: tuple[int, ...], probed: Probed) ->
         )
 
 
-def make_ports(graph: ir.Graph, pairs: Sequence[StatePair], axes: Mapping[str, int], probed: Probed) -> list[StatePort]:
+def make_ports(
+    graph: ir.Graph, pairs: Sequence[StatePair], axes: Mapping[str, int], probed: Probed
+) -> list[StatePort]:
     """Gives each pair the names and the layout of ports: [batch, …]."""
     return [_port(graph, pair, axes[pair.input], probed) for pair in pairs]
 

@@ -73,7 +73,9 @@ def probe(model: ir.Model, example: Arrays, states: Mapping[str, tuple[int, ...]
         axes = {name: Axes(_moved(small, wide, name), _moved(small, long, name)) for name in small}
         if _plausible(model, axes, time):
             known = {name: Axes(batch, time) for name in example}
-            lengths = {n: _lengths(n, a, small, long) for n, a in axes.items() if a.time is not None}
+            lengths = {
+                n: _lengths(n, a, small, long) for n, a in axes.items() if a.time is not None
+            }
             return Probed(axes | known, small | dict(example), lengths)
     raise UnsupportedGraph(
         f"expected a graph whose batch, and time if it has one, can have any size; it ran with no "

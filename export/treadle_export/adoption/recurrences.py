@@ -52,6 +52,12 @@ def _initial(node: ir.Node) -> list[ir.Value | None]:
     return given + [None] * (_parts(node) - len(given))
 
 
+def fed_by(layers: Iterable[ir.Node]) -> list[ir.Value]:
+    """Inputs of the graph that are initial states of recurrent layers and nothing else."""
+    given = [value for node in layers for value in _initial(node) if value is not None]
+    return [root for value in given for root in _roots(value) if root.is_graph_input()]
+
+
 def _parts(node: ir.Node) -> int:
     return 2 if "LSTM" in node.op_type else 1
 
