@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import treadle
 from numpy.typing import NDArray
 
+import treadle
 from treadle.errors import QualityError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.invariance import flat_rows

@@ -1,4 +1,4 @@
-"""A model from elsewhere before it is adopted: one ONNX graph, and the origin to hold it against."""
+"""A model from elsewhere before it is adopted: one ONNX graph, and the origin behind it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

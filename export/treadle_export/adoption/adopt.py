@@ -49,6 +49,7 @@ def adopt(foreign: Foreign) -> Adopted:
     _refuse_stateless(foreign, ports)
     shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in ports}
     probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, foreign.states)
+    _forget_shapes(graph, {port.output for port in ports})
     pairs = make_ports(graph, foreign.states, batch_axes, probed)
     past = carry_the_past(graph, probed)
     remove_unused(graph)
@@ -81,6 +82,14 @@ def _one_input(foreign: Foreign) -> str:
             f"(--state INPUT=OUTPUT), or join the others into one"
         )
     return names[0]
+
+
+def _forget_shapes(graph: ir.Graph, known: set[str]) -> None:
+    """Drops what the file declares of its values: it need not be true."""
+    for node in graph:
+        for value in node.outputs:
+            if value.name not in known:
+                value.shape = None
 
 
 def _refuse_both_directions(graph: ir.Graph) -> None:

@@ -56,7 +56,7 @@ def _where_it_meets(value: ir.Value, probed: Probed) -> list[ir.Value]:
         others = [v for v in node.inputs if v is not None and v is not value]
         plain = all(_is_still(probed, v) for v in others)
         first = node.inputs[0] is value
-        if node.op_type in _SHAPING and plain or node.op_type in _SHIFTING and plain and first:
+        if (node.op_type in _SHAPING and plain) or (node.op_type in _SHIFTING and plain and first):
             found += _where_it_meets(out, probed)
         elif not any(value is known for known in found):
             found.append(value)

@@ -42,7 +42,7 @@ def give_ports(graph: ir.Graph) -> list[StatePort]:
     layers = layers_of(graph)
     sources = [value for node in layers for value in _initial(node) if value is not None]
     _drop_final_states(graph, layers)
-    ports = [port for index, node in enumerate(layers) for port in _cut(graph, node, index)]
+    ports = [port for node, name in _named(layers) for port in _cut(graph, node, name)]
     _drop_unused_inputs(graph, sources)
     return ports
 
@@ -62,13 +62,28 @@ def _parts(node: ir.Node) -> int:
     return 2 if "LSTM" in node.op_type else 1
 
 
-def name_of(node: ir.Node, index: int) -> str:
-    """The layer's name: that of its weights without the last part, else its place."""
-    weights = node.inputs[1]
-    stem = str(weights.name).rpartition(".")[0] if weights is not None else ""
-    plain = stem.replace("_", "").replace(".", "").isalnum()
-    kind = node.op_type.removeprefix("DynamicQuantize").lower()
-    return stem if plain else f"{kind}.{index}"
+def _named(layers: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, str]]:
+    """Each layer's name: that of its weights without the last part, else its kind and place."""
+    taken: set[str] = set()
+    for index, node in enumerate(layers):
+        weights = node.inputs[1]
+        stem = str(weights.name).rpartition(".")[0] if weights is not None else ""
+        plain = stem.replace("_", "").replace(".", "").isalnum()
+        kind = node.op_type.removeprefix("DynamicQuantize").lower()
+        name = stem if plain and stem not in taken else f"{kind}.{index}"
+        taken.add(name)
+        yield node, name
+
+
+def _name_weights(graph: ir.Graph, node: ir.Node, name: str) -> None:
+    """Gives a layer weights of its own name; what is lowered is named after them."""
+    for index, part in zip((1, 2, 3), "wrb", strict=True):
+        value = node.inputs[index] if index < len(node.inputs) else None
+        array = constant_array(value)
+        if value is None or array is None or value.name == f"{name}.{part}":
+            continue
+        e = Emitter(graph)
+        node.replace_input_with(index, e.constant(array, f"{name}.{part}"))
 
 
 def hidden_size(node: ir.Node) -> int:
@@ -89,8 +104,9 @@ def hidden_size(node: ir.Node) -> int:
     return size
 
 
-def _cut(graph: ir.Graph, node: ir.Node, index: int) -> Iterator[StatePort]:
-    name, size, parts = name_of(node, index), hidden_size(node), _parts(node)
+def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
+    size, parts = hidden_size(node), _parts(node)
+    _name_weights(graph, node, name)
     for value in _initial(node):
         _refuse_computed(node, value)
     node.resize_inputs(max(len(node.inputs), _FIRST_STATE + parts))

@@ -7,7 +7,7 @@ bit. Operator: ONNX Scan.
 import numpy as np
 import onnx_ir as ir
 
-from treadle.manifest import Graph
+from treadle.manifest import Graph, StatePort, Tensor
 from treadle_export.passes.rewriting import Emitter
 
 
@@ -31,7 +31,7 @@ def loop_over_time(step: ir.Model, interface: Graph, sequence: Graph) -> ir.Mode
     outputs = [ports[tensor.name] for tensor in interface.outputs]
     (read,) = (value for value in given if value.name == interface.inputs[0].name)
     body = _body(inner, nodes, states, read, outputs)
-    _around(inner, body, interface, sequence)
+    _around(inner, body, sequence)
     return looped
 
 
@@ -72,44 +72,42 @@ def _where(
     return value
 
 
-def _around(root: ir.Graph, body: ir.Graph, interface: Graph, sequence: Graph) -> None:
-    """The main graph: inputs with time second, the loop over time first."""
-    tensors = (*sequence.inputs, *((port.input, port) for port in sequence.state))
-    values = {}
-    for tensor in tensors:
-        name, like = tensor if isinstance(tensor, tuple) else (tensor.name, tensor)
-        values[name] = ir.Value(
-            name=name,
-            shape=ir.Shape(like.shape),
-            type=ir.TensorType(ir.DataType.from_numpy(np.dtype(like.dtype))),
-        )
-        root.inputs.append(values[name])
-    x, lengths = (values[tensor.name] for tensor in sequence.inputs)
+def _around(root: ir.Graph, body: ir.Graph, sequence: Graph) -> None:
+    """The main graph: time second outside, first inside the loop."""
+    x, lengths = (_declared(tensor.name, tensor) for tensor in sequence.inputs)
+    states = [_declared(port.input, port) for port in sequence.state]
+    root.inputs.extend([x, lengths, *states])
     e = Emitter(root)
-    rank = len(sequence.inputs[0].shape)
-    first = e.op("Transpose", x, perm=[1, 0, *range(2, rank)])
+    first = e.op("Transpose", x, perm=_swapped(len(sequence.inputs[0].shape)))
     time = e.op("Gather", e.op("Shape", x), e.constant(np.int64(1)), axis=0)
     steps = e.op("Range", e.constant(np.int64(0)), time, e.constant(np.int64(1)))
     valid = e.op("Less", e.op("Unsqueeze", steps, e.axes(1)), lengths)
-    states = [values[port.input] for port in sequence.state]
     count = len(states) + len(sequence.outputs)
     made = e.ops("Scan", *states, first, valid, outputs=count, body=body, num_scan_inputs=2)
+    answers = [
+        e.op("Transpose", value, perm=_swapped(len(tensor.shape)))
+        for value, tensor in zip(made[len(states) :], sequence.outputs, strict=True)
+    ]
+    for value, tensor in zip(answers, sequence.outputs, strict=True):
+        _declare(value, tensor.name, tensor)
     for value, port in zip(made, sequence.state, strict=False):
-        value.name = port.output
-        root.outputs.append(value)
-    answers = []
-    for value, tensor in zip(made[len(states) :], sequence.outputs, strict=True):
-        out = e.op("Transpose", value, perm=[1, 0, *range(2, len(tensor.shape))])
-        out.name = tensor.name
-        answers.append(out)
-    for place, out in enumerate(answers):
-        root.outputs.insert(place, out)
-    for value, like in (
-        *zip(answers, sequence.outputs, strict=True),
-        *zip(made, sequence.state, strict=False),
-    ):
-        value.shape = ir.Shape(like.shape)
-        value.type = ir.TensorType(ir.DataType.from_numpy(np.dtype(like.dtype)))
+        _declare(value, port.output, port)
+    root.outputs.extend([*answers, *made[: len(states)]])
     e.name_after("loop.")
     root.extend(e.nodes)
     root.name = "sequence"
+
+
+def _swapped(rank: int) -> list[int]:
+    return [1, 0, *range(2, rank)]
+
+
+def _declared(name: str, like: Tensor | StatePort) -> ir.Value:
+    value = ir.Value(name=name)
+    _declare(value, name, like)
+    return value
+
+
+def _declare(value: ir.Value, name: str, like: Tensor | StatePort) -> None:
+    value.name, value.shape = name, ir.Shape(like.shape)
+    value.type = ir.TensorType(ir.DataType.from_numpy(np.dtype(like.dtype)))
