@@ -84,8 +84,8 @@ def _relative_error(plain: Path, candidate: Path, precision: str) -> dict[str, A
         with treadle.load(path) as model, model.stream() as stream:
             inputs = Golden.from_bytes(model.bundle.read(GOLDEN_FILE)).inputs
             outputs[name] = np.concatenate([flat_rows(stream.step(x[None])) for x in inputs])
-    difference = np.linalg.norm(outputs[precision] - outputs["float32"])
-    relative = float(difference / max(np.linalg.norm(outputs["float32"]), 1e-30))
+    difference = float(np.linalg.norm(outputs[precision] - outputs["float32"]))
+    relative = difference / max(float(np.linalg.norm(outputs["float32"])), 1e-30)
     if relative > QUALITY_BUDGET:
         raise QualityError(
             f"expected {precision} outputs within {QUALITY_BUDGET:.0%} of float32's over "

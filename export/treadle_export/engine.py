@@ -48,7 +48,7 @@ class Engine:
         taken = {name: array for name, array in feeds.items() if name in self._inputs}
         try:
             made = self._session.run(self._outputs, taken)
-        except (*engine_errors(), ValueError) as error:
+        except engine_errors() as error:
             raise EngineError(f"onnxruntime fails to run the graph: {error}") from error
         return dict(zip(self._outputs, made, strict=True))
 

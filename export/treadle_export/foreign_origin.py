@@ -31,7 +31,9 @@ class ForeignOrigin:
         """
         layout = self.adopted.layout
         ports = canonical.graphs["step"].interface.state
-        initial = {p.name: np.zeros((1, *p.shape[1:]), p.dtype) for p in ports}  # type: ignore[arg-type]
+        initial: Arrays = {
+            port.name: np.zeros((1, *map(int, port.shape[1:])), port.dtype) for port in ports
+        }
         if layout.axes.time is None:
             steps, outputs = np.arange(len(trace.inputs)), self._stepped(trace.inputs)
         elif layout.aligned:
@@ -58,8 +60,9 @@ class ForeignOrigin:
         """The first row of an output, [N, …]; of one without time, or beside such, its end."""
         axes, array = self.adopted.layout.inside[name], made[name]
         if axes.time is None:
-            return array.take(0, axis=axes.batch or 0)[None]
-        row = np.moveaxis(array, (axes.batch or 0, axes.time), (0, 1))[0]
+            end: NDArray[Any] = array.take([0], axis=axes.batch or 0)
+            return np.moveaxis(end, axes.batch or 0, 0)
+        row: NDArray[Any] = np.moveaxis(array, (axes.batch or 0, axes.time), (0, 1))[0]
         return row if self.adopted.layout.aligned else row[-1:]
 
     def _stepped(self, inputs: NDArray[Any]) -> Floats:

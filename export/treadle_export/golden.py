@@ -64,7 +64,7 @@ def _columns(size: int) -> NDArray[np.int64]:
 
 def _steps(inputs: NDArray[Any], budget: int) -> int:
     """How many steps are recorded: all, unless what they read is too large."""
-    return min(len(inputs), max(_FEWEST_STEPS, budget // inputs[0].nbytes))
+    return min(len(inputs), max(_FEWEST_STEPS, budget // int(inputs[0].nbytes)))
 
 
 def _checkpoints(

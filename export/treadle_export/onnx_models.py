@@ -85,7 +85,7 @@ def foreign_of_file(
 def _read(path: Path) -> ir.Model:
     try:
         return ir.from_proto(onnx.load(path))
-    except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, DecodeError, ValueError, ir.serde.SerdeError) as error:
         raise ExportError(
             f"expected an ONNX model in {path}, got a file that cannot be read ({error}); export "
             f"the model again, and keep its weight file beside it"

@@ -7,6 +7,7 @@ of time at once, or ahead, has no such form and is refused by name.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -70,7 +71,7 @@ class Rewrite:
         return value, port
 
 
-def _dtype(dtype: np.dtype) -> ir.DataType:  # type: ignore[type-arg]
+def _dtype(dtype: np.dtype[Any]) -> ir.DataType:
     return ir.DataType.from_numpy(dtype)
 
 
@@ -121,8 +122,8 @@ def _reduced(node: ir.Node, rank: int) -> set[int]:
         default = 0 if node.op_type.startswith("Arg") else -1
         return {node.attributes.get_int("axis", default) % rank}
     listed = constant_array(node.inputs[1]) if len(node.inputs) > 1 else None
-    axes = node.attributes.get_ints("axes", None) if listed is None else listed.tolist()
-    return {axis % rank for axis in axes} if axes else set(range(rank))
+    axes = node.attributes.get_ints("axes", ()) if listed is None else listed.tolist()
+    return {axis % rank for axis in axes} or set(range(rank))
 
 
 def _remember(
@@ -182,7 +183,7 @@ def _window(rewrite: Rewrite, node: ir.Node, name: str) -> Iterator[StatePort]:
             f"expected {node.op_type} node {node.name!r} to pad its past only, got auto_pad "
             f"{automatic}; pad (kernel - 1) * dilation zeros on the left before it"
         )
-    pads = list(node.attributes.get_ints("pads", None) or [0] * (2 * rank))
+    pads = list(node.attributes.get_ints("pads", ()) or [0] * (2 * rank))
     steps = pads[spatial]
     if not steps:
         return
@@ -194,8 +195,8 @@ def _window(rewrite: Rewrite, node: ir.Node, name: str) -> Iterator[StatePort]:
 
 
 def _kernel(node: ir.Node) -> list[int]:
-    sizes = node.attributes.get_ints("kernel_shape", None)
-    if sizes is not None:
+    sizes = node.attributes.get_ints("kernel_shape", ())
+    if sizes:
         return list(sizes)
     weights = constant_array(node.inputs[1]) if len(node.inputs) > 1 else None
     return [] if weights is None else list(weights.shape[2:])

@@ -149,8 +149,7 @@ def _port(graph: ir.Graph, pair: StatePair, batch: int, probed: Probed) -> State
     for user, index in list(old.uses()):
         user.replace_input_with(index, inside)
     graph.inputs[list(graph.inputs).index(old)] = new
-    op, attributes = ("Transpose", {"perm": front}) if batch else ("Identity", {})
-    following = after.op(op, out, **attributes)
+    following = after.op("Transpose", out, perm=front) if batch else after.op("Identity", out)
     following.name, following.shape, following.type = port.output, new.shape, kind
     after.name_after(f"{port.output}.")
     graph.extend(after.nodes)

@@ -129,7 +129,8 @@ def resized(array: NDArray[Any], axis: int | None, size: int) -> NDArray[Any]:
     """`array` with `size` entries along `axis`, its own over and over."""
     if axis is None or axis >= array.ndim:
         return array
-    return np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+    taken: NDArray[Any] = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+    return taken
 
 
 def _moved(small: Arrays, other: Arrays, name: str) -> int | None:
