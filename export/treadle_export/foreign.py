@@ -29,6 +29,7 @@ class Foreign:
         graph but states perhaps left out. States that are not given start at zero.
     lengths: the input [batch] that says how long each row is, if there is one.
     states: pairs that are known beforehand; others are looked for.
+    tensorwise: the origin rounds activations with one scale for a whole tensor, `model` does not.
     """
 
     name: str
@@ -37,4 +38,5 @@ class Foreign:
     run: Callable[[Arrays], Arrays]
     lengths: str | None = None
     states: tuple[StatePair, ...] = ()
+    tensorwise: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)

@@ -42,7 +42,8 @@ class ForeignOrigin:
             ends = np.geomspace(1, len(trace.inputs), _PREFIXES).astype(np.int64)
             steps = np.unique(ends) - 1
             outputs = np.stack([self._unrolled(trace.inputs[: end + 1])[-1] for end in steps])
-        return Reference(rungs=(), initial=initial, steps=steps, outputs=outputs)
+        precision = "int8-tensorwise" if self.adopted.foreign.tensorwise else "float32"
+        return Reference((), initial, steps, outputs, precision=precision)
 
     def _unrolled(self, inputs: NDArray[Any]) -> Floats:
         """[N, …] -> outputs [N, V], or [1, V] of those that only the end has."""

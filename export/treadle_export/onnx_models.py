@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxscript import optimizer
 
 from treadle.errors import ExportError, InputError, UnsupportedGraph
+from treadle_export.adoption.dequantize import dequantize
 from treadle_export.adoption.pairs import find_pairs
 from treadle_export.adoption.recurrences import fed_by, layers_of
 from treadle_export.canonical import OPSET
@@ -48,11 +49,13 @@ def foreign_of_file(
     """
     original = _read(path)
     model = _converted(original)
-    for name, text in (fixed or {}).items():
-        _fix(model, name, text)
+    values = {name: _parsed(model, name, text) for name, text in (fixed or {}).items()}
+    for name, value in values.items():
+        _fix(model, name, value)
     if fixed:
         optimizer.optimize(model)
     _refuse_custom(model)
+    tensorwise = dequantize(model.graph)
     graph = model.graph
     _refuse_unknown(graph, states)
     initial = {str(v.name) for v in fed_by(layers_of(graph))}
@@ -70,7 +73,6 @@ def foreign_of_file(
             f"INPUT=OUTPUT, and fix what never changes with --fix NAME=VALUE"
         )
     source = others[0]
-    values = {name: _parsed(model, name, text) for name, text in (fixed or {}).items()}
     return Foreign(
         name=path.stem,
         model=model,
@@ -78,13 +80,17 @@ def foreign_of_file(
         run=_runner(original, values),
         lengths=next((name for name, _ in _lengths(graph)), None),
         states=(*states, *found),
+        tensorwise=tensorwise,
         provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
     )
 
 
 def _read(path: Path) -> ir.Model:
     try:
-        return ir.from_proto(onnx.load(path))
+        proto = onnx.load(path)
+        if not proto.graph.node:
+            raise ValueError("it has no nodes")
+        return ir.from_proto(proto)
     except (OSError, DecodeError, ValueError, ir.serde.SerdeError) as error:
         raise ExportError(
             f"expected an ONNX model in {path}, got a file that cannot be read ({error}); export "
@@ -106,10 +112,9 @@ def _converted(model: ir.Model) -> ir.Model:
     return ir.from_proto(proto)
 
 
-def _fix(model: ir.Model, name: str, text: str) -> None:
+def _fix(model: ir.Model, name: str, array: NDArray[Any]) -> None:
     """Makes an input a constant."""
     value = _input(model, name)
-    array = _parsed(model, name, text)
     model.graph.inputs.remove(value)
     value.const_value = ir.Tensor(array, name=name)
     model.graph.register_initializer(value)
@@ -124,9 +129,7 @@ def _input(model: ir.Model, name: str) -> ir.Value:
 
 
 def _parsed(model: ir.Model, name: str, text: str) -> NDArray[Any]:
-    known = next((v for v in model.graph.inputs if v.name == name), None)
-    known = known or model.graph.initializers[name]
-    dtype = (known.dtype or ir.DataType.FLOAT).numpy()
+    dtype = (_input(model, name).dtype or ir.DataType.FLOAT).numpy()
     try:
         return np.array(float(text) if dtype.kind == "f" else int(text)).astype(dtype)
     except ValueError as error:

@@ -54,6 +54,7 @@ class Reference:
     rungs: those between stages of the origin itself. context, initial: what a decoder reads and
     starts from, one row. steps: which steps `outputs` [K, V] are of. final: states after the last
     step, where the origin shows them. carried: every step, where the origin can be stepped.
+    precision: of the origin's arithmetic, as the table of tolerances has it.
     """
 
     rungs: tuple[Rung, ...]
@@ -63,6 +64,7 @@ class Reference:
     context: Arrays = field(default_factory=dict)
     final: Arrays = field(default_factory=dict)
     carried: Carried | None = None
+    precision: str = "float32"
 
 
 class Origin(Protocol):
@@ -79,11 +81,12 @@ def rung_of(
     expected_states: Mapping[str, NDArray[Any]],
     actual_states: Mapping[str, NDArray[Any]],
     choose: bool = True,
+    precision: str = "float32",
 ) -> Rung:
     """Outputs of every step, their arg-max if that is an answer, and states that both have."""
     return compare(
         name,
-        "float32",
+        precision,
         states=[(expected_states[state], actual_states[state]) for state in expected_states],
         outputs=[(expected, actual)],
         choices=(expected.argmax(-1), actual.argmax(-1)) if choose else None,

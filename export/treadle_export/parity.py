@@ -45,9 +45,8 @@ def climb(
     rungs, choose = list(reference.rungs), TASKS[canonical.task].chooses
     sequence, final = _onnx_sequence(canonical, trace, reference.context, reference.initial)
     known = reference.steps
-    rungs.append(
-        rung_of("onnx sequence", reference.outputs, sequence[known], reference.final, final, choose)
-    )
+    expected, actual = (reference.outputs, sequence[known]), (reference.final, final)
+    rungs.append(rung_of("onnx sequence", *expected, *actual, choose, reference.precision))
     engine = Engine(canonical.graphs["step"].model)
     step = _onnx_steps(canonical, engine, trace, reference.context, reference.initial)
     rungs.append(rung_of("onnx step", sequence, step.outputs, final, step.last, choose))

@@ -27,7 +27,8 @@ def find_pairs(
     """Pairs of unassigned inputs and outputs that are one state each, and the inputs left over.
 
     A pair has one element type and compatible shapes, and a name that differs only in its side;
-    or, where as many inputs as outputs of a shape are left, the same place among them.
+    or, where as many inputs as outputs of a shape are left, the same place among them. The first
+    input is taken for what the model reads, unless its name says otherwise.
     """
     pairs: list[StatePair] = []
     left, free = list(inputs), list(outputs)
@@ -37,10 +38,10 @@ def find_pairs(
             pairs.append(StatePair(str(value.name), str(same[0].name)))
             left.remove(value)
             free.remove(same[0])
-    for value in list(left):
-        alike = [other for other in left if _fits(value, other)]
+    for value in [value for value in left if value is not inputs[0]]:
+        alike = [other for other in left if other is not inputs[0] and _fits(value, other)]
         fitting = [out for out in free if _fits(value, out)]
-        if len(alike) == len(fitting):
+        if alike and len(alike) == len(fitting):
             out = fitting[alike.index(value)]
             pairs.append(StatePair(str(value.name), str(out.name)))
             left.remove(value)
