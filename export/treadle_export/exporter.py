@@ -1,9 +1,9 @@
-"""The export stage: from a trained run to a bundle with its evidence."""
+"""The export stage: from a trained run, or an adopted model, to bundles with their evidence."""
 
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from treadle_export.bundle import (
 from treadle_export.canonical import CanonicalModel
 from treadle_export.capture import capture
 from treadle_export.golden import record
+from treadle_export.network_origin import NetworkOrigin
+from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, lower, plan_of, precision_named
 from treadle_export.trace import Trace, trace_of
@@ -64,20 +66,53 @@ def export_run(
         ParityError: a rung of the ladder is over its tolerance; that bundle is not written.
         QualityError: a quantized model loses more than the budget; that bundle is not written.
     """
-    precisions = {name: precision_named(name) for name in ("float32", *outs)}
     for out in outs.values():
         refuse_taken(out, force=force)
     progress("capture")
-    canonical = capture(run.network)
+    material = Material(
+        canonical=capture(run.network),
+        origin=NetworkOrigin(run.network),
+        trace=trace_of(run),
+        description=_description(run),
+        quality=lambda plain, candidate, name: _quality(plain, candidate, name, quality_limit),
+    )
+    return export_model(material, outs, force=force, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A captured model with all that its bundles say of it.
+
+    quality: bundle in float32, quantized bundle and its precision -> evidence; raises QualityError.
+    """
+
+    canonical: CanonicalModel
+    origin: Origin
+    trace: Trace
+    description: Description
+    quality: Callable[[Path, Path, str], dict[str, Any]]
+
+
+def export_model(
+    material: Material,
+    outs: Mapping[str, Path],
+    *,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Report]:
+    """Lowers, climbs the ladder and writes the bundles; arguments and errors as `export_run`."""
+    precisions = {name: precision_named(name) for name in ("float32", *outs)}
+    for out in outs.values():
+        refuse_taken(out, force=force)
+    canonical = material.canonical
     lowered = {name: lower(canonical, precision) for name, precision in precisions.items()}
     progress("parity")
-    trace = trace_of(run)
-    climbed = climb(run.network, canonical, lowered, trace)
+    climbed = climb(material.origin, canonical, lowered, material.trace)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
-            parts = _parts(run, canonical, lowered[name], precision, trace, climbed)
+            parts = _parts(material, lowered[name], precision, climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
         for name, out in outs.items():
@@ -88,40 +123,41 @@ def export_run(
             if name != "float32":
                 progress(f"{name}: quality")
                 plain, _ = candidates["float32"]
-                evidence["quality"] = _quality(plain, candidate, name, quality_limit)
+                evidence["quality"] = material.quality(plain, candidate, name)
             progress(f"{name}: write")
             write_bundle(out, finished(parts, evidence), force=force)
     return reports
 
 
 def _parts(
-    run: Run,
-    canonical: CanonicalModel,
-    model: CanonicalModel,
-    precision: Precision,
-    trace: Trace,
-    climbed: Climbed,
+    material: Material, model: CanonicalModel, precision: Precision, climbed: Climbed
 ) -> Parts:
-    parts = assemble(model, _description(run), precision.name, plan_of(canonical, precision))
+    plan = plan_of(material.canonical, precision)
+    parts = assemble(model, material.description, precision.name, plan)
     size = sum(len(content) for content in parts.files.values())
-    golden = record(trace, climbed.torch, climbed.carried[precision.name], model, size)
+    carried = climbed.carried[precision.name]
+    golden = record(material.trace, climbed.origin, carried, model, size)
     return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
 
 
-def _description(run: Run) -> Description:
-    versions = {
+def versions() -> dict[str, str]:
+    """The packages that a bundle's figures depend on."""
+    return {
         "treadle": treadle.__version__,
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
         "python": platform.python_version(),
     }
+
+
+def _description(run: Run) -> Description:
     return Description(
         name=run.name,
         vocabularies=run.vocabularies,
         decoding=run.decoding,
         evaluation=run.evaluation,
         licence=run.licence,
-        provenance={**run.provenance, **versions},
+        provenance={**run.provenance, **versions()},
     )
 
 

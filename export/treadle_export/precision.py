@@ -16,6 +16,7 @@ from treadle_export.passes.active_mask import ACTIVE, AddActiveMask
 from treadle_export.passes.align_activations import AlignActivations
 from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
+from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.recurrent_weights import GATES
@@ -90,19 +91,28 @@ def lower(model: CanonicalModel, precision: Precision) -> CanonicalModel:
     }
 
     def rewrite(name: str, graph: ir.Model) -> ir.Model:
-        passes: list[Pass] = [
-            LowerRecurrent(_form(name), precision.lowered),
-            FoldSeams(),
-            ir.passes.common.ShapeInferencePass(),
-            *precision.passes(),
-        ]
-        if name == "step":
-            passes.append(AddActiveMask(interfaces[name]))
+        if model.looped and name == "sequence":
+            step = model.graphs["step"]
+            rewritten = _rewritten("step", step.model.clone(), precision)
+            made = loop_over_time(rewritten, step.interface, interfaces["sequence"])
+        else:
+            made = _rewritten(name, graph, precision)
+        passes: list[Pass] = [AddActiveMask(interfaces[name])] if name == "step" else []
         passes += [
             ir.passes.common.RemoveUnusedNodesPass(),
             ir.passes.common.NameFixPass(),
             ir.passes.common.CheckerPass(),
         ]
-        return ir.passes.Sequential(*passes)(graph).model
+        return ir.passes.Sequential(*passes)(made).model
 
     return model.rewritten(rewrite).with_interfaces(interfaces)
+
+
+def _rewritten(name: str, graph: ir.Model, precision: Precision) -> ir.Model:
+    passes: list[Pass] = [
+        LowerRecurrent(_form(name), precision.lowered),
+        FoldSeams(),
+        ir.passes.common.ShapeInferencePass(),
+        *precision.passes(),
+    ]
+    return ir.passes.Sequential(*passes)(graph).model

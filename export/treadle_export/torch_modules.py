@@ -95,7 +95,7 @@ def foreign_of(
         run=run,
         lengths=lengths,
         states=ports.pairs,
-        provenance={"source": "torch", "torch": torch.__version__, "module": _qualified(module)},
+        provenance={"origin": "torch", "torch": torch.__version__, "module": _qualified(module)},
     )
     _refuse_other_answers(foreign, call, reading)
     return foreign

@@ -325,7 +325,7 @@ def test_names_follow_parameters_keys_and_fields() -> None:
     assert foreign.name == "step-decoder"
     assert list(foreign.example) == ["token"]
     assert foreign.states == ()
-    assert foreign.provenance["source"] == "torch"
+    assert foreign.provenance["origin"] == "torch"
     assert foreign.provenance["module"].endswith(".StepDecoder")
     _answers_alike(foreign, {"token": np.array([3, 1, 2, 9])})
 
