@@ -421,3 +421,21 @@ def test_origin_names_what_it_takes() -> None:
     _, foreign = _tagger("unsorted")
     with pytest.raises(InputError, match=r"expected inputs named tokens, lengths, got words"):
         foreign.run({"words": np.ones((1, 1), np.int64)})
+
+
+@pytest.mark.parametrize("make", [modules.CachedStep, modules.CachedChunk])
+def test_caches_are_found_without_names(make: Callable[[], nn.Module]) -> None:
+    steps = () if make is modules.CachedStep else (1,)
+    cached = 2 if make is modules.CachedStep else 3
+    past, state = torch.zeros(1, cached, WIDTH), torch.zeros(*steps, 1, HIDDEN)
+    foreign = foreign_of(make(), (torch.zeros(1, *steps, WIDTH), past, state))
+    assert foreign.states == (StatePair("past", "output_1"),)
+    assert list(foreign.example) == ["frame" if make is modules.CachedStep else "x"]
+    name = next(iter(foreign.example))
+    _answers_alike(foreign, {name: np.ones((3, *[5 for _ in steps], WIDTH), np.float32)})
+
+
+def test_what_is_not_carried_is_no_state() -> None:
+    foreign = foreign_of(modules.Speaker(), (torch.zeros(1, 1, WIDTH), torch.ones(1, WIDTH)))
+    assert foreign.states == ()
+    assert list(foreign.example) == ["x", "speaker"]

@@ -5,6 +5,7 @@ repeated to sizes of our own, and the reading holds if the module runs and its r
 just these sizes.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -61,7 +62,8 @@ def read_axes(
         lengths: the input that holds the length of each row, if it is known.
 
     Raises:
-        UnsupportedGraph: the module does not take its own example, or no other size.
+        UnsupportedGraph: the module does not take its own example, or no other size, or it calls
+            a recurrent module more than once, as a loop over time does.
     """
     single, failure = answer(module, call, call.tensors.values())
     if single is None:
@@ -72,6 +74,7 @@ def read_axes(
     for axes in islice(readings(call, declared, lengths), _MOST_READINGS):
         found = _tried(module, call, axes, failures)
         if found is not None and (not adds_batch(axes) or _rows_equal(found, single)):
+            _refuse_repeated(found)
             return found
     raise UnsupportedGraph(
         f"expected {type(module).__name__} to take any batch, and any number of steps if it reads "
@@ -79,6 +82,25 @@ def read_axes(
         f"({failures[0] if failures else 'its inputs have no such axes'}); say which axes these "
         f'are, as in axes={{"{next(iter(call.tensors), "x")}": ("batch", "time")}}'
     )
+
+
+def _refuse_repeated(reading: Reading) -> None:
+    """Refuses a recurrent module that is called more than once: it would need a state for each."""
+    one, other = (Counter(use.path for use in seen.uses) for seen in reading.seen)
+    for path, times in one.items():
+        if other[path] != times:
+            raise UnsupportedGraph(
+                f"expected {path!r} to be called once in forward, got {times} calls for "
+                f"{reading.sizes[0][1]} steps and {other[path]} for {reading.sizes[1][1]}: a loop "
+                f"over time is fixed at its number of steps when it is traced; write forward for "
+                f"one step (x_t, state), or use nn.LSTM, nn.GRU or nn.RNN over whole sequences"
+            )
+        if times > 1:
+            raise UnsupportedGraph(
+                f"expected {path!r} to be called once in forward, got {times} calls, whose states "
+                f"would have one name; write forward for one step (x_t, state), or give each call "
+                f"a module of its own"
+            )
 
 
 def _tried(
