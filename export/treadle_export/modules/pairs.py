@@ -5,10 +5,12 @@ halves, the states carried between, must give what it gives at once.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 
 from treadle.ladder import compare
 from treadle_export.adoption.pairs import find_pairs
@@ -75,7 +77,7 @@ def _carries(states: Sequence[StatePair], call: Call, reading: Reading, run: Run
     return all(_is_tail(expected[name], second[name]) for name in expected)
 
 
-def _is_tail(whole: np.ndarray, half: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _is_tail(whole: NDArray[Any], half: NDArray[Any]) -> bool:
     """Whether `half` is the end of `whole` along the axis in which they differ, or all of it."""
     longer = [axis for axis, size in enumerate(half.shape) if whole.shape[axis] != size]
     if len(longer) > 1:
