@@ -61,14 +61,14 @@ def canonicalize(model: ir.Model, interface: Graph) -> ir.Model:
         ir.passes.common.NameFixPass(),
     )
     result = passes(model).model
-    _forget_tracing(result.graph)
+    forget_tracing(result.graph)
     result.producer_name = "treadle"
     result.producer_version = None
     _declare_shapes(result.graph, interface)
     return result
 
 
-def _forget_tracing(graph: ir.Graph) -> None:
+def forget_tracing(graph: ir.Graph) -> None:
     """Drops what the tracer noted on values: names of Python objects, paths of its files."""
     for node in graph:
         for value in node.outputs:
