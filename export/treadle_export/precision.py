@@ -21,6 +21,7 @@ from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.recurrent_weights import GATES
 from treadle_export.passes.row_by_row import RowByRow
+from treadle_export.passes.single_axes import MoveSingleAxes
 
 Pass = ir.passes.PassBase
 
@@ -111,6 +112,7 @@ def lower(model: CanonicalModel, precision: Precision) -> CanonicalModel:
 def _rewritten(name: str, graph: ir.Model, precision: Precision) -> ir.Model:
     passes: list[Pass] = [
         LowerRecurrent(_form(name), precision.lowered),
+        MoveSingleAxes(),
         FoldSeams(),
         ir.passes.common.ShapeInferencePass(),
         *precision.passes(),

@@ -88,7 +88,7 @@ def test_a_pair_that_no_name_tells_is_named_by_the_user(tmp_path: Path) -> None:
     pair = StatePair("alpha", "omega")
     assert foreign_of_file(path, states=[pair]).states == (pair,)
     with pytest.raises(
-        InputError, match="out of the inputs x, alpha and the outputs .*got a=omega"
+        InputError, match=r"out of the inputs x, alpha and the outputs .*got a=omega"
     ):
         foreign_of_file(path, states=[StatePair("a", "omega")])
 
@@ -128,7 +128,7 @@ def test_a_layer_streams_whether_it_shows_its_states_or_not(
     export_foreign(foreign_of_file(path), {"float32": out})
     with treadle.load(out) as model:
         graph = model.manifest.graphs["step"]
-        assert [port.name for port in graph.state][0] == "l.hidden"
+        assert graph.state[0].name == "l.hidden"
         assert [tensor.name for tensor in graph.outputs] == ["y"]
 
 
@@ -211,7 +211,7 @@ def test_an_operator_of_its_own_is_named(tmp_path: Path) -> None:
     model = layered()
     model.graph.node.append(helper.make_node("Polish", ["y"], ["z"], domain="acme.ai"))
     model.opset_import.append(helper.make_opsetid("acme.ai", 1))
-    with pytest.raises(UnsupportedGraph, match="got acme.ai:Polish"):
+    with pytest.raises(UnsupportedGraph, match=r"got acme\.ai:Polish"):
         foreign_of_file(saved(model, tmp_path))
 
 

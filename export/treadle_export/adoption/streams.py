@@ -125,10 +125,24 @@ def step_graph(model: ir.Model, layout: Layout, lengths: str | None) -> ir.Model
     for node in layers_of(graph):
         if len(node.inputs) > _LENGTHS_INPUT:
             node.replace_input_with(_LENGTHS_INPUT, None)
+        _read_the_state(graph, node)
     _answer(graph, layout, with_time=False)
     _replace_lengths(graph, lengths, layout)
     remove_unused(graph)
     return stepped
+
+
+def _read_the_state(graph: ir.Graph, node: ir.Node) -> None:
+    """In one step the output of a layer is its hidden state, whose axes are known."""
+    output, final = node.outputs[0], node.outputs[1]
+    users = list(output.uses())
+    squeeze = next(user for user, _ in final.uses() if user.op_type == "Squeeze")
+    e = Emitter(graph)
+    same = e.op("Unsqueeze", squeeze.outputs[0], e.axes(0, 1))
+    e.name_after(f"{squeeze.outputs[0].name}.")
+    graph.insert_after(squeeze, e.nodes)
+    for user, index in users:
+        user.replace_input_with(index, same)
 
 
 def sequence_graph(model: ir.Model, layout: Layout, lengths: str | None) -> ir.Model:

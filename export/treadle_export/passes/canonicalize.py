@@ -5,6 +5,7 @@ import onnx_ir as ir
 from treadle.manifest import Graph
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.rewriting import Emitter, constant_array
+from treadle_export.passes.single_axes import MoveSingleAxes
 
 
 class SplitGemm(ir.passes.InPlacePass):
@@ -51,6 +52,7 @@ def canonicalize(model: ir.Model, interface: Graph) -> ir.Model:
         ir.passes.common.IdentityEliminationPass(),
         SplitGemm(),
         ir.passes.common.CommonSubexpressionEliminationPass(),
+        MoveSingleAxes(),
         FoldSeams(),
         ir.passes.common.RemoveUnusedNodesPass(),
         ir.passes.common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
