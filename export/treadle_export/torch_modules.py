@@ -83,7 +83,8 @@ def foreign_of(
         lengths=lengths or ports.lengths,
         outputs={own: here for own, here in renamed.items() if here in outputs},
     )
-    pairs = (*ports.pairs, *other_pairs(model.graph, ports, call, reading, run))
+    others = other_pairs(model.graph, ports, call, reading, run)
+    pairs = (*ports.carried, *ports.pairs, *others)
     run.zeros |= {pair.input for pair in pairs}
     example = reading.example(call).items()
     foreign = Foreign(
