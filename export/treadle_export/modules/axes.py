@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
-from treadle_export.modules.calls import Seen, answer
+from treadle_export.modules.calls import Seen, answer, kept_tensors
 from treadle_export.modules.named_tensors import Call
 from treadle_export.modules.readings import Axes, Size, adds_batch, readings, sizes_of
 
@@ -62,14 +62,17 @@ def read_axes(
         lengths: the input that holds the length of each row, if it is known.
 
     Raises:
-        UnsupportedGraph: the module does not take its own example, or no other size, or it calls
-            a recurrent module more than once, as a loop over time does.
+        UnsupportedGraph: the module does not take its own example, or no other size; it keeps a
+            state as an attribute; or it calls a recurrent module more than once, as a loop over
+            time does.
     """
+    before = kept_tensors(module)
     single, failure = answer(module, call, call.tensors.values())
     if single is None:
         raise UnsupportedGraph(
             f"expected example inputs that {type(module).__name__} takes, got {failure}"
         )
+    _refuse_kept(module, before)
     failures: list[str] = []
     for axes in islice(readings(call, declared, lengths), _MOST_READINGS):
         found = _tried(module, call, axes, failures)
@@ -82,6 +85,18 @@ def read_axes(
         f"({failures[0] if failures else 'its inputs have no such axes'}); say which axes these "
         f'are, as in axes={{"{next(iter(call.tensors), "x")}": ("batch", "time")}}'
     )
+
+
+def _refuse_kept(module: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """Refuses a module that keeps a tensor from one call to the next where nobody sees it."""
+    for name, tensor in kept_tensors(module).items():
+        known = before.get(name)
+        if known is None or known.shape != tensor.shape or not known.equal(tensor):
+            raise UnsupportedGraph(
+                f"expected forward to change nothing, got another {name!r} after a call: a state "
+                f"that a module keeps to itself cannot be exported; take it as an argument of "
+                f"forward and return the next one"
+            )
 
 
 def _refuse_repeated(reading: Reading) -> None:
