@@ -15,15 +15,14 @@ WORDS, WIDTH, HIDDEN = 11, 6, 4
 
 
 class Tagger(nn.Module):
-    """A tag for each word: packed by lengths, in the form that `forward` of a subclass chooses."""
+    """A tag for each word, packed by lengths and padded again in every way that torch knows."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, enforce_sorted: bool = False) -> None:
         super().__init__()
         self.embedding = nn.Embedding(WORDS, WIDTH)
         self.rnn = nn.LSTM(WIDTH, HIDDEN, batch_first=True, bidirectional=True)
         self.output = nn.Linear(2 * HIDDEN, 3)
-        self.sorted = bool(options.pop("enforce_sorted", False))
-        self.options = options
+        self.sorted = enforce_sorted
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Any:
         given = self.embedding(tokens)
@@ -31,11 +30,18 @@ class Tagger(nn.Module):
         return self.tagged(packed, tokens)
 
     def tagged(self, packed: Any, tokens: Tensor) -> Any:
-        options = dict(self.options)
-        if options.pop("whole", False):
-            options["total_length"] = tokens.size(1)
         outputs, _ = self.rnn(packed)
-        return self.output(pad_packed_sequence(outputs, batch_first=True, **options)[0])
+        options: dict[str, dict[str, Any]] = {
+            "plain": {},
+            "whole": {"total_length": tokens.size(1)},
+            "longer": {"total_length": 12},
+            "other": {"padding_value": 2.5},
+            "both": {"padding_value": -1.0, "total_length": 12},
+        }
+        return {
+            name: self.output(pad_packed_sequence(outputs, batch_first=True, **chosen)[0])
+            for name, chosen in options.items()
+        }
 
 
 class CountingTagger(Tagger):

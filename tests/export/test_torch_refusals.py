@@ -106,10 +106,11 @@ class KeptInPlace(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.gru = nn.GRU(WIDTH, HIDDEN)
+        self.count: Tensor
         self.register_buffer("count", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Any:
-        self.count += 1  # type: ignore[operator]
+        self.count += 1
         return self.gru(x)[0] / self.count
 
 
@@ -252,7 +253,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
         Kept,
         FRAMES,
         (
-            r"expected forward to change nothing, got another 'state\[0\]' after a call: .* take it as "
+            r"forward to change nothing, got another 'state\[0\]' after a call: .* take it as "
             r"an argument of forward and return the next one"
         ),
     ),
