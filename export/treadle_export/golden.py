@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from treadle.golden import Golden
 from treadle_export.canonical import CanonicalModel
-from treadle_export.engine import Arrays, Engine, repeated
+from treadle_export.engine import Arrays, Engine
 from treadle_export.parity import Carried
 from treadle_export.trace import Trace
 
@@ -34,7 +34,7 @@ def record(
     columns = _columns(torch.outputs.shape[1])
     checkpoints = _checkpoints(torch, columns, max(BUDGET, bundle_bytes // 100))
     state = {name: array[checkpoints] for name, array in torch.before.items()}
-    result = _step_from(model, trace, state, trace.inputs[checkpoints])
+    result = step_from(model, trace, state, trace.inputs[checkpoints])
     return Golden(
         source=trace.source,
         inputs=trace.inputs,
@@ -61,16 +61,20 @@ def _checkpoints(torch: Carried, columns: NDArray[np.int64], budget: int) -> NDA
     return np.unique(np.geomspace(1, len(torch.outputs), count).astype(np.int64) - 1)
 
 
-def _step_from(
+def step_from(
     model: CanonicalModel, trace: Trace, state: Arrays, tokens: NDArray[np.int64]
 ) -> Arrays:
-    """One step of every checkpoint, as rows of one batch, with the bundle's own encoder."""
+    """One step of every checkpoint, alone as a device steps it, with the bundle's own encoder."""
     context: Arrays = {}
     if "encode" in model.graphs:
         lengths = np.array([len(trace.source)], np.int64)
         encoder = Engine(model.graphs["encode"].model)
         encoded = encoder.run({"source": trace.padded_source, "source_lengths": lengths})
         names = [tensor.name for tensor in model.graphs["step"].interface.context]
-        context = repeated({name: encoded[name] for name in names}, len(tokens))
-    feeds = context | {f"state.{name}": array for name, array in state.items()}
-    return Engine(model.graphs["step"].model).run({"token": tokens, **feeds})
+        context = {name: encoded[name] for name in names}
+    engine = Engine(model.graphs["step"].model)
+    stepped = []
+    for row in range(len(tokens)):
+        own = {f"state.{name}": array[row : row + 1] for name, array in state.items()}
+        stepped.append(engine.run({"token": tokens[row : row + 1], **context, **own}))
+    return {name: np.concatenate([result[name] for result in stepped]) for name in stepped[0]}

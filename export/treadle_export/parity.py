@@ -81,20 +81,20 @@ def climb(
     initial = {name: tensor.numpy() for name, tensor in start.items()}
     sequence, sequence_final = _onnx_sequence(canonical, trace, context_arrays, initial)
     rungs.append(_rung("onnx sequence", unrolled, sequence, final, sequence_final))
-    step = _onnx_steps(Engine(canonical.graphs["step"].model), trace, context_arrays, initial)
+    step = carry(Engine(canonical.graphs["step"].model), trace, context_arrays, initial)
     rungs.append(_rung("onnx step", sequence, step.outputs, sequence_final, _last(step)))
     carried: dict[str, Carried] = {}
     quantized: dict[str, Rung] = {}
     for precision, model in lowered.items():
         engine = Engine(model.graphs["step"].model)
-        own_context, own_start = _started_by(model, trace, initial)
-        carried[precision] = _onnx_steps(engine, trace, own_context, own_start)
+        own_context, own_start = started_by(model, trace, initial)
+        carried[precision] = carry(engine, trace, own_context, own_start)
         if precision == "float32":
             now = carried[precision]
             rungs.append(_rung("lowered", step.outputs, now.outputs, step.after, now.after))
         else:
             base = carried["float32"]
-            quantized[precision] = _quantized_rung(engine, precision, base, trace, context_arrays)
+            quantized[precision] = quantized_rung(engine, precision, base, trace, context_arrays)
     refuse_failed([*rungs, *quantized.values()])
     return Climbed(tuple(rungs), quantized, stepped, carried)
 
@@ -197,7 +197,8 @@ def _onnx_sequence(
     return result["logits"][0], {name: result[f"next_state.{name}"] for name in initial}
 
 
-def _onnx_steps(engine: Engine, trace: Trace, context: Arrays, initial: Arrays) -> Carried:
+def carry(engine: Engine, trace: Trace, context: Arrays, initial: Arrays) -> Carried:
+    """A step graph over the whole trace, from `initial`."""
     outputs, states = [], [initial]
     for token in trace.inputs:
         feeds = context | {f"state.{name}": array for name, array in states[-1].items()}
@@ -208,7 +209,7 @@ def _onnx_steps(engine: Engine, trace: Trace, context: Arrays, initial: Arrays) 
     return _carried(outputs, carried)
 
 
-def _started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[Arrays, Arrays]:
+def started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[Arrays, Arrays]:
     """Context and first state as the model's own encoder gives them."""
     if "encode" not in model.graphs:
         return {}, initial
@@ -217,7 +218,7 @@ def _started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[A
     return {t.name: encoded[t.name] for t in model.graphs["step"].interface.context}, start
 
 
-def _quantized_rung(
+def quantized_rung(
     engine: Engine, precision: str, base: Carried, trace: Trace, context: Arrays
 ) -> Rung:
     """Every step from the state that float32 had there: rounding is seen alone, not its echo."""

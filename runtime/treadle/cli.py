@@ -26,6 +26,8 @@ SUMMARIES = {
     "recipes": "List the training recipes.",
     "train": "Train a recipe; writes a run directory.",
     "export": "Export a run to a bundle.",
+    "requantize": "Write a float32 bundle in another precision.",
+    "sensitivity": "Say which weights hurt most when they are quantized.",
     "inspect": "Say what a bundle is: its manifest.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
     "evaluate": "Measure a bundle or a run on its data.",
@@ -39,7 +41,14 @@ OWN = {
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
 }
-EXTRAS = {"recipes": "train", "train": "train", "export": "export", "demo": "export"}
+EXTRAS = {
+    "recipes": "train",
+    "train": "train",
+    "export": "export",
+    "requantize": "export",
+    "sensitivity": "export",
+    "demo": "export",
+}
 
 
 class LazyGroup(click.Group):
