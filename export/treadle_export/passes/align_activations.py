@@ -53,6 +53,7 @@ def _align(node: ir.Node, root: ir.Graph) -> None:
     padded_width = -(-width // WIDTH) * WIDTH
     last = e.axes(-1)
     padded = e.op("Pad", x, e.axes(0, padded_width - width), None, last)
-    padded.shape, padded.type = ir.Shape([*x.shape[:-1], padded_width]), x.type
+    padded.shape = ir.Shape([*x.shape[:-1], padded_width])
+    padded.type = ir.TensorType(ir.DataType.FLOAT)
     wide = e.op(node.op_type, padded)
     e.replace(node, e.op("Slice", wide, e.axes(0), e.axes(width), last))

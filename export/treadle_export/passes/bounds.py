@@ -49,3 +49,37 @@ def _bound_from(node: ir.Node, value: ir.Value) -> float | None:
             return None
         return math.prod(bounds) if node.op_type == "Mul" else max(bounds)
     return None
+
+
+def mark_scan_bounds(graph: ir.Graph) -> None:
+    """Marks what a Scan carries and gives, where it stays within bounds step after step.
+
+    A state that begins within [-1, 1] and whose next value is bounded by 1 never leaves it. The
+    lowering knows this and marks it; a graph that was written to a file has lost the mark.
+    """
+    for node in graph:
+        if node.op_type != "Scan":
+            continue
+        body = node.attributes["body"].as_graph()
+        carried = len(node.inputs) - node.attributes["num_scan_inputs"].as_int()
+        for start, inner, following in zip(
+            node.inputs[:carried], body.inputs, body.outputs, strict=False
+        ):
+            start_bound = bound_of(start)
+            if start_bound is None or start_bound > 1:
+                continue
+            inner.meta[BOUND] = 1.0
+            reached = bound_of(following)
+            if reached is None or reached > 1:
+                _forget(body)
+        for outer, output in zip(node.outputs[carried:], body.outputs[carried:], strict=True):
+            outer.meta[BOUND] = bound_of(output)
+
+
+def _forget(body: ir.Graph) -> None:
+    """Takes back what was concluded from a bound that does not hold."""
+    for value in body.inputs:
+        value.meta.pop(BOUND, None)
+    for node in body:
+        for value in node.outputs:
+            value.meta.pop(BOUND, None)
