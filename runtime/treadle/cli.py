@@ -26,6 +26,7 @@ SUMMARIES = {
     "recipes": "List the training recipes.",
     "train": "Train a recipe; writes a run directory.",
     "export": "Export a run to a bundle.",
+    "lint": "Say what is wrong with an ONNX export of a recurrent model.",
     "inspect": "Say what a bundle is: its manifest.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
     "evaluate": "Measure a bundle or a run on its data.",
@@ -39,7 +40,13 @@ OWN = {
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
 }
-EXTRAS = {"recipes": "train", "train": "train", "export": "export", "demo": "export"}
+EXTRAS = {
+    "recipes": "train",
+    "train": "train",
+    "export": "export",
+    "lint": "export",
+    "demo": "export",
+}
 
 
 class LazyGroup(click.Group):
