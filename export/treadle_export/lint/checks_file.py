@@ -1,5 +1,6 @@
 """The file as a whole: its versions, the weights beside it, and whether anything recurs in it."""
 
+import difflib
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -11,6 +12,9 @@ from treadle_export.lint.finding import Check, Found
 from treadle_export.lint.recurrences import STANDARD
 from treadle_export.lint.subject import Subject, label, listed
 from treadle_export.lint.values import dims
+
+_SIMILAR = 0.6
+"""How like each other two names are that may belong to one state, as `h_in` and `h_out` are."""
 
 
 def _too_new(subject: Subject) -> Iterator[Found]:
@@ -62,18 +66,30 @@ def _no_recurrence(subject: Subject) -> Iterator[Found]:
 
 
 def _likely_states(subject: Subject) -> list[str]:
-    """Pairs of an input and an output of one type and shape, the output made from the input."""
-    graph, pairs = subject.model.graph, []
-    for given in graph.inputs:
-        sizes = dims(given)
-        if sizes is None or len(sizes) < 2 or given.dtype != ir.DataType.FLOAT:
-            continue
-        for made in graph.outputs:
-            alike = made.dtype == given.dtype and dims(made) == sizes and made is not given
-            if alike and any(origin is given for origin in subject.tracer.upstream(made)):
-                pairs.append(f"{given.name} -> {made.name}")
+    """Pairs of an input and an output that look like one state, the output made from the input."""
+    pairs = []
+    for given in subject.model.graph.inputs:
+        made = [end for end in subject.model.graph.outputs if _alike(given, end)]
+        made.sort(key=lambda end: _likeness(given, end), reverse=True)
+        for end in made:
+            if any(origin is given for origin in subject.tracer.upstream(end)):
+                pairs.append(f"{given.name} -> {end.name}")
                 break
     return pairs
+
+
+def _alike(given: ir.Value, made: ir.Value) -> bool:
+    """Same type and shape; where a shape is not known, at least a similar name."""
+    if given is made or {given.dtype, made.dtype} != {ir.DataType.FLOAT}:
+        return False
+    sizes, others = dims(given), dims(made)
+    if sizes is None or others is None:
+        return _likeness(given, made) > _SIMILAR
+    return len(sizes) > 1 and sizes == others
+
+
+def _likeness(one: ir.Value, other: ir.Value) -> float:
+    return difflib.SequenceMatcher(None, str(one.name), str(other.name)).ratio()
 
 
 TOO_NEW = Check(
