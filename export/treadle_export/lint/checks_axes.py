@@ -90,8 +90,8 @@ ZERO_SIZE = Check(
     looks_for="an input is declared with a size of 0",
     costs="Some exporters write 0 for a size that they do not know. onnxruntime takes it at its "
     "word and refuses every input that is not empty.",
-    mend="Give the axis a name in place of the 0: dim_param of the input's shape, or "
-    "onnx.tools.update_model_dims.",
+    mend="Give the axis a name in place of the number: dim_param instead of dim_value in the "
+    "input's shape.",
     severities=("error",),
     find=_zero_size,
 )

@@ -70,9 +70,9 @@ def _counted(kind: str, nodes: list[ir.Node]) -> str:
 SATURATING_PRODUCT = Check(
     name="saturating-product",
     looks_for="unsigned activations are multiplied by signed 8-bit weights of full range",
-    costs="On x86 processors without VNNI (before 2019, and some after) the sum of two such "
-    "products overflows 16 bits and is cut off: the model answers otherwise there than where it "
-    "was tested.",
+    costs="On x86 processors without VNNI (Intel's before 2019, AMD's before 2022, and some "
+    "later) the sum of two such products overflows 16 bits and is cut off: the model answers "
+    "otherwise there than where it was tested.",
     mend="Quantize with reduce_range=True (weights of 7 bits) or with Treadle's int8. Unsigned "
     "weights do it too, but onnxruntime's quantizer gives an LSTM signed ones whatever is asked. "
     "A program that opens the session itself may set session.x64quantprecision=1.",

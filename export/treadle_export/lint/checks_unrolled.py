@@ -104,8 +104,9 @@ UNROLLED = Check(
     looks_for="a loop over time was written out step by step",
     costs="The number of steps is built in, the graph grows with it, and no engine or tool "
     "recognises a recurrent layer in it, neither to speed it up nor to quantize it.",
-    mend="Let nn.LSTM, nn.GRU or nn.RNN read whole sequences, which exports as one node, or export "
-    "a single step with its state as input and output and loop outside.",
+    mend="Let nn.LSTM, nn.GRU or nn.RNN read whole sequences and export that as one node "
+    "(PyTorch's newer exporter writes nn.RNN out all the same; the older one, dynamo=False, does "
+    "not), or export a single step with its state as input and output and loop outside.",
     severities=("warning",),
     find=_unrolled,
 )

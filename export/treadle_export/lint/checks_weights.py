@@ -104,9 +104,10 @@ COMPUTED_WEIGHTS = Check(
     looks_for="weights of a recurrent layer are computed or given, not stored",
     costs="Tools that quantize pass the layer over without a word. An engine has to compute the "
     "weights anew, at each start or at each call, and packs only constants for fast products.",
-    mend="Fold the constants into initializers: let the exporter do it (PyTorch: optimize=True, "
-    "do_constant_folding=True, keep_initializers_as_inputs=False), or save the model that "
-    "onnxruntime optimizes at its basic level.",
+    mend="Fold them into initializers: PyTorch's older exporter (dynamo=False) does, the newer one "
+    "leaves large weights; onnxruntime saves what it has folded at its basic optimization level "
+    "(optimized_model_filepath). DequantizeLinear is never folded: quantize the layer's products "
+    "instead. Initializers that are also inputs need keep_initializers_as_inputs=False.",
     severities=("warning",),
     find=_computed_weights,
 )
