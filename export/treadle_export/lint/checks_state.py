@@ -83,8 +83,9 @@ def _may_be_padded(layer: RecurrentLayer) -> bool:
 def _effect_of_padding(subject: Subject, layer: RecurrentLayer) -> tuple[Severity, str]:
     if layer.direction != "forward":
         return "warning", "its backward direction reads the padding first, and every output changes"
-    ends = [layer.made(end) for _, end in layer.states]
-    if any(end is not None and end.uses() for end in ends) and _baked_states(subject, layer):
+    ends = [value for _, name in layer.states if (value := layer.made(name)) is not None]
+    read = any(end.uses() or end.is_graph_output() for end in ends)
+    if read and _baked_states(subject, layer):
         return "warning", "its final state is read, and that of a short row has passed its padding"
     return "note", "a short row's final state, and its outputs behind its end, are the padding's"
 

@@ -43,9 +43,17 @@ def _origin(subject: Subject, value: ir.Value | None) -> str | None:
     nodes = [node for origin in subject.tracer.upstream(value) if (node := origin.producer())]
     operators = sorted({node.op_type for node in nodes} - {"Constant"})
     if not operators:
-        return f"({value.name!r}) is an input of the model"
+        return _handed_in(subject, value)
     maker = f" node {label(nodes[0])!r}" if value.producer() is nodes[0] else ""
     return f"is computed by {nodes[0].op_type}{maker} (from {', '.join(operators)})"
+
+
+def _handed_in(subject: Subject, value: ir.Value) -> str | None:
+    """How a value without a node of its own comes in; None at the border of a function."""
+    owner = subject.tracer.owner(value.graph)
+    if owner is not None:
+        return f"({value.name!r}) is handed on by {owner.op_type} node {label(owner)!r}"
+    return f"({value.name!r}) is an input" if value.graph is subject.model.graph else None
 
 
 def _unquantized(subject: Subject) -> Iterator[Found]:

@@ -1,20 +1,17 @@
 """Reads an ONNX file as data: runs nothing of it, and believes no shape that it claims."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import onnx.inliner
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 
-from treadle.errors import ExportError, UnsupportedGraph
-
-_ORT_MAGIC = slice(4, 8), b"ORTM"
-"""Where onnxruntime's own format names itself."""
-
-_WITHOUT_OPSETS = 3  # below this IR version a model need not say its opsets
+from treadle.errors import UnsupportedGraph
+from treadle_export.lint.parsing import first_line, parse_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,67 +33,23 @@ def open_model(path: Path) -> Opened:
         ExportError: there is no such file, or it is no whole ONNX model.
         UnsupportedGraph: it is one, but names, types or attributes in it contradict each other.
     """
-    proto = _parsed(_content(path), path)
+    proto = parse_file(path)
     try:
         zero_inputs = tuple(value.name for value in proto.graph.input if _has_zero(value))
         _forget_claims(proto)
-        model = ir.from_proto(_inferred(_inlined(proto)))
+        with _silenced():
+            model = ir.from_proto(_inferred(_inlined(proto)))
+        _refuse_undefined(model)
     # Every way in which a forged or damaged graph has been seen to fail on its way in.
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UnsupportedGraph(
             f"expected a valid ONNX graph in {path}, got one that cannot be read: "
-            f"{_first_line(error)}; check it with onnx.checker, or export it again"
+            f"{first_line(error)}; check it with onnx.checker, or export it again"
         ) from error
     directory = path.parent
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         ir.external_data.set_base_dir(graph, directory)
     return Opened(model, zero_inputs)
-
-
-def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise ExportError(f"expected an ONNX file, got the directory {path}; name the file in it")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ExportError(f"expected an ONNX file, got no file {path}; check the path") from error
-    except (OSError, ValueError) as error:
-        raise ExportError(f"cannot read {path}: {error}; check the path and its rights") from error
-    if not content:
-        raise ExportError(f"expected an ONNX file, got {path} of 0 bytes; export or fetch it again")
-    return content
-
-
-def _parsed(content: bytes, path: Path) -> onnx.ModelProto:
-    place, magic = _ORT_MAGIC
-    if content[place] == magic:
-        raise ExportError(f"{path} is in onnxruntime's own format; name the ONNX file it came from")
-    proto = onnx.ModelProto()
-    try:
-        proto.ParseFromString(content)
-    except (DecodeError, ValueError, RuntimeError) as error:
-        raise ExportError(
-            f"expected an ONNX file, got {path}, which is none or is cut short or damaged "
-            f"({_first_line(error)}); export or fetch it again"
-        ) from error
-    missing = _missing_part(proto)
-    if missing:
-        raise ExportError(
-            f"expected an ONNX model in {path}, got one without {missing}; "
-            f"it is none or is cut short: export or fetch it again"
-        )
-    return proto
-
-
-def _missing_part(proto: onnx.ModelProto) -> str | None:
-    """The first part that every model has and this one lacks; bytes of another kind may parse."""
-    if proto.ir_version <= 0:
-        return "an IR version"
-    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
-        return "a graph"
-    if proto.ir_version >= _WITHOUT_OPSETS and not proto.opset_import:
-        return "an opset"
-    return None
 
 
 def _forget_claims(proto: onnx.ModelProto) -> None:
@@ -160,5 +113,23 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
         return proto
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _refuse_undefined(model: ir.Model) -> None:
+    """Raises ValueError for a value that a node or the model itself uses and nothing makes."""
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    used = (value for node in nodes for value in node.inputs if value is not None)
+    for value in (*used, *model.graph.outputs):
+        made = value.producer() is not None or value.is_graph_input() or value.is_initializer()
+        if not made:
+            raise ValueError(f"nothing makes the value {value.name!r}")
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keeps onnx_ir from logging what is an error here."""
+    logger = logging.getLogger("onnx_ir")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -50,7 +50,9 @@ def unsigned_by(node: ir.Node) -> list[ir.Value]:
 def _dequantized(value: ir.Value | None) -> ir.Value | None:
     """What a DequantizeLinear node reads, where it gives `value`."""
     node = None if value is None else value.producer()
-    return node.inputs[0] if node is not None and node.op_type == "DequantizeLinear" else None
+    if node is None or node.op_type != "DequantizeLinear" or not node.inputs:
+        return None
+    return node.inputs[0]
 
 
 def _is_unsigned(value: ir.Value | None) -> bool:

@@ -124,7 +124,7 @@ def test_a_scan_carries_its_state_and_its_chunks_are_fixed(tmp_path: Path) -> No
 
 def test_a_loop_that_starts_from_a_constant_starts_every_call_alike(tmp_path: Path) -> None:
     found = worse_than_notes(examined(looped(start="zeros"), tmp_path))
-    assert set(found) == {"baked-initial-state"}
+    assert set(found) == {"baked-initial-state", "ignored-lengths"}
     assert "GRU node 'layer' inside Loop node 'loop' starts" in found["baked-initial-state"]
 
 
@@ -145,14 +145,15 @@ def test_shapes_reach_into_bodies(tmp_path: Path) -> None:
 def test_functions_are_written_out(tmp_path: Path) -> None:
     report = examined(in_functions(), tmp_path)
     assert report.recurrent_layers == 1
-    assert set(worse_than_notes(report)) == {"frozen-batch", "baked-initial-state"}
+    expected = {"frozen-batch", "baked-initial-state", "ignored-lengths"}
+    assert set(worse_than_notes(report)) == expected
 
 
 def test_a_function_that_cannot_be_written_out_is_looked_into(tmp_path: Path) -> None:
     # Its opset is another than the model's; what crosses its border is taken for the caller's.
     report = examined(in_functions(opset=OPSET - 3), tmp_path)
     assert report.recurrent_layers == 1
-    assert set(worse_than_notes(report)) == {"baked-initial-state"}
+    assert set(worse_than_notes(report)) == {"baked-initial-state", "ignored-lengths"}
 
 
 def test_functions_that_nobody_calls_do_not_count(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.export.lint.graphs import streaming
+from tests.export.lint.graphs import streaming, without_inputs
 from tests.export.lint.test_nested import chosen, in_functions, looped
 from treadle.errors import ExportError, UnsupportedGraph
 from treadle_export.lint import lint
@@ -86,6 +86,32 @@ def test_a_graph_that_contradicts_itself_is_unsupported(tmp_path: Path) -> None:
     path.write_bytes(made.SerializeToString())
     with pytest.raises(UnsupportedGraph, match=r"expected a valid ONNX graph in .*; check it with"):
         lint(path)
+
+
+def test_a_value_that_nothing_makes_is_named(tmp_path: Path) -> None:
+    path, made = tmp_path / "model.onnx", without_inputs(streaming(), "x")
+    made.graph.node[0].input[0] = "x"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(UnsupportedGraph, match="nothing makes the value 'x'"):
+        lint(path)
+
+
+def test_names_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    path, content = tmp_path / "model.onnx", streaming().SerializeToString()
+    path.write_bytes(content.replace(b"LSTM", b"LST\xff"))
+    with pytest.raises(ExportError, match="names are no text: it is damaged"):
+        lint(path)
+
+
+def test_nothing_is_logged_about_a_damaged_graph(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, made = tmp_path / "model.onnx", streaming()
+    made.graph.output[0].name = "nowhere"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(UnsupportedGraph, match="nothing makes the value 'nowhere'"):
+        lint(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_values_that_go_in_circles_are_not_followed_for_ever(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ CASES = [
         ),
     ),
     Case(COMPUTED, "dequantized", dequantized, "warning", ("by DequantizeLinear node",)),
-    Case(COMPUTED, "given by the caller", given, "warning", ("W ('W') is an input of the model",)),
+    Case(COMPUTED, "given by the caller", given, "warning", ("W ('W') is an input",)),
     Case(
         COMPUTED,
         "an initializer that a caller may replace",
