@@ -50,22 +50,22 @@ def _fixed_batches(subject: Subject, layer: RecurrentLayer) -> list[str]:
 
 
 def _why(subject: Subject, layer: RecurrentLayer, name: str, number: int) -> str:
-    """The sizes of an input, and where the number in them comes from."""
+    """The sizes of an input, and what says the number that is in them."""
     value = layer.given(name)
     if value is None:
         return ""
     found, source = f"{name} is {shown(value)}", _source(subject, value, number)
-    return f"{found}, because {source}" if source else found
+    return f"{found} ({source})" if source else found
 
 
 def _source(subject: Subject, value: ir.Value, number: int) -> str | None:
-    """The nearest declared input, constant or Reshape that says the number."""
+    """The nearest declared input or Reshape that says the number, or the constant itself."""
     for origin in subject.tracer.upstream(value):
         node = origin.producer()
         if node is None and number in (dims(origin) or ()):
             if origin.const_value is not None:
                 if origin is value:
-                    return f"the constant {origin.name!r} is"
+                    return f"the constant {origin.name!r}"
                 continue
             return f"the input {origin.name!r} is declared {shown(origin)}"
         if node is not None and node.op_type == "Reshape" and len(node.inputs) > 1:

@@ -35,11 +35,11 @@ def open_model(path: Path) -> Opened:
     """
     proto = parse_file(path)
     try:
-        zero_inputs = tuple(value.name for value in proto.graph.input if _has_zero(value))
+        zero_inputs = _zero_inputs(proto.graph)
         _forget_claims(proto)
         with _silenced():
             model = ir.from_proto(_inferred(_inlined(proto)))
-        _refuse_undefined(model)
+        _refuse_undefined(model, {tensor.values.name for tensor in proto.graph.sparse_initializer})
     # Every way in which a forged or damaged graph has been seen to fail on its way in.
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UnsupportedGraph(
@@ -81,6 +81,12 @@ def _forget_shapes(values: Iterable[onnx.ValueInfoProto]) -> None:
             value.type.tensor_type.ClearField("shape")
 
 
+def _zero_inputs(graph: onnx.GraphProto) -> tuple[str, ...]:
+    stored = {tensor.name for tensor in graph.initializer}
+    declared = (value for value in graph.input if value.name not in stored)
+    return tuple(value.name for value in declared if _has_zero(value))
+
+
 def _has_zero(value: onnx.ValueInfoProto) -> bool:
     sizes = value.type.tensor_type.shape.dim if _is_tensor(value) else ()
     return any(size.HasField("dim_value") and size.dim_value == 0 for size in sizes)
@@ -113,13 +119,16 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
         return proto
 
 
-def _refuse_undefined(model: ir.Model) -> None:
-    """Raises ValueError for a value that a node or the model itself uses and nothing makes."""
+def _refuse_undefined(model: ir.Model, sparse: set[str]) -> None:
+    """Raises ValueError for a value that a node or the model itself uses and nothing makes.
+
+    sparse: names of sparse initializers, which onnx_ir does not read.
+    """
     nodes = ir.traversal.RecursiveGraphIterator(model.graph)
     used = (value for node in nodes for value in node.inputs if value is not None)
     for value in (*used, *model.graph.outputs):
         made = value.producer() is not None or value.is_graph_input() or value.is_initializer()
-        if not made:
+        if not made and value.name not in sparse:
             raise ValueError(f"nothing makes the value {value.name!r}")
 
 

@@ -68,7 +68,7 @@ def streaming(operator: str = "LSTM", **attributes: Any) -> ModelProto:
         hidden_size=HIDDEN,
         **attributes,
     )
-    shape = [directions, "batch", HIDDEN]
+    shape: list[Size] = [directions, "batch", HIDDEN]
     return model(
         [node],
         [

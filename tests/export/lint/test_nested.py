@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from tests.export.lint.graphs import (
     FEATURES,
     HIDDEN,
+    Size,
     declare,
     model,
     operation,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from treadle_export.lint import Report
 
-STATE = [1, "batch", HIDDEN]
+STATE: list[Size] = [1, "batch", HIDDEN]
 
 
 def gru(inputs: str = "x W R", outputs: str = "y h_out", **attributes: int) -> NodeProto:

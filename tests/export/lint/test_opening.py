@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from onnx import TensorProto, helper
 
 from tests.export.lint.graphs import streaming, without_inputs
 from tests.export.lint.test_nested import chosen, in_functions, looped
@@ -94,6 +95,20 @@ def test_a_value_that_nothing_makes_is_named(tmp_path: Path) -> None:
     path.write_bytes(made.SerializeToString())
     with pytest.raises(UnsupportedGraph, match="nothing makes the value 'x'"):
         lint(path)
+
+
+def test_a_sparse_initializer_makes_its_value(tmp_path: Path) -> None:
+    path, made = tmp_path / "model.onnx", streaming()
+    (weights,) = [value for value in made.graph.initializer if value.name == "W"]
+    sparse = helper.make_sparse_tensor(
+        helper.make_tensor("W", TensorProto.FLOAT, [1], [0.5]),
+        helper.make_tensor("places", TensorProto.INT64, [1], [3]),
+        weights.dims,
+    )
+    made.graph.sparse_initializer.append(sparse)
+    made.graph.initializer.remove(weights)
+    path.write_bytes(made.SerializeToString())
+    assert lint(path).recurrent_layers == 1
 
 
 def test_names_that_are_no_text_are_damage(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.export.lint.graphs import (
     operation,
     port,
     streaming,
+    tensor,
     without_inputs,
 )
 
@@ -87,6 +88,14 @@ def scalar_input() -> ModelProto:
     return made
 
 
+def empty_initializer() -> ModelProto:
+    """Older files declare every initializer as an input, and an empty one may be meant."""
+    made = streaming()
+    made.graph.initializer.append(tensor("roi", np.zeros(0, np.float32)))
+    made.graph.input.append(port("roi", [0]))
+    return made
+
+
 BATCH = "frozen-batch"
 TIME = "frozen-time"
 ZERO = "zero-size"
@@ -98,7 +107,7 @@ CASES = [
         "the input is declared with three rows",
         lambda: declared("time", 3, FEATURES),
         "warning",
-        ("LSTM node 'layer'", "X is [?, 3, 6], because the input 'x' is declared [?, 3, 6]"),
+        ("LSTM node 'layer'", "X is [?, 3, 6] (the input 'x' is declared [?, 3, 6])"),
     ),
     Case(
         BATCH,
@@ -122,14 +131,14 @@ CASES = [
         "the initial state is a constant of two rows",
         lambda: constant_state(2),
         "warning",
-        ("initial_h is [1, 2, 8], because the constant 'h_in' is",),
+        ("initial_h is [1, 2, 8] (the constant 'h_in')",),
     ),
     Case(
         BATCH,
         "a state is declared with one row",
         lambda: declare(streaming(), "c_in", 1, 1, HIDDEN),
         "warning",
-        ("initial_c is [1, 1, 8], because the input 'c_in' is declared [1, 1, 8]",),
+        ("initial_c is [1, 1, 8] (the input 'c_in' is declared [1, 1, 8])",),
     ),
     Case(
         BATCH,
@@ -149,7 +158,7 @@ CASES = [
         "the input is declared with five steps",
         lambda: declared(5, "batch", FEATURES),
         "warning",
-        ("LSTM node 'layer'", "X is [5, ?, 6], because the input 'x' is declared [5, ?, 6]"),
+        ("LSTM node 'layer'", "X is [5, ?, 6] (the input 'x' is declared [5, ?, 6])"),
     ),
     Case(TIME, "one step is a stream's", one_step),
     Case(TIME, "a size of 0 is unknown", lambda: declared(0, "batch", FEATURES)),
@@ -185,4 +194,5 @@ CASES = [
         ("the input 'x' is declared with a size of 0",),
     ),
     Case(ZERO, "a scalar has no sizes", scalar_input),
+    Case(ZERO, "an empty initializer is an input too", empty_initializer),
 ]

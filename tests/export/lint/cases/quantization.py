@@ -46,7 +46,7 @@ def signed(largest: int) -> NDArray[np.int8]:
 def dynamic(largest: int, *shape: int | str) -> ModelProto:
     """DynamicQuantizeMatMul, which quantizes its input itself, to unsigned."""
     node = operation("DynamicQuantizeMatMul", "a W scale", "y", domain="com.microsoft")
-    weights = [tensor("W", signed(largest)), tensor("scale", np.float32([0.1]))]
+    weights = [tensor("W", signed(largest)), tensor("scale", np.array([0.1], np.float32))]
     return model([node], [port("a", [*shape, HIDDEN])], [port("y", None)], weights)
 
 

@@ -11,9 +11,15 @@ from tests.export.lint.cases.case import Case
 from tests.export.lint.graphs import FEATURES, HIDDEN, model, operation, port, streaming, tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
     from onnx import ModelProto
 
-WEIGHTS = {"V": np.ones((FEATURES, HIDDEN), np.float32), "R": np.ones((HIDDEN, HIDDEN), np.float32)}
+WEIGHTS: dict[str, NDArray[np.generic]] = {
+    "V": np.ones((FEATURES, HIDDEN), np.float32),
+    "R": np.ones((HIDDEN, HIDDEN), np.float32),
+}
 
 
 def cell(step: int, before: str, x: str, *, squash: str = "Tanh") -> list[NodeProto]:
@@ -26,6 +32,10 @@ def cell(step: int, before: str, x: str, *, squash: str = "Tanh") -> list[NodePr
     ]
 
 
+def indices(number: int) -> dict[str, NDArray[np.int64]]:
+    return {f"index{place}": np.array(place) for place in range(number)}
+
+
 def loop(steps: int, *, squash: str = "Tanh") -> ModelProto:
     """x [batch, time, I] picked apart by Gather, a cell a step."""
     nodes, state = list[NodeProto](), "start"
@@ -34,7 +44,7 @@ def loop(steps: int, *, squash: str = "Tanh") -> ModelProto:
         nodes.append(operation("Gather", pick, f"x{step}", name=f"pick{step}", axis=1))
         nodes += cell(step, state, f"x{step}", squash=squash)
         state = f"state{step}"
-    constants = {**WEIGHTS, **{f"index{step}": np.int64(step) for step in range(steps)}}
+    constants = {**WEIGHTS, **indices(steps)}
     return finished(nodes, state, constants)
 
 
@@ -70,11 +80,11 @@ def side_by_side(branches: int) -> ModelProto:
         nodes += cell(branch, "start", f"x{branch}")
     states = " ".join(f"state{branch}" for branch in range(branches))
     nodes.append(operation("Concat", states, "all", axis=1))
-    constants = {**WEIGHTS, **{f"index{i}": np.int64(i) for i in range(branches)}}
+    constants = {**WEIGHTS, **indices(branches)}
     return finished(nodes, "all", constants)
 
 
-def finished(nodes: list[NodeProto], end: str, constants: dict[str, object]) -> ModelProto:
+def finished(nodes: list[NodeProto], end: str, constants: Mapping[str, ArrayLike]) -> ModelProto:
     return model(
         nodes,
         [port("x", ["batch", "time", FEATURES]), port("start", ["batch", HIDDEN])],

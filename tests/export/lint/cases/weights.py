@@ -20,12 +20,13 @@ from tests.export.lint.graphs import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from onnx import ModelProto, NodeProto
 
 GRU_W = (1, 3 * HIDDEN, FEATURES)
 
 
-def computed(*nodes: NodeProto, **constants: object) -> ModelProto:
+def computed(*nodes: NodeProto, **constants: ArrayLike) -> ModelProto:
     """W of a GRU is made by `nodes` from constants."""
     made = streaming("GRU")
     layers = list(made.graph.node)
@@ -88,7 +89,7 @@ def quantized_lstm() -> ModelProto:
     made.graph.node[0].input.extend(["", *scales])
     del made.graph.initializer[:]
     draw = np.random.default_rng(0)
-    arrays: dict[str, object] = {
+    arrays: dict[str, ArrayLike] = {
         "W": draw.integers(-64, 65, (1, FEATURES, 4 * HIDDEN)).astype(np.int8),
         "R": draw.integers(-64, 65, (1, HIDDEN, 4 * HIDDEN)).astype(np.int8),
         **{name: np.ones(1, np.float32) for name in scales[::2]},
