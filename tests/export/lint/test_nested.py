@@ -13,6 +13,7 @@ from tests.export.lint.graphs import (
     HIDDEN,
     Size,
     declare,
+    fed_by,
     model,
     operation,
     port,
@@ -40,6 +41,22 @@ def gru(inputs: str = "x W R", outputs: str = "y h_out", **attributes: int) -> N
     node.attribute.append(helper.make_attribute("linear_before_reset", 1))
     node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
     return node
+
+
+def warmed_up() -> ModelProto:
+    """The initial state is what a Loop makes of zeros and of an input seen from its body."""
+    made = streaming("GRU")
+    inside = helper.make_graph(
+        [operation("Identity", "go", "go_on"), operation("Add", "state summary", "next")],
+        "body",
+        [port("i", [], TensorProto.INT64), port("go", [], TensorProto.BOOL), port("state", None)],
+        [port("go_on", [], TensorProto.BOOL), port("next", None)],
+    )
+    loop = helper.make_node("Loop", ["three", "", "zeros"], ["h_in"], name="loop", body=inside)
+    zeros = np.zeros((1, 2, HIDDEN), np.float32)
+    fed_by(made, "h_in", loop, three=np.array(3), zeros=zeros)
+    made.graph.input.append(port("summary", STATE))
+    return made
 
 
 def body(nodes: Sequence[NodeProto], inputs: Sequence[str], outputs: Sequence[str]) -> GraphProto:
@@ -134,6 +151,10 @@ def test_a_constant_of_the_outer_graph_is_seen_from_a_body(tmp_path: Path) -> No
     assert "initial_h is the constant 'zeros'" in found["baked-initial-state"]
     assert "inside If node 'inner' inside If node 'outer'" in found["baked-initial-state"]
     assert "initial_h is [1, 1, 8]" in found["frozen-batch"]
+
+
+def test_a_state_that_a_loop_makes_of_an_input_is_the_callers(tmp_path: Path) -> None:
+    assert worse_than_notes(examined(warmed_up(), tmp_path)) == {}
 
 
 def test_shapes_reach_into_bodies(tmp_path: Path) -> None:

@@ -82,6 +82,15 @@ def one_step() -> ModelProto:
     return without_inputs(declared(1, "batch", FEATURES), "lengths")
 
 
+def lengthened() -> ModelProto:
+    """Three steps of padding are put before what comes in, of which the file says 0 steps."""
+    made = streaming("GRU")
+    node = operation("Concat", "padding given", "x", axis=0)
+    fed_by(made, "x", node, padding=np.zeros((3, 1, FEATURES), np.float32))
+    made.graph.input.append(port("given", [0, 1, FEATURES]))
+    return made
+
+
 def scalar_input() -> ModelProto:
     made = streaming()
     made.graph.input.append(port("n", [], TensorProto.INT64))
@@ -149,6 +158,12 @@ CASES = [
     ),
     Case(BATCH, "a Reshape merges what is fixed", lambda: reshaped_behind(0, 0, -1)),
     Case(BATCH, "a Reshape merges the free axes", lambda: reshaped_behind(-1, HIDDEN)),
+    Case(BATCH, "a Reshape merges rows in pairs", lambda: reshaped_behind(-1, 2 * HIDDEN)),
+    Case(
+        BATCH,
+        "a Reshape merges the free axes and splits the hidden one",
+        lambda: squeezed_and_reshaped(-1, 2, HIDDEN // 2),
+    ),
     Case(BATCH, "a Reshape splits the hidden axis", lambda: reshaped_behind(-1, 2, HIDDEN // 2)),
     Case(BATCH, "claims inside the file are wrong", wrong_claims),
     Case(BATCH, "the shape is lost on the way", unknown_operator),
@@ -161,6 +176,7 @@ CASES = [
         ("LSTM node 'layer'", "X is [5, ?, 6] (the input 'x' is declared [5, ?, 6])"),
     ),
     Case(TIME, "one step is a stream's", one_step),
+    Case(TIME, "a size of 0 is not counted with", lengthened),
     Case(TIME, "a size of 0 is unknown", lambda: declared(0, "batch", FEATURES)),
     Case(
         TIME,

@@ -77,6 +77,11 @@ CASES = [
         "the usual activations, named",
         lambda: streaming(activations=["Sigmoid", "Tanh", "Tanh"]),
     ),
+    Case(
+        CUDA,
+        "the usual activations both ways",
+        lambda: streaming("GRU", direction="bidirectional", activations=["Sigmoid", "Tanh"] * 2),
+    ),
     Case(CUDA, "the tanh of an RNN", lambda: streaming("RNN", activations=["tanh"])),
     Case(CUDA, "a GRU of PyTorch's", reset_after),
     Case(CUDA, "clip", lambda: streaming(clip=3.0), "note", ("LSTM node 'layer'", "lacks: clip")),

@@ -50,7 +50,9 @@ def dynamic(largest: int, *shape: int | str) -> ModelProto:
     return model([node], [port("a", [*shape, HIDDEN])], [port("y", None)], weights)
 
 
-def quantize_dequantize(weights: NDArray[np.generic]) -> ModelProto:
+def quantize_dequantize(
+    weights: NDArray[np.generic], *, activations: type[np.generic] = np.uint8
+) -> ModelProto:
     """Static quantization: a product between DequantizeLinear nodes."""
     nodes = [
         operation("QuantizeLinear", "a scale zero", "a8"),
@@ -61,7 +63,7 @@ def quantize_dequantize(weights: NDArray[np.generic]) -> ModelProto:
     constants = [
         tensor("W", weights),
         tensor("scale", np.float32(0.1)),
-        tensor("zero", np.uint8(9)),
+        tensor("zero", np.array(9, activations)),
     ]
     return model(nodes, [port("a", ["batch", HIDDEN])], [port("y", None)], constants)
 
@@ -115,6 +117,11 @@ CASES = [
         lambda: quantize_dequantize(signed(90)),
         "warning",
         ("1 MatMul node ('matmul')", "up to 90"),
+    ),
+    Case(
+        SATURATES,
+        "both signed between DequantizeLinear nodes",
+        lambda: quantize_dequantize(signed(90), activations=np.int8),
     ),
     Case(
         SATURATES,

@@ -43,6 +43,14 @@ def expanded_zeros() -> ModelProto:
     return fed_by(streaming("GRU"), "h_in", *nodes, one=[1], hidden=[HIDDEN], zero=np.float32(0))
 
 
+def zeros_in_a_given_shape() -> ModelProto:
+    """The caller says how large the state is, and nothing of what it holds."""
+    expand = operation("Expand", "zero shape", "h_in")
+    made = fed_by(streaming("GRU"), "h_in", expand, zero=np.float32(0))
+    made.graph.input.append(port("shape", [3], TensorProto.INT64))
+    return made
+
+
 def picked_state() -> ModelProto:
     """The states of several layers come in as one tensor, of which the layer takes its own."""
     made = fed_by(streaming("GRU"), "h_in", operation("Gather", "all index", "h_in"), index=[1])
@@ -148,6 +156,13 @@ CASES = [
         ("initial_h is made from constants alone, by ConstantOfShape node 'constantofshape'",),
     ),
     Case(START, "a zero expanded", expanded_zeros, "warning", ("by Expand node 'expand'",)),
+    Case(
+        START,
+        "a zero in a shape that is given",
+        zeros_in_a_given_shape,
+        "warning",
+        ("by Expand node 'expand'",),
+    ),
     Case(START, "a constant", learned_state, "warning", ("initial_h is the constant 'h_in'",)),
     Case(START, "a part of an input", picked_state),
     Case(START, "made from another input", state_of_an_encoder),

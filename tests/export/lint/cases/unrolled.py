@@ -71,13 +71,14 @@ def deep(layers: int) -> ModelProto:
     return finished(nodes, state, WEIGHTS)
 
 
-def side_by_side(branches: int) -> ModelProto:
+def side_by_side(branches: int, *, squash: str) -> ModelProto:
     """The same weights for several parts of the input, none of which leads to another."""
     nodes = list[NodeProto]()
     for branch in range(branches):
         pick = f"x index{branch}"
         nodes.append(operation("Gather", pick, f"x{branch}", name=f"pick{branch}", axis=1))
-        nodes += cell(branch, "start", f"x{branch}")
+        nodes.append(operation(squash, f"x{branch}", f"z{branch}", name=f"squash_x{branch}"))
+        nodes += cell(branch, "start", f"z{branch}")
     states = " ".join(f"state{branch}" for branch in range(branches))
     nodes.append(operation("Concat", states, "all", axis=1))
     constants = {**WEIGHTS, **indices(branches)}
@@ -111,5 +112,6 @@ CASES = [
     Case(UNROLLED, "one step", lambda: loop(1)),
     Case(UNROLLED, "no non-linearity: a filter, not a cell", lambda: loop(4, squash="Identity")),
     Case(UNROLLED, "the same layer in depth", lambda: deep(6)),
-    Case(UNROLLED, "side by side", lambda: side_by_side(4)),
+    Case(UNROLLED, "side by side", lambda: side_by_side(4, squash="Identity")),
+    Case(UNROLLED, "side by side, squashed before", lambda: side_by_side(4, squash="Tanh")),
 ]
