@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -104,8 +105,9 @@ def test_parameters_that_are_left_out_are_onnx_defaults(
     activation: str, alpha: float, beta: float | None
 ) -> None:
     case = Case("RNN", [activation], scale=1.0)
-    without = {"activation_alpha": None, "activation_beta": None}
-    written = {"activation_alpha": [alpha], "activation_beta": None if beta is None else [beta]}
+    without: dict[str, Any] = {"activation_alpha": None, "activation_beta": None}
+    written: dict[str, Any] = {"activation_alpha": [alpha]}
+    written["activation_beta"] = None if beta is None else [beta]
     feeds = case.feeds(batch=4, time=1)
     expected = Engine(case.model(**written)).run(feeds)
     assert_same(expected, Engine(case.model(**without)).run(feeds))
@@ -246,7 +248,7 @@ def test_int8_rows_feel_no_company_whatever_the_activations(
         ({"activations": ["ThresholdedRelu", "Tanh", "Tanh"]}, "for ThresholdedRelu"),
     ],
 )
-def test_what_the_equations_lack_is_refused(changes: dict[str, object], message: str) -> None:
+def test_what_the_equations_lack_is_refused(changes: dict[str, Any], message: str) -> None:
     model = Case("LSTM", ["Sigmoid", "Tanh", "Tanh"]).model(**changes)
     with pytest.raises(UnsupportedGraph) as raised:
         recurrence_of(model.graph.node(0))

@@ -6,6 +6,7 @@ LSTM, GRU and RNN; the equations stand in their specification.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -72,8 +73,8 @@ def activations_of(node: ir.Node) -> tuple[tuple[Activation, ...], ...]:
             f"{node.name!r}, got {len(names)} ({', '.join(names)}); name one for each gate "
             f"function of each direction"
         )
-    alphas = iter(node.attributes.get_floats("activation_alpha", None) or ())
-    betas = iter(node.attributes.get_floats("activation_beta", None) or ())
+    alphas = iter(node.attributes.get_floats("activation_alpha", ()))
+    betas = iter(node.attributes.get_floats("activation_beta", ()))
     read = [_read(node, name, alphas, betas) for name in names]
     return tuple(
         tuple(read[start : start + len(usual)]) for start in range(0, len(read), len(usual))
@@ -132,8 +133,8 @@ def apply(e: Emitter, activation: Activation, x: ir.Value) -> ir.Value:
         return _plus(e, _times(e, x, parameters[0]), parameters[1])
     if name == "ScaledTanh":
         return _times(e, e.op("Tanh", _times(e, x, parameters[1])), parameters[0])
-    keys = ("alpha", "beta")
-    return e.op(name, x, **dict(zip(keys, parameters, strict=False)))
+    attributes: dict[str, Any] = dict(zip(("alpha", "beta"), parameters, strict=False))
+    return e.op(name, x, **attributes)
 
 
 def _times(e: Emitter, x: ir.Value, factor: float) -> ir.Value:
