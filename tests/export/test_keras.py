@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,6 @@ from treadle_export.passes.recurrent_weights import recurrence_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from treadle_export.arrays import Layer
     from treadle_export.engine import Arrays
@@ -373,3 +373,23 @@ def test_a_masked_step_within_a_row_is_refused() -> None:
         from_keras(model).run(features)
     features["x"][0, 1, 0] = 0  # one feature that differs is data
     from_keras(model).run(features)
+
+
+KERAS_2 = Path(__file__).parent / "keras_2"
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("name", ["ids", "features", "stateful"])
+def test_files_that_keras_2_wrote_itself(name: str, suffix: str) -> None:
+    with np.load(KERAS_2 / "expected.npz") as arrays:
+        feeds = {key: arrays[key] for key in ("token" if name == "ids" else "x", "lengths")}
+        expected = arrays[name]
+    if name == "stateful":  # without a mask Keras 2 reads the padding too
+        feeds["lengths"] = np.full_like(feeds["lengths"], 6)
+    foreign = from_keras(KERAS_2 / f"{name}{suffix}")
+    assert foreign.provenance["keras file"] == "2.15.0"
+    valid = (np.arange(6) < feeds["lengths"][:, None])[..., None]
+    for outputs in (foreign.run(feeds), Engine(foreign.model).run(feeds)):
+        actual = outputs["output"]
+        pair = (expected, actual) if name == "ids" else (expected * valid, actual * valid)
+        assert compare("onnx sequence", "float32", states=[pair]).passed

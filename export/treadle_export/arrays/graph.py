@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from treadle.errors import InputError
 from treadle_export.arrays.activations import SOFTMAX, onnx_activation
@@ -202,9 +203,7 @@ class _Builder:
         self.graph.extend(self.e.nodes)
         self.graph.outputs.append(value)
         model = ir.Model(self.graph, ir_version=IR_VERSION, producer_name="treadle")
-        passes = ir.passes.Sequential(
-            ir.passes.common.ShapeInferencePass(), ir.passes.common.CheckerPass()
-        )
+        passes = ir.passes.Sequential(common.ShapeInferencePass(), common.CheckerPass())
         return passes(model).model
 
 
