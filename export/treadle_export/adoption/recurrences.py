@@ -14,6 +14,7 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import RECURRENT
 from treadle_export.canonical import BOUND, IR_VERSION
+from treadle_export.passes.activations import activations_of, hidden_bound
 from treadle_export.passes.rewriting import Emitter, constant_array
 
 PARTS = ("hidden", "cell")
@@ -113,7 +114,8 @@ def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
     node.resize_outputs(1 + parts)
     for part, label in enumerate(PARTS[:parts]):
         state = f"{name}.{label}"
-        bound = 1.0 if label == "hidden" and _bounded(node) else None
+        bound = hidden_bound(node.op_type, activations_of(node)[0], 0.0)
+        bound = bound if label == "hidden" else None
         given = ir.Value(
             name=f"state.{state}",
             shape=ir.Shape(["batch", size]),
@@ -143,13 +145,6 @@ def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
             initial="zeros",
             bound=bound,
         )
-
-
-def _bounded(node: ir.Node) -> bool:
-    """Whether |hidden| <= 1 whatever the input: the usual activations give it."""
-    usual = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
-    given = [name.lower() for name in node.attributes.get_strings("activations", None) or ()]
-    return not given or given == usual.get(node.op_type.removeprefix("DynamicQuantize"))
 
 
 def _refuse_computed(node: ir.Node, value: ir.Value | None) -> None:
