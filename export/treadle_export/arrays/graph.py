@@ -28,12 +28,11 @@ from treadle_export.arrays.layers import (
     RecurrentArrays,
     ScaleArrays,
 )
-from treadle_export.arrays.width import width_read
+from treadle_export.arrays.ports import LENGTHS, OUTPUT, input_port, require_order
 from treadle_export.canonical import IR_VERSION, OPSET
 from treadle_export.passes.activations import apply
 from treadle_export.passes.rewriting import Emitter
 
-TOKENS, FEATURES, LENGTHS, OUTPUT = "token", "x", "lengths", "output"
 _MERGES = {"sum": "ReduceSum", "mul": "ReduceProd", "ave": "ReduceMean"}
 _FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
@@ -222,35 +221,11 @@ def build(layers: Mapping[str, Layer], name: str) -> ir.Model:
     Raises:
         InputError: an array, an activation or the order of layers does not fit.
     """
-    _require_order(layers)
-    first_name, first = next(iter(layers.items()))
-    width = 0 if isinstance(first, EmbeddingArrays) else width_read(first, first_name)
-    x = _port(width)
+    require_order(layers)
+    x, width = input_port(layers)
     builder = _Builder(x, name)
     transposed = builder.e.op("Transpose", x, perm=[1, 0, 2] if width else [1, 0])
     flow = _Flow(transposed, width)
     for layer_name, layer in layers.items():
         flow = builder.layer(layer, flow, layer_name)
     return builder.finish(flow)
-
-
-def _require_order(layers: Mapping[str, Layer]) -> None:
-    """Raises InputError without a recurrent layer, or where an embedding is not the first."""
-    kinds = [type(layer).__name__ for layer in layers.values()]
-    if not any(isinstance(v, RecurrentArrays | BidirectionalArrays) for v in layers.values()):
-        raise InputError(
-            f"expected at least one recurrent layer, got {', '.join(kinds) or 'no layer at all'}"
-        )
-    if EmbeddingArrays.__name__ in kinds[1:]:
-        raise InputError(
-            f"expected an embedding only as the first layer, got {', '.join(kinds)}; "
-            f"look the ids up before anything else"
-        )
-
-
-def _port(width: int) -> ir.Value:
-    """What the network reads: features of a width, or ids where it is 0."""
-    if not width:
-        shape = ir.Shape(["batch", "time"])
-        return ir.Value(name=TOKENS, shape=shape, type=ir.TensorType(ir.DataType.INT64))
-    return ir.Value(name=FEATURES, shape=ir.Shape(["batch", "time", width]), type=_FLOAT)

@@ -8,13 +8,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle.errors import InputError
-from treadle_export.arrays.graph import LENGTHS, OUTPUT, build
+from treadle_export.arrays.graph import build
 from treadle_export.arrays.layers import (
     BidirectionalArrays,
     EmbeddingArrays,
     Layer,
     RecurrentArrays,
 )
+from treadle_export.arrays.ports import LENGTHS, OUTPUT
 from treadle_export.arrays.reference import evaluate
 from treadle_export.engine import Arrays
 from treadle_export.foreign import Foreign
