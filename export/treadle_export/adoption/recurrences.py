@@ -14,6 +14,7 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import RECURRENT
 from treadle_export.canonical import BOUND, IR_VERSION
+from treadle_export.foreign import StatePair
 from treadle_export.passes.activations import activations_of, hidden_bound
 from treadle_export.passes.rewriting import Emitter, constant_array
 
@@ -57,6 +58,23 @@ def fed_by(layers: Iterable[ir.Node]) -> list[ir.Value]:
     """Inputs of the graph that are initial states of recurrent layers and nothing else."""
     given = [value for node in layers for value in _initial(node) if value is not None]
     return [root for value in given for root in _roots(value) if root.is_graph_input()]
+
+
+def shown_states(graph: ir.Graph) -> list[StatePair]:
+    """Inputs that are initial states of a layer, with the outputs that are its final ones."""
+    pairs = []
+    for node in layers_of(graph):
+        for part, value in enumerate(_initial(node)):
+            given = [] if value is None else [r for r in _roots(value) if r.is_graph_input()]
+            final = node.outputs[1 + part] if len(node.outputs) > 1 + part else None
+            made = [v for v in graph.outputs if final in _roots_of(v)]
+            if given and made:
+                pairs.append(StatePair(str(given[0].name), str(made[0].name)))
+    return pairs
+
+
+def _roots_of(value: ir.Value) -> list[ir.Value | None]:
+    return list(_roots(value))
 
 
 def _parts(node: ir.Node) -> int:
