@@ -23,8 +23,9 @@ HEADER = (
 def row(bundle: dict[str, Any]) -> str:
     """One bundle of the report as a line of the table."""
     name = Path(bundle["path"]).stem
-    metric = bundle["metric"].replace("_", " ")
-    quality = f"{bundle['value']:.2f} {bundle['unit']} {metric}, {bundle['examples']:,} examples"
+    share = bundle["unit"] == "%"  # of what, the metric says; other units say it themselves
+    unit = f"% {bundle['metric'].replace('_', ' ')}" if share else bundle["unit"]
+    quality = f"{bundle['value']:.2f} {unit}, {bundle['examples']:,} examples"
     torch_us = bundle["torch_step_p50_us"]
     cells = [
         f"`{name}`",

@@ -28,10 +28,15 @@ class CanonicalGraph:
 
 @dataclass(frozen=True, slots=True)
 class CanonicalModel:
-    """The graphs of one model by name: `step`, `sequence` and, for a transducer, `encode`."""
+    """The graphs of one model by name: `step`, `sequence` and, for a transducer, `encode`.
+
+    looped: the sequence graph is the step graph in a loop over time, and is made from it again
+        whenever that is rewritten.
+    """
 
     task: str
     graphs: Mapping[str, CanonicalGraph]
+    looped: bool = False
 
     def rewritten(self, rewrite: Callable[[str, ir.Model], ir.Model]) -> "CanonicalModel":
         """A new model: `rewrite(name, copy of the graph)` for every graph, this one untouched."""

@@ -5,10 +5,7 @@ and time dynamic, and translated to ONNX; recurrent layers cross as opaque ops (
 """
 
 import copy
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -18,10 +15,11 @@ from torch import Tensor, nn
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import SOURCE_MULTIPLE, TASKS, ContextTensor, Graph, StatePort
 from treadle.manifest import Tensor as Port
-from treadle_export.canonical import BOUND, IR_VERSION, OPSET, CanonicalGraph, CanonicalModel
+from treadle_export.canonical import BOUND, IR_VERSION, CanonicalGraph, CanonicalModel
 from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.passes.name_weights import NameWeights
-from treadle_export.recurrent import TRANSLATIONS, with_opaque_layers
+from treadle_export.recurrent import with_opaque_layers
+from treadle_export.torch_export import exported, to_onnx
 from treadle_train.cells import Layer
 from treadle_train.networks import Network, Transducer
 from treadle_train.networks.attention import MASKED
@@ -208,27 +206,14 @@ def _traced(
     input_names += [p.name for p in interface.context]
     output_names = [p.name for p in interface.outputs] + [p.output for p in interface.state]
     try:
-        with _quiet():
-            program = torch.export.export(
-                _EntryPoint(network, name), (inputs,), dynamic_shapes={"inputs": dynamic}
-            )
-            onnx_program = torch.onnx.export(
-                program,
-                dynamo=True,
-                opset_version=OPSET,
-                verbose=False,
-                input_names=input_names,
-                output_names=output_names,
-                custom_translation_table=TRANSLATIONS,
-            )
+        program = exported(_EntryPoint(network, name), (inputs,), {"inputs": dynamic})
+        model = to_onnx(program, input_names, output_names)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
         raise UnsupportedGraph(
             f"expected an entry point {name!r} that torch.export can trace, got: {error}; "
             f"keep Python control flow in it free of tensor values"
         ) from error
-    if onnx_program is None:
-        raise UnsupportedGraph(f"torch.onnx.export gave no graph for the entry point {name!r}")
-    return _finished(onnx_program.model, name, interface)
+    return _finished(model, name, interface)
 
 
 def _finished(model: ir.Model, name: str, interface: Graph) -> ir.Model:
@@ -240,19 +225,3 @@ def _finished(model: ir.Model, name: str, interface: Graph) -> ir.Model:
     model.ir_version = IR_VERSION
     model.graph.name = name
     return canonicalize(model, interface)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences what torch's exporter says of packages and shapes that do not concern the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

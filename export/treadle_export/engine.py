@@ -7,19 +7,35 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
+from treadle.errors import ExportError
+from treadle.session import engine_errors
+
 Arrays = dict[str, NDArray[Any]]
 
 
-class Engine:
-    """An onnxruntime session over an in-memory graph: one thread, nothing bound."""
+class EngineError(ExportError):
+    """The engine refuses a graph, or what it was given to run."""
 
-    def __init__(self, model: ir.Model) -> None:
+
+class Engine:
+    """An onnxruntime session over an in-memory graph: one thread, nothing bound.
+
+    Raises:
+        EngineError: the engine does not take the graph; `run`: it fails on the inputs.
+    """
+
+    def __init__(self, model: ir.Model, *, optimized: bool = True) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        options.log_severity_level = 4
+        if not optimized:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self._session = onnxruntime.InferenceSession(
+                ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except engine_errors() as error:
+            raise EngineError(f"onnxruntime does not take the graph: {error}") from error
         required, optional = (
             self._session.get_inputs(),
             self._session.get_overridable_initializers(),
@@ -30,7 +46,11 @@ class Engine:
     def run(self, feeds: Arrays) -> Arrays:
         """All outputs by name; entries of `feeds` that the graph does not take are left out."""
         taken = {name: array for name, array in feeds.items() if name in self._inputs}
-        return dict(zip(self._outputs, self._session.run(self._outputs, taken), strict=True))
+        try:
+            made = self._session.run(self._outputs, taken)
+        except engine_errors() as error:
+            raise EngineError(f"onnxruntime fails to run the graph: {error}") from error
+        return dict(zip(self._outputs, made, strict=True))
 
 
 def repeated(arrays: Arrays, rows: int) -> Arrays:

@@ -1,9 +1,10 @@
-"""The export stage: from a trained run to a bundle with its evidence."""
+"""The export stage: from a trained run, or an adopted model, to bundles with their evidence."""
 
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from treadle_export.canonical import CanonicalModel
 from treadle_export.capture import capture
 from treadle_export.golden import record
 from treadle_export.mixed_plan import planned
+from treadle_export.network_origin import NetworkOrigin
+from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, plan_of, precision_named
 from treadle_export.quantizer import Quantization, Quantizer
@@ -65,28 +68,61 @@ def export_run(
         ParityError: a rung of the ladder is over its tolerance; that bundle is not written.
         QualityError: a quantized model loses more than the budget; that bundle is not written.
     """
+    for out in outs.values():
+        refuse_taken(out, force=force)
+    progress("capture")
+    material = Material(
+        canonical=capture(run.network),
+        origin=NetworkOrigin(run.network),
+        trace=trace_of(run),
+        description=description_of(run),
+        quality=partial(quality, limit=quality_limit),
+    )
+    return export_model(material, outs, force=force, quantization=quantization, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A captured model with all that its bundles say of it.
+
+    quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
+    evidence; raises QualityError.
+    """
+
+    canonical: CanonicalModel
+    origin: Origin
+    trace: Trace
+    description: Description
+    quality: Callable[[Path, Path, str, float], dict[str, Any]]
+
+
+def export_model(
+    material: Material,
+    outs: Mapping[str, Path],
+    *,
+    force: bool = False,
+    quantization: Quantization | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Report]:
+    """Lowers, climbs the ladder and writes the bundles; arguments and errors as `export_run`."""
     asked = quantization or Quantization()
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
     for out in outs.values():
         refuse_taken(out, force=force)
-    progress("capture")
-    canonical = capture(run.network)
-    description = description_of(run)
-    quantizer = Quantizer(canonical, description, asked.calibration, progress)
+    quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {
         name: quantizer.lowered(precision, exceptions.get(name, {}))
         for name, precision in precisions.items()
     }
     progress("parity")
-    trace = trace_of(run)
-    climbed = climb(run.network, canonical, lowered, trace)
+    climbed = climb(material.origin, material.canonical, lowered, material.trace)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
-            plan = plan_of(canonical, precision, exceptions.get(name))
-            parts = _parts(description, lowered[name], precision, plan, trace, climbed)
+            plan = plan_of(material.canonical, precision, exceptions.get(name))
+            parts = _parts(material, lowered[name], precision, plan, climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
         for name, out in outs.items():
@@ -99,23 +135,23 @@ def export_run(
                 plain, _ = candidates["float32"]
                 budget = asked.budget(precisions[name])
                 evidence["quantization"] = quantizer.evidence(precisions[name], exceptions[name])
-                evidence["quality"] = quality(plain, candidate, name, budget, quality_limit)
+                evidence["quality"] = material.quality(plain, candidate, name, budget)
             progress(f"{name}: write")
             write_bundle(out, finished(parts, evidence), force=force)
     return reports
 
 
 def _parts(
-    description: Description,
+    material: Material,
     model: CanonicalModel,
     precision: Precision,
     plan: Mapping[str, Any],
-    trace: Trace,
     climbed: Climbed,
 ) -> Parts:
-    parts = assemble(model, description, precision.name, plan)
+    parts = assemble(model, material.description, precision.name, plan)
     size = sum(len(content) for content in parts.files.values())
-    golden = record(trace, climbed.torch, climbed.carried[precision.name], model, size)
+    carried = climbed.carried[precision.name]
+    golden = record(material.trace, climbed.origin, carried, model, size)
     return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
 
 
@@ -163,7 +199,7 @@ def evidence_of(report: Report) -> dict[str, Any]:
 
 
 def quality(
-    plain: Path, candidate: Path, precision: str, budget: float, limit: int | None
+    plain: Path, candidate: Path, precision: str, budget: float, *, limit: int | None = None
 ) -> dict[str, Any]:
     """Teacher-forced negative log-likelihood on the test split, before and after quantization.
 

@@ -1,4 +1,4 @@
-"""A model from elsewhere before it is adopted: one ONNX graph, and the origin it is held against."""
+"""A model from elsewhere before it is adopted: one ONNX graph, and the origin behind it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,10 +25,11 @@ class Foreign:
         state. Initial states may be left out, be constants, be made inside, or be inputs.
     example: inputs by name, states left out; every one has at least 2 rows and, where the graph
         has a time axis, at least 4 steps.
-    run: the origin itself. Inputs by name, of any batch and time, from the initial state ->
-        outputs by name, those of the graph but states perhaps left out.
+    run: the origin itself. Inputs by name, of any batch and time -> outputs by name, those of the
+        graph but states perhaps left out. States that are not given start at zero.
     lengths: the input [batch] that says how long each row is, if there is one.
     states: pairs that are known beforehand; others are looked for.
+    tensorwise: the origin rounds activations with one scale for a whole tensor, `model` does not.
     """
 
     name: str
@@ -37,4 +38,5 @@ class Foreign:
     run: Callable[[Arrays], Arrays]
     lengths: str | None = None
     states: tuple[StatePair, ...] = ()
+    tensorwise: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from treadle_export.passes.align_activations import AlignActivations
 from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.halve import HalveWeights
+from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.quantize_blocks import QuantizeBlocks
@@ -31,6 +32,7 @@ from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
 from treadle_export.passes.recurrent_weights import GATES
 from treadle_export.passes.rewriting import applied
 from treadle_export.passes.row_by_row import RowByRow
+from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
 from treadle_export.rounding import Rounding
 from treadle_export.weight_plan import WeightPlan, weight_sizes
@@ -160,6 +162,7 @@ def lower(
         passes = [
             LowerRecurrent(_form(name), precision.lowered),
             SplitGates(gates or {}),
+            MoveSingleAxes(),
             FoldSeams(),
             ir.passes.common.ShapeInferencePass(),
         ]
@@ -167,6 +170,11 @@ def lower(
 
     def rewrite(name: str, graph: ir.Model) -> ir.Model:
         passes = _passes(precision, plan, rounding or Rounding())
+        if model.looped and name == "sequence":
+            step = structured.graphs["step"]
+            rewritten = applied(passes, step.model.clone())
+            graph = loop_over_time(rewritten, step.interface, interfaces["sequence"])
+            passes = []
         if name == "step" and model.graphs[name].interface.active is None:
             passes.append(AddActiveMask(interfaces[name]))
         passes += [

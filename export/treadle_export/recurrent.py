@@ -1,124 +1,26 @@
-"""The opaque recurrent op: how a layer crosses `torch.export` and becomes one ONNX node.
+"""A network's recurrent layers as opaque ops (`opaque_ops.py`) while it is captured.
 
-`torch.export` unrolls, freezes or rewrites a recurrent layer that it can see into. It cannot see
-into a custom op, so before tracing every `treadle_train.cells.Layer` is replaced by an
-`OpaqueLayer`, whose one call maps to one ONNX LSTM, GRU or RNN node: weights as initializers in
-ONNX's gate order, true lengths, batch and time dynamic.
+Before tracing, every `treadle_train.cells.Layer` is replaced by an `OpaqueLayer`, which holds its
+weights in ONNX's layout and calls one op a layer.
 
 Shapes: B batch, T time, D directions, H hidden size, I input size, G gates.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnxscript import opset21 as op
 from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
+from treadle_export.opaque_ops import in_onnx_order
 from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
 
-_NEVER_RUN = "this op only stands for a recurrent layer while a graph is captured; it does not run"
-
-
-@torch.library.custom_op("treadle::lstm", mutates_args=())
-def _lstm(
-    x: Tensor, w: Tensor, r: Tensor, b: Tensor, lengths: Tensor | None, hidden: Tensor, cell: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    raise RuntimeError(_NEVER_RUN)
-
-
-@torch.library.custom_op("treadle::gru", mutates_args=())
-def _gru(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor,
-    lengths: Tensor | None,
-    hidden: Tensor,
-    linear_before_reset: int,
-) -> tuple[Tensor, Tensor]:
-    raise RuntimeError(_NEVER_RUN)
-
-
-@torch.library.custom_op("treadle::rnn", mutates_args=())
-def _rnn(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor,
-    lengths: Tensor | None,
-    hidden: Tensor,
-    activation: str,
-) -> tuple[Tensor, Tensor]:
-    raise RuntimeError(_NEVER_RUN)
-
-
-def _outputs(x: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-    time, batch, _ = x.shape
-    directions, _, hidden = r.shape
-    return x.new_empty(time, directions, batch, hidden), x.new_empty(directions, batch, hidden)
-
-
-@_lstm.register_fake
-def _(x, w, r, b, lengths, hidden, cell):  # type: ignore[no-untyped-def]
-    outputs, final = _outputs(x, r)
-    return outputs, final, torch.empty_like(final)
-
-
-@_gru.register_fake
-def _(x, w, r, b, lengths, hidden, linear_before_reset):  # type: ignore[no-untyped-def]
-    return _outputs(x, r)
-
-
-@_rnn.register_fake
-def _(x, w, r, b, lengths, hidden, activation):  # type: ignore[no-untyped-def]
-    return _outputs(x, r)
-
-
-def _attributes(r: Any) -> dict[str, Any]:
-    return {
-        "hidden_size": r.shape[2],
-        "direction": "bidirectional" if r.shape[0] == 2 else "forward",
-    }
-
-
-def _onnx_lstm(x, w, r, b, lengths, hidden, cell):  # type: ignore[no-untyped-def]
-    return op.LSTM(x, w, r, b, lengths, hidden, cell, **_attributes(r))
-
-
-def _onnx_gru(x, w, r, b, lengths, hidden, linear_before_reset):  # type: ignore[no-untyped-def]
-    return op.GRU(
-        x, w, r, b, lengths, hidden, linear_before_reset=linear_before_reset, **_attributes(r)
-    )
-
-
-def _onnx_rnn(x, w, r, b, lengths, hidden, activation):  # type: ignore[no-untyped-def]
-    return op.RNN(
-        x, w, r, b, lengths, hidden, activations=[activation] * r.shape[0], **_attributes(r)
-    )
-
-
-TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.ops.treadle.lstm.default: _onnx_lstm,
-    torch.ops.treadle.gru.default: _onnx_gru,
-    torch.ops.treadle.rnn.default: _onnx_rnn,
-}
-"""`custom_translation_table` for `torch.onnx.export`."""
-
-# torch's gate blocks, in the order in which ONNX wants them: i f g o -> i o f c; r z n -> z r h.
-_GATE_ORDER: dict[type[Cell[Any]], tuple[int, ...]] = {
-    LSTM: (0, 3, 1, 2),
-    GRU: (1, 0, 2),
-    Elman: (0,),
-}
+_KINDS: dict[type[Cell[Any]], str] = {LSTM: "lstm", GRU: "gru", Elman: "rnn"}
 
 
 def _reordered(cell: Cell[Any], blocks: Tensor) -> Tensor:
     """`blocks` [G*H, …] with its gates in ONNX's order."""
-    order = _GATE_ORDER[type(cell)]
-    parts = blocks.detach().chunk(len(order), 0)
-    return torch.cat([parts[index] for index in order])
+    return in_onnx_order(_KINDS[type(cell)], blocks)
 
 
 class OpaqueLayer(nn.Module):
@@ -138,7 +40,7 @@ class OpaqueLayer(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         cells = [cell for cell in (layer.forward_cell, layer.reverse_cell) if cell is not None]
-        if type(cells[0]) not in _GATE_ORDER:
+        if type(cells[0]) not in _KINDS:
             raise UnsupportedGraph(
                 f"expected a recurrent layer of Elman, LSTM or GRU cells, got "
                 f"{type(cells[0]).__name__}; write it with one of these"

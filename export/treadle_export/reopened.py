@@ -17,6 +17,7 @@ from treadle_export.bundle import Description
 from treadle_export.canonical import BOUND, CanonicalGraph, CanonicalModel
 from treadle_export.passes.active_mask import RemoveActiveMask
 from treadle_export.passes.bounds import mark_scan_bounds
+from treadle_export.passes.loop_over_time import is_looped
 from treadle_export.precision import Precision, layer_plan
 
 _REPLAYED = frozenset({"stream", "batch", "chunk"})
@@ -64,7 +65,7 @@ def reopened(path: Path) -> Reopened:
         )
     graphs = {name: _graph(bundle, name, graph) for name, graph in manifest.graphs.items()}
     return Reopened(
-        model=CanonicalModel(manifest.task, graphs),
+        model=CanonicalModel(manifest.task, graphs, looped=is_looped(graphs["sequence"].model)),
         description=Description(
             name=manifest.name,
             vocabularies={

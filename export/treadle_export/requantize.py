@@ -18,11 +18,11 @@ from treadle.ladder import Rung
 from treadle.selfcheck import Report
 from treadle_export.bundle import SUFFIX, Parts, assemble, finished, refuse_taken, write_bundle
 from treadle_export.canonical import CanonicalModel
-from treadle_export.engine import Arrays, Engine
 from treadle_export.exporter import checked, evidence_of, quality, tool_versions
 from treadle_export.golden import BUDGET, step_from
 from treadle_export.mixed_plan import planned
-from treadle_export.parity import Carried, carry, quantized_rung, refuse_failed, started_by
+from treadle_export.origin import Carried
+from treadle_export.parity import carry, flattened, quantized_rung, refuse_failed, started_by
 from treadle_export.precision import PRECISIONS, Precision, lower, precision_named
 from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.reopened import Reopened, reopened
@@ -85,7 +85,8 @@ def requantize(
         if "dataset" in plain.description.evaluation:
             progress(f"{precision.name}: quality")
             budget = asked.budget(precision)
-            evidence["quality"] = quality(source, candidate, precision.name, budget, quality_limit)
+            named = (source, candidate, precision.name)
+            evidence["quality"] = quality(*named, budget, limit=quality_limit)
         else:
             progress("warning: the bundle names no data set, so its quality was not measured")
         progress(f"{precision.name}: write")
@@ -105,13 +106,12 @@ def _replay(plain: Reopened, model: CanonicalModel, precision: Precision) -> _Re
     """Carries the recorded inputs through both step graphs."""
     trace = Trace(plain.golden.source, plain.golden.inputs)
     ports = plain.model.graphs["step"].interface.state
-    zeros: Arrays = {p.name: np.zeros((1, *map(int, p.shape[1:])), np.float32) for p in ports}
+    zeros: dict[str, Any] = {p.name: np.zeros((1, *map(int, p.shape[1:])), p.dtype) for p in ports}
     reference = lower(plain.model, PRECISIONS["float32"])
     context, start = started_by(reference, trace, zeros)
-    base = carry(Engine(reference.graphs["step"].model), trace, context, start)
-    engine = Engine(model.graphs["step"].model)
-    rung = quantized_rung(engine, precision.name, base, trace, context)
-    return _Replay(rung, carry(engine, trace, *started_by(model, trace, zeros)))
+    base = carry(reference, trace, context, start)
+    rung = quantized_rung(model, precision.name, base, trace, context)
+    return _Replay(rung, carry(model, trace, *started_by(model, trace, zeros)))
 
 
 def _parts(
@@ -142,13 +142,15 @@ def _golden(known: Golden, model: CanonicalModel, carried: Carried, size: int) -
     state = {name: array[kept] for name, array in known.state.items()}
     trace = Trace(known.source, known.inputs)
     result = step_from(model, trace, state, known.inputs[checkpoints])
+    outputs = flattened([result[tensor.name] for tensor in model.graphs["step"].interface.outputs])
+    choices = {"torch": known.choices["torch"], "bundle": carried.choices} if known.choices else {}
     return replace(
         known,
-        choices={"torch": known.choices["torch"], "bundle": carried.choices},
+        choices=choices,
         checkpoints=checkpoints,
         outputs={
             "torch": known.outputs["torch"][kept],
-            "bundle": result["logits"][:, known.columns],
+            "bundle": outputs[:, known.columns],
         },
         state=state,
         next_state={name: result[f"next_state.{name}"] for name in state},

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle_export.engine import Arrays
 from treadle_train.run import Run
 
 STEPS = 1000
@@ -16,10 +18,10 @@ STEPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One row of real inputs: source int64 [S] (empty without an encoder), inputs int64 [N]."""
+    """One row of real inputs: source int64 [S] (empty without an encoder), inputs [N, …]."""
 
     source: NDArray[np.int64]
-    inputs: NDArray[np.int64]
+    inputs: NDArray[Any]
 
     @property
     def padded_source(self) -> NDArray[np.int64]:
@@ -63,3 +65,9 @@ def _targets(run: Run) -> Iterator[int]:
 
 def _taken(tokens: Iterator[int], count: int) -> list[int]:
     return [token for _, token in zip(range(count), tokens, strict=False)]
+
+
+def encode_feeds(trace: Trace) -> Arrays:
+    """What an encoder reads: the trace's source, padded, and its length."""
+    lengths = np.array([len(trace.source)], np.int64)
+    return {"source": trace.padded_source, "source_lengths": lengths}

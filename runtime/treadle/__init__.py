@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.manifest import Manifest
     from treadle.model import Model, load
     from treadle.state import Snapshot
+    from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
     from treadle.transducer import Hypothesis, Transducer
     from treadle.vocabulary import Vocabulary
@@ -53,6 +54,7 @@ __all__ = [
     "RecipeError",
     "Snapshot",
     "StateError",
+    "StatefulModel",
     "Stream",
     "Transducer",
     "TreadleError",
@@ -70,6 +72,7 @@ _HOMES = {
     "Manifest": "treadle.manifest",
     "Model": "treadle.model",
     "Snapshot": "treadle.state",
+    "StatefulModel": "treadle.stateful_model",
     "Stream": "treadle.stream",
     "Transducer": "treadle.transducer",
     "Vocabulary": "treadle.vocabulary",

@@ -80,7 +80,7 @@ def _stepped(stream: Stream, rows: list[NDArray[Any]]) -> list[NDArray[np.float3
     outputs = []
     for step in range(longest):
         inputs = np.stack([row[min(step, len(row) - 1)] for row in rows])
-        outputs.append(stream.step(inputs))
+        outputs.append(flat_rows(stream.step(inputs)))
     stacked = np.stack(outputs, axis=1)
     return [stacked[index, : len(row)] for index, row in enumerate(rows)]
 
@@ -89,7 +89,21 @@ def _unrolled(stream: Stream, row: NDArray[Any]) -> NDArray[np.float32]:
     """The outputs of one row in two calls of unequal length."""
     cut = len(row) // 3
     parts = [row[:cut], row[cut:]] if cut else [row]
-    return np.concatenate([stream.unroll(part[None])[0] for part in parts])
+    made = [_first_row(stream.unroll(part[None])) for part in parts]
+    return np.concatenate(made)
+
+
+def flat_rows(outputs: Any) -> NDArray[np.float32]:
+    """What a step gave, [rows, …] or several of them, as one array [rows, V]."""
+    arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
+
+
+def _first_row(outputs: Any) -> NDArray[np.float32]:
+    """What `unroll` gave for the first row, [time, V]."""
+    arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+    return flat_rows(tuple(array[0] for array in arrays))
 
 
 def _pairs(

@@ -28,15 +28,20 @@ Shape = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Which graphs a task has, and which vocabulary numbers the ids of an integer input."""
+    """Which graphs a task has, and which vocabulary numbers the ids of an integer input.
+
+    `chooses`: whether the largest output of a step is an answer, as a symbol's is.
+    """
 
     graphs: tuple[str, ...]
     vocabularies: dict[str, str]
+    chooses: bool = True
 
 
 TASKS: dict[str, Task] = {
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
+    "stateful": Task(("step", "sequence"), {}, chooses=False),
 }
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CLASSES = {
     "language-modelling": "treadle.language_model:LanguageModel",
     "transduction": "treadle.transducer:Transducer",
+    "stateful": "treadle.stateful_model:StatefulModel",
 }
 
 
@@ -42,7 +43,7 @@ def load(
     threads: int = 1,
     unknown: Literal["error", "symbol"] = "error",
 ) -> Any:
-    """Open the bundle at `path`: a LanguageModel or a Transducer, by its task.
+    """Open the bundle at `path`: a LanguageModel, a Transducer or a StatefulModel, by its task.
 
     `threads` compute within a step. A symbol outside the vocabulary is an InputError, or becomes
     the unknown symbol with `unknown="symbol"`. Raises BundleError for a bundle that is missing,

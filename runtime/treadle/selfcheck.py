@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.errors import BundleError
 from treadle.golden import GOLDEN_FILE, Golden
-from treadle.invariance import probe
+from treadle.invariance import flat_rows, probe
 from treadle.ladder import Rung, compare
 from treadle.state import Snapshot
 
@@ -104,7 +104,7 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
         precision,
         states=[(expected[name], states[name]) for name in expected],
         outputs=[(golden.outputs[stage], outputs)],
-        choices=(golden.choices[stage], choices),
+        choices=(golden.choices[stage], choices) if golden.choices else None,
         source="replayed",
     )
 
@@ -123,10 +123,10 @@ def _carried(
     for step, token in enumerate(golden.inputs):
         if step in checkpoints:
             states.append(stream.state())
-        logits = stream.step(token[None])
-        choices[step] = logits[0].argmax()
+        [row] = flat_rows(stream.step(token[None]))
+        choices[step] = row.argmax()
         if step in checkpoints:
-            outputs.append(logits[0, golden.columns])
+            outputs.append(row[golden.columns])
     joined = {name: np.stack([state[name][0] for state in states]) for name in golden.state}
     return choices, np.stack(outputs), joined
 
@@ -141,8 +141,8 @@ def _stepped(
         for position, step in enumerate(golden.checkpoints):
             state = {name: array[position][None] for name, array in golden.state.items()}
             stream.restore(Snapshot(start.digest, state, start.context, start.steps))
-            logits = stream.step(golden.inputs[step][None])
-            outputs.append(logits[0, golden.columns])
+            [row] = flat_rows(stream.step(golden.inputs[step][None]))
+            outputs.append(row[golden.columns])
             states.append(stream.state())
     joined = {name: np.stack([state[name][0] for state in states]) for name in golden.state}
     return np.stack(outputs), joined

@@ -82,6 +82,13 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("stream", "float32"): _SAME_FLOAT,
     ("chunk", "float32"): _SAME_FLOAT,
     ("batch", "float32"): _SAME_FLOAT,
+    ("onnx sequence", "int8-tensorwise"): Tolerance(
+        0.5,
+        0.2,
+        0.05,
+        "the origin rounds activations with one scale over all rows and steps, so that it differs "
+        "from its own steps by percents; here they are not rounded",
+    ),
     ("quantized", "int8"): Tolerance(
         0.5,
         0.1,

@@ -10,16 +10,8 @@ import pytest
 from treadle.cli import main
 
 COMMANDS = (
-    "recipes",
-    "train",
-    "export",
-    "requantize",
-    "sensitivity",
-    "inspect",
-    "verify",
-    "evaluate",
-    "run",
-    "demo",
+    *("recipes", "train", "export", "adopt", "requantize", "sensitivity", "lint"),
+    *("inspect", "verify", "evaluate", "run", "demo"),
 )
 HEAVY = {"torch", "lightning", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "matplotlib"}
 

@@ -98,7 +98,11 @@ def test_optional_fields_may_be_missing(transducer: Document) -> None:
         ("surprise", 1, "surprise is not a field of the format; the fields here are name, task"),
         ("graphs/step/surprise", 1, "graphs.step.surprise is not a field of the format"),
         ("evidence", [], r"evidence must be an object, got \[\]"),
-        ("task", "walking", "task must be one of language-modelling, transduction, got 'walking'"),
+        (
+            "task",
+            "walking",
+            "task must be one of language-modelling, transduction, stateful, got 'walking'",
+        ),
         ("graphs/step/file", "other.onnx", "graphs.step.file names 'other.onnx', which is not in"),
         ("vocabularies/symbols", "x.json", "vocabularies.symbols names 'x.json', which is not in"),
         ("vocabularies", {}, "vocabularies.symbols is missing: graphs.step reads ids"),

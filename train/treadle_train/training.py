@@ -93,7 +93,11 @@ def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") 
 
 @contextmanager
 def _torch_settings(recipe: Recipe) -> Iterator[None]:
-    """The recipe's threads and seed, inside; the caller's own afterwards. Lightning is quiet."""
+    """The recipe's threads and seed, inside; the caller's own afterwards. Lightning is quiet.
+
+    Numbers too small for float32's normal range become zero: gradients that have vanished reach
+    it after some epochs, and a CPU takes many times longer over each of them.
+    """
     threads, log = torch.get_num_threads(), logging.getLogger("lightning.pytorch")
     level = log.level
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -101,9 +105,11 @@ def _torch_settings(recipe: Recipe) -> Iterator[None]:
         log.setLevel(logging.ERROR)
         torch.set_num_threads(recipe.training.threads or _cores())
         torch.manual_seed(recipe.training.seed)
+        torch.set_flush_denormal(True)
         try:
             yield
         finally:
+            torch.set_flush_denormal(False)
             torch.set_num_threads(threads)
             log.setLevel(level)
 

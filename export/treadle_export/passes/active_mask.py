@@ -35,11 +35,13 @@ class AddActiveMask(ir.passes.InPlacePass):
         graph.register_initializer(active)
         inputs = {value.name: value for value in graph.inputs}
         e = Emitter(graph)
-        column = e.op("Unsqueeze", active, e.axes(1))
+        masks = {1: active}
         for port in self.interface.state:
             index = next(i for i, value in enumerate(graph.outputs) if value.name == port.output)
-            computed = graph.outputs[index]
-            kept = e.op("Where", column, computed, inputs[port.input])
+            computed, rank = graph.outputs[index], len(port.shape)
+            if rank not in masks:
+                masks[rank] = e.op("Unsqueeze", active, e.axes(*range(1, rank)))
+            kept = e.op("Where", masks[rank], computed, inputs[port.input])
             kept.type, kept.shape = computed.type, computed.shape
             computed.name, kept.name = f"{port.output}.computed", port.output
             graph.outputs[index] = kept

@@ -6,6 +6,7 @@ from treadle.manifest import Graph
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.products import TRANSPOSED
 from treadle_export.passes.rewriting import Emitter, constant_array
+from treadle_export.passes.single_axes import MoveSingleAxes
 
 
 class SplitGemm(ir.passes.InPlacePass):
@@ -52,6 +53,7 @@ def canonicalize(model: ir.Model, interface: Graph) -> ir.Model:
         ir.passes.common.IdentityEliminationPass(),
         SplitGemm(),
         ir.passes.common.CommonSubexpressionEliminationPass(),
+        MoveSingleAxes(),
         FoldSeams(),
         ir.passes.common.RemoveUnusedNodesPass(),
         ir.passes.common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
@@ -60,14 +62,14 @@ def canonicalize(model: ir.Model, interface: Graph) -> ir.Model:
         ir.passes.common.NameFixPass(),
     )
     result = passes(model).model
-    _forget_tracing(result.graph)
+    forget_tracing(result.graph)
     result.producer_name = "treadle"
     result.producer_version = None
     _declare_shapes(result.graph, interface)
     return result
 
 
-def _forget_tracing(graph: ir.Graph) -> None:
+def forget_tracing(graph: ir.Graph) -> None:
     """Drops what the tracer noted on values: names of Python objects, paths of its files."""
     for node in graph:
         for value in node.outputs:

@@ -93,7 +93,7 @@ class Emitter:
 def applied(passes: Sequence[ir.passes.PassBase], model: ir.Model) -> ir.Model:
     """The model after all passes, in order. An ExportError within one is raised as it is."""
     try:
-        return ir.passes.Sequential(*passes)(model).model
+        return ir.passes.Sequential(*passes)(model).model if passes else model
     except ir.passes.PassError as error:
         if isinstance(error.__cause__, ExportError):
             raise error.__cause__ from None

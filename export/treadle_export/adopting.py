@@ -1,0 +1,99 @@
+"""`treadle adopt`: from a model of any origin to a bundle."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import treadle
+from treadle.errors import QualityError
+from treadle.golden import GOLDEN_FILE, Golden
+from treadle.invariance import flat_rows
+from treadle.selfcheck import Report
+from treadle_export.adoption.adopt import Adopted, adopt
+from treadle_export.bundle import Description
+from treadle_export.exporter import Material, export_model, tool_versions
+from treadle_export.foreign import Foreign
+from treadle_export.foreign_origin import ForeignOrigin, trace_of_foreign
+from treadle_export.quantizer import Quantization
+
+QUALITY_BUDGET = 0.25
+"""Largest relative error of carried outputs that quantizing an adopted model may bring."""
+
+
+def export_foreign(
+    foreign: Foreign,
+    outs: Mapping[str, Path],
+    *,
+    inputs: NDArray[Any] | None = None,
+    licence: str = "unknown",
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Report]:
+    """Adopts a foreign model and writes one bundle for each precision asked.
+
+    Args:
+        foreign: the model with its origin.
+        outs: precision -> directory of the bundle, ending in `.treadle`.
+        inputs: real inputs of one row to prove the model on, [time, …]; its example by default.
+        licence: of the weights, as the bundle says it.
+        force: replace existing bundles.
+        progress: told each stage as it begins.
+
+    Returns:
+        precision -> parity ladder and invariance of the written bundle.
+
+    Raises:
+        UnsupportedGraph: the model cannot be run step by step.
+        ParityError, QualityError, ExportError: as `export_run`.
+    """
+    progress("adopt")
+    adopted = adopt(foreign)
+    material = Material(
+        canonical=adopted.canonical,
+        origin=ForeignOrigin(adopted),
+        trace=trace_of_foreign(adopted, inputs),
+        description=_description(adopted, licence),
+        quality=_relative_error,
+    )
+    # There is no data set to calibrate with.
+    asked = Quantization(calibration=0)
+    return export_model(material, outs, force=force, quantization=asked, progress=progress)
+
+
+def _description(adopted: Adopted, licence: str) -> Description:
+    foreign = adopted.foreign
+    return Description(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", foreign.name),
+        vocabularies={},
+        decoding={},
+        evaluation={},
+        licence={"weights": licence},
+        provenance={**foreign.provenance, **tool_versions()},
+    )
+
+
+def _relative_error(plain: Path, candidate: Path, precision: str, _budget: float) -> dict[str, Any]:
+    """How far carried outputs drift apart: the norm of the difference over that of float32's.
+
+    A likelihood's budget says nothing of outputs without one, so `QUALITY_BUDGET` counts.
+
+    Raises:
+        QualityError: they are further apart than the budget.
+    """
+    outputs = {}
+    for name, path in (("float32", plain), (precision, candidate)):
+        with treadle.load(path) as model, model.stream() as stream:
+            inputs = Golden.from_bytes(model.bundle.read(GOLDEN_FILE)).inputs
+            outputs[name] = np.concatenate([flat_rows(stream.step(x[None])) for x in inputs])
+    difference = float(np.linalg.norm(outputs[precision] - outputs["float32"]))
+    relative = difference / max(float(np.linalg.norm(outputs["float32"])), 1e-30)
+    if relative > QUALITY_BUDGET:
+        raise QualityError(
+            f"expected {precision} outputs within {QUALITY_BUDGET:.0%} of float32's over "
+            f"{len(inputs)} carried steps, got {relative:.1%}; export another precision"
+        )
+    return {"metric": "relative_error", "steps": len(inputs), "relative": relative}

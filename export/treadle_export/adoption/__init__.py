@@ -1,0 +1,1 @@
+"""From a foreign graph to canonical ones: ports for its states, a step, a sequence."""

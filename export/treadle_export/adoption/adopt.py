@@ -1,0 +1,112 @@
+"""Adopts a foreign graph: the canonical step and sequence graphs of a model from elsewhere."""
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from treadle.errors import UnsupportedGraph
+from treadle.manifest import Graph, StatePort
+from treadle_export.adoption.caches import carry_the_past
+from treadle_export.adoption.pairs import make_ports, probe_with_pairs
+from treadle_export.adoption.recurrences import give_ports, layers_of, remove_unused
+from treadle_export.adoption.streams import (
+    Layout,
+    layout_of,
+    sequence_graph,
+    sequence_interface,
+    step_graph,
+    step_interface,
+)
+from treadle_export.canonical import IR_VERSION, CanonicalGraph, CanonicalModel
+from treadle_export.foreign import Foreign
+from treadle_export.passes.canonicalize import canonicalize
+from treadle_export.passes.loop_over_time import loop_over_time
+
+TASK = "stateful"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A foreign model in canonical form, and how its origin lays out what it reads and gives."""
+
+    foreign: Foreign
+    canonical: CanonicalModel
+    layout: Layout
+
+
+def adopt(foreign: Foreign) -> Adopted:
+    """Gives a foreign model ports for all it carries, a step graph and a sequence graph.
+
+    Raises:
+        UnsupportedGraph: it cannot be run step by step, or not at any batch size; the message
+            names the node and says what to do.
+    """
+    model = foreign.model.clone()
+    graph = model.graph
+    source = _one_input(foreign)
+    _refuse_both_directions(graph)
+    ports = give_ports(graph)
+    _refuse_stateless(foreign, ports)
+    shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in ports}
+    probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, foreign.states)
+    _forget_shapes(graph, {port.output for port in ports})
+    pairs = make_ports(graph, foreign.states, batch_axes, probed)
+    past = carry_the_past(graph, probed)
+    remove_unused(graph)
+    layout = layout_of(graph, probed, source)
+    states = (*ports, *pairs, *past)
+    step = step_interface(layout, states)
+    stepped = _canonical(step_graph(model, layout, foreign.lengths), "step", step)
+    interface = sequence_interface(step)
+    looped = bool(pairs or past) or not layout.aligned
+    if looped:
+        sequence = loop_over_time(stepped.model, step, interface)
+    else:
+        sequence = sequence_graph(model, layout, foreign.lengths)
+    graphs = {"step": stepped, "sequence": _canonical(sequence, "sequence", interface)}
+    return Adopted(foreign, CanonicalModel(TASK, graphs, looped=looped), layout)
+
+
+def _canonical(model: ir.Model, name: str, interface: Graph) -> CanonicalGraph:
+    model.ir_version = IR_VERSION
+    model.graph.name = name
+    return CanonicalGraph(canonicalize(model, interface), interface)
+
+
+def _one_input(foreign: Foreign) -> str:
+    names = [name for name in foreign.example if name != foreign.lengths]
+    if len(names) != 1:
+        raise UnsupportedGraph(
+            f"expected one input that changes at every step, got {', '.join(names) or 'none'}; "
+            f"fix those that never change (--fix NAME=VALUE), name those that are states "
+            f"(--state INPUT=OUTPUT), or join the others into one"
+        )
+    return names[0]
+
+
+def _forget_shapes(graph: ir.Graph, known: set[str]) -> None:
+    """Drops what the file declares of its values: it need not be true."""
+    for node in graph:
+        for value in node.outputs:
+            if value.name not in known:
+                value.shape = None
+
+
+def _refuse_both_directions(graph: ir.Graph) -> None:
+    for node in layers_of(graph):
+        direction = node.attributes.get_string("direction", "forward")
+        if direction != "forward":
+            raise UnsupportedGraph(
+                f"expected recurrent layers that read forward, got the {direction} "
+                f"{node.op_type} node {node.name!r}: it needs the end of a sequence before its "
+                f"beginning, so it cannot be a stream; train a forward layer"
+            )
+
+
+def _refuse_stateless(foreign: Foreign, ports: list[StatePort]) -> None:
+    if not ports and not foreign.states:
+        raise UnsupportedGraph(
+            f"expected a model with a recurrent layer or a state, got neither in "
+            f"{foreign.name!r}; name a state with --state INPUT=OUTPUT, or run the model with "
+            f"onnxruntime as it is"
+        )

@@ -1,0 +1,211 @@
+"""Gives every recurrent layer of a foreign graph its states as ports, whatever it was fed before.
+
+An initial state that is left out, constant, made of zeros or taken from an input starts a new
+sequence at every call. A port in its place carries it from call to call.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from treadle.errors import UnsupportedGraph
+from treadle.manifest import StatePort
+from treadle_export.adoption.probing import RECURRENT
+from treadle_export.canonical import BOUND, IR_VERSION
+from treadle_export.passes.activations import activations_of, hidden_bound
+from treadle_export.passes.rewriting import Emitter, constant_array
+
+PARTS = ("hidden", "cell")
+_FIRST_STATE = 5  # initial_h, then initial_c, in the inputs of every recurrent operator
+_MOVES = frozenset(
+    {"Identity", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Slice", "Split", "Gather"}
+    | {"Concat", "Cast", "Expand", "Flatten"}
+)
+"""What takes a state to where it is used, and changes no value of it."""
+
+
+def layers_of(graph: ir.Graph) -> list[ir.Node]:
+    """The recurrent layers of the main graph, in order."""
+    return [node for node in graph if node.op_type in RECURRENT]
+
+
+def give_ports(graph: ir.Graph) -> list[StatePort]:
+    """Cuts the initial and final states of every recurrent layer and makes ports of them.
+
+    A port is [batch, H]. What the graph was given for states, and outputs that were final states
+    and nothing else, are left out.
+
+    Raises:
+        UnsupportedGraph: a layer's initial state is computed from data, or is not zero.
+    """
+    layers = layers_of(graph)
+    sources = [value for node in layers for value in _initial(node) if value is not None]
+    _drop_final_states(graph, layers)
+    ports = [port for node, name in _named(layers) for port in _cut(graph, node, name)]
+    _drop_unused_inputs(graph, sources)
+    return ports
+
+
+def _initial(node: ir.Node) -> list[ir.Value | None]:
+    given = list(node.inputs[_FIRST_STATE : _FIRST_STATE + _parts(node)])
+    return given + [None] * (_parts(node) - len(given))
+
+
+def fed_by(layers: Iterable[ir.Node]) -> list[ir.Value]:
+    """Inputs of the graph that are initial states of recurrent layers and nothing else."""
+    given = [value for node in layers for value in _initial(node) if value is not None]
+    return [root for value in given for root in _roots(value) if root.is_graph_input()]
+
+
+def _parts(node: ir.Node) -> int:
+    return 2 if "LSTM" in node.op_type else 1
+
+
+def _named(layers: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, str]]:
+    """Each layer's name: that of its weights without the last part, else its kind and place."""
+    taken: set[str] = set()
+    for index, node in enumerate(layers):
+        weights = node.inputs[1]
+        stem = str(weights.name).rpartition(".")[0] if weights is not None else ""
+        plain = stem.replace("_", "").replace(".", "").isalnum()
+        kind = node.op_type.removeprefix("DynamicQuantize").lower()
+        name = stem if plain and stem not in taken else f"{kind}.{index}"
+        taken.add(name)
+        yield node, name
+
+
+def _name_weights(graph: ir.Graph, node: ir.Node, name: str) -> None:
+    """Gives a layer weights of its own name; what is lowered is named after them."""
+    for index, part in zip((1, 2, 3), "wrb", strict=True):
+        value = node.inputs[index] if index < len(node.inputs) else None
+        array = constant_array(value)
+        if value is None or array is None or value.name == f"{name}.{part}":
+            continue
+        e = Emitter(graph)
+        node.replace_input_with(index, e.constant(array, f"{name}.{part}"))
+
+
+def hidden_size(node: ir.Node) -> int:
+    """H, as the node declares it.
+
+    Raises:
+        UnsupportedGraph: it does not.
+    """
+    size = node.attributes.get_int("hidden_size", 0)
+    if not size:
+        recurrent = constant_array(node.inputs[2])
+        size = 0 if recurrent is None else int(recurrent.shape[-1])
+    if not size:
+        raise UnsupportedGraph(
+            f"expected {node.op_type} node {node.name!r} to declare its hidden_size, got none; "
+            f"export the model again with a current exporter"
+        )
+    return size
+
+
+def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
+    size, parts = hidden_size(node), _parts(node)
+    _name_weights(graph, node, name)
+    for value in _initial(node):
+        _refuse_computed(node, value)
+    node.resize_inputs(max(len(node.inputs), _FIRST_STATE + parts))
+    node.resize_outputs(1 + parts)
+    for part, label in enumerate(PARTS[:parts]):
+        state = f"{name}.{label}"
+        bound = hidden_bound(node.op_type, activations_of(node)[0], 0.0)
+        bound = bound if label == "hidden" else None
+        given = ir.Value(
+            name=f"state.{state}",
+            shape=ir.Shape(["batch", size]),
+            type=ir.TensorType(ir.DataType.FLOAT),
+        )
+        if bound is not None:
+            given.meta[BOUND] = bound
+        graph.inputs.append(given)
+        before, after = Emitter(graph), Emitter(graph)
+        node.replace_input_with(_FIRST_STATE + part, before.op("Unsqueeze", given, before.axes(0)))
+        before.name_after(f"state.{state}.")
+        graph.insert_before(node, before.nodes)
+        final = node.outputs[1 + part]
+        final.name = final.name or f"{name}.final_{label}"
+        following = after.op("Squeeze", final, after.axes(0))
+        following.name = f"next_state.{state}"
+        following.shape, following.type = given.shape, given.type
+        after.name_after(f"next_state.{state}.")
+        graph.insert_after(node, after.nodes)
+        graph.outputs.append(following)
+        yield StatePort(
+            name=state,
+            input=f"state.{state}",
+            output=f"next_state.{state}",
+            dtype="float32",
+            shape=("batch", size),
+            initial="zeros",
+            bound=bound,
+        )
+
+
+def _refuse_computed(node: ir.Node, value: ir.Value | None) -> None:
+    """Only what is nothing, zeros, or an input's may be replaced by a port that starts at zero."""
+    if value is None:
+        return
+    found = list(_roots(value))
+    for root in found:
+        array = constant_array(root)
+        if array is not None and array.dtype.kind == "f" and np.any(array):
+            raise UnsupportedGraph(
+                f"expected the initial state of {node.op_type} node {node.name!r} to be zero or "
+                f"an input, got a constant with other values ({root.name!r}); make it an input of "
+                f"the model and set it through the stream"
+            )
+        producer = root.producer()
+        if producer is not None and not _makes_zeros(producer):
+            raise UnsupportedGraph(
+                f"expected the initial state of {node.op_type} node {node.name!r} to be zero or "
+                f"an input, got the result of {producer.op_type} node {producer.name!r}; adopt "
+                f"what computes it as a model of its own"
+            )
+
+
+def _makes_zeros(node: ir.Node) -> bool:
+    if node.op_type != "ConstantOfShape":
+        return False
+    filled = node.attributes.get_tensor("value", None)
+    return filled is None or not np.any(filled.numpy())
+
+
+def _roots(value: ir.Value) -> Iterator[ir.Value]:
+    """Where a value comes from, through operators that only move it; shapes are not followed."""
+    node = value.producer()
+    if node is None or node.op_type not in _MOVES:
+        yield value
+        return
+    data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+    for given in data:
+        if given is not None:
+            yield from _roots(given)
+
+
+def _drop_final_states(graph: ir.Graph, layers: Iterable[ir.Node]) -> None:
+    """Leaves out outputs that are final states and nothing else, unless there is no other."""
+    finals = {id(value) for node in layers for value in node.outputs[1:]}
+    others = [v for v in graph.outputs if not all(id(root) in finals for root in _roots(v))]
+    if others:
+        graph.outputs.clear()
+        graph.outputs.extend(others)
+
+
+def _drop_unused_inputs(graph: ir.Graph, sources: Iterable[ir.Value]) -> None:
+    """Leaves out inputs that fed states only, and the nodes between."""
+    fed = {id(root) for value in sources for root in _roots(value)}
+    remove_unused(graph)
+    for value in list(graph.inputs):
+        if id(value) in fed and not value.uses():
+            graph.inputs.remove(value)
+
+
+def remove_unused(graph: ir.Graph) -> None:
+    """Removes nodes whose results nobody reads."""
+    common.RemoveUnusedNodesPass()(ir.Model(graph, ir_version=IR_VERSION))
