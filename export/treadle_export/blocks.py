@@ -39,7 +39,8 @@ class BlockWeights:
         unsigned = (padded + 2 ** (self.bits - 1)).astype(np.uint8)
         if self.bits == 4:
             unsigned = unsigned[:, 0::2] | (unsigned[:, 1::2] << 4)
-        return unsigned.reshape(outputs, count, -1)
+        packed: NDArray[np.uint8] = unsigned.reshape(outputs, count, -1)
+        return packed
 
     def packed_scales(self) -> NDArray[np.float32]:
         """Float32 [N * C], the scales of one output channel after another."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from treadle_export.quantizer import Quantization, Quantizer
 
 
-class Examples(click.ParamType):
+class Examples(click.ParamType):  # type: ignore[type-arg]
     """A number of examples, or `none`, which is 0."""
 
     name = "N|none"
@@ -24,7 +24,7 @@ class Examples(click.ParamType):
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
-class Share(click.ParamType):
+class Share(click.ParamType):  # type: ignore[type-arg]
     """A share as `0.5%` or `0.005`."""
 
     name = "SHARE"

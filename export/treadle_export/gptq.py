@@ -133,7 +133,8 @@ def _scales(block: Floats, cost: Floats, bits: int) -> Floats:
     reach = np.array([half - 1.0])
     if bits == 4:
         reach = np.linspace(half - _REACH, half + _REACH, _GRID + 1)
-    best, least = np.ones_like(largest), np.full_like(largest, np.inf)
+    best: Floats = np.ones_like(largest)
+    least: Floats = np.full_like(largest, np.inf)
     for divisor in np.concatenate([reach, -reach]):
         # As it will be stored, so that its error is the one that is weighed.
         scale = (largest / divisor).astype(np.float32).astype(np.float64)

@@ -26,17 +26,16 @@ from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.halve import HalveWeights
 from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
-from treadle_export.passes.products import product_name, products_of, reads_table
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.quantize_blocks import QuantizeBlocks
 from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
 from treadle_export.passes.recurrent_weights import GATES
-from treadle_export.passes.rewriting import applied, constant_array, given
+from treadle_export.passes.rewriting import applied
 from treadle_export.passes.row_by_row import RowByRow
 from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
 from treadle_export.rounding import Rounding
-from treadle_export.weight_plan import WeightPlan
+from treadle_export.weight_plan import WeightPlan, weight_sizes
 
 Pass = ir.passes.PassBase
 
@@ -189,22 +188,6 @@ def lower(
     if plan.exceptions:
         plan.check(weight_sizes(structured))
     return structured.rewritten(rewrite).with_interfaces(interfaces)
-
-
-def weight_sizes(model: CanonicalModel, *, tables: bool = True) -> dict[str, int]:
-    """Name -> number of elements of every product's weights and, unless told, every embedding.
-
-    The graphs must be lowered and not quantized yet.
-    """
-    sizes: dict[str, int] = {}
-    for graph in model.graphs.values():
-        values = [given(node, 1) for node in products_of(graph.model)]
-        if tables:
-            values += [given(node, 0) for node in graph.model.graph if reads_table(node)]
-        for value in values:
-            array = constant_array(value)
-            sizes[product_name(value)] = 0 if array is None else array.size
-    return dict(sorted(sizes.items()))
 
 
 def _passes(precision: Precision, plan: WeightPlan, rounding: Rounding) -> list[Pass]:

@@ -15,9 +15,9 @@ from treadle_export.calibration import Calibration, calibrate
 from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
 from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.split_gates import gates_of
-from treadle_export.precision import BLOCKS, PRECISIONS, Precision, lower, weight_sizes
+from treadle_export.precision import BLOCKS, PRECISIONS, Precision, lower
 from treadle_export.rounding import COMPENSATED_BITS, Rounding
-from treadle_export.weight_plan import WeightPlan
+from treadle_export.weight_plan import WeightPlan, weight_sizes
 
 Gates = Mapping[str, tuple[str, ...]]
 _NONE: Mapping[str, str] = MappingProxyType({})

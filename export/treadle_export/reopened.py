@@ -106,9 +106,10 @@ def _graph(bundle: Bundle, name: str, interface: Graph) -> CanonicalGraph:
 
 
 def _check_ports(bundle: Bundle, interface: Graph, graph: ir.Graph) -> None:
-    named = {port.name for port in (*interface.inputs, *interface.outputs, *interface.context)}
+    named = {port.name for port in (*interface.inputs, *interface.outputs)}
+    named |= {tensor.name for tensor in interface.context}
     named |= {name for port in interface.state for name in (port.input, port.output)}
-    there = {value.name for value in (*tuple(graph.inputs), *tuple(graph.outputs))}
+    there = {value.name for value in graph.inputs} | {value.name for value in graph.outputs}
     if missing := sorted(named - there):
         raise BundleError(
             f"expected {interface.file} of {bundle.path} to have {', '.join(missing)}, got a graph "

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from treadle.errors import ExportError
+from treadle_export.canonical import CanonicalModel
+from treadle_export.passes.products import product_name, products_of, reads_table
+from treadle_export.passes.rewriting import constant_array, given
 
 INTEGER_BITS = {"int8": 8, "int8-block": 8, "int8-tensorwise": 8, "int4": 4, "int4-fast": 4}
 """The precisions of weights that are integers, and how many bits one of these has."""
@@ -82,3 +85,19 @@ def read_exceptions(path: Path) -> dict[str, str]:
             f"patterns to precisions, got {document!r}"
         )
     return dict(document)
+
+
+def weight_sizes(model: CanonicalModel, *, tables: bool = True) -> dict[str, int]:
+    """Name -> number of elements of every product's weights and, unless told, every embedding.
+
+    The graphs must be lowered and not quantized yet.
+    """
+    sizes: dict[str, int] = {}
+    for graph in model.graphs.values():
+        values = [given(node, 1) for node in products_of(graph.model)]
+        if tables:
+            values += [given(node, 0) for node in graph.model.graph if reads_table(node)]
+        for value in values:
+            array = constant_array(value)
+            sizes[product_name(value)] = 0 if array is None else array.size
+    return dict(sorted(sizes.items()))

@@ -30,11 +30,11 @@ _SAME_FLOAT = Tolerance(
     "sums hundreds of products of states, through a softmax that sharpens differences",
 )
 _QUANTIZED_4 = Tolerance(
-    0.8,
+    1.5,
     0.3,
     0.2,
-    "as int8, with weights of 16 levels: what they lose is judged by the negative log-likelihood, "
-    "and a rung only finds what is broken",
+    "as int8, with weights of 16 levels: among thousands of states one in the middle of a steep "
+    "gate may land near its other end; the loss is judged by the negative log-likelihood",
 )
 _STREAM_BLOCKS = Tolerance(
     2e-2,

@@ -40,7 +40,7 @@ def rounded(inputs: int, outputs: int, form: str) -> BlockWeights:
 def session(inputs: int, outputs: int, form: str, threads: int) -> Any:
     """One product, its bias inside."""
     blocks = rounded(inputs, outputs, form)
-    stored = {
+    stored: dict[str, NDArray[Any]] = {
         "levels": blocks.packed(),
         "scales": blocks.packed_scales(),
         "bias": bias(outputs),
@@ -93,7 +93,8 @@ def in_8_bits(x: NDArray[np.float32], block_size: int) -> NDArray[np.float64]:
     scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
     scale[scale == 0] = 1
     levels = np.rint(blocks / scale)
-    return (levels * scale).reshape(rows, -1)[:, :inputs].astype(np.float64)
+    rounded_x: NDArray[np.float32] = (levels * scale).reshape(rows, -1)[:, :inputs]
+    return rounded_x.astype(np.float64)
 
 
 @pytest.mark.parametrize("form", FORMS)

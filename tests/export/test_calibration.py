@@ -17,7 +17,8 @@ from treadle_export.calibration_data import Batch, CalibrationData, calibration_
 from treadle_export.engine import Engine
 from treadle_export.exporter import description_of
 from treadle_export.passes.expose_inputs import expose_inputs
-from treadle_export.precision import PRECISIONS, lower, weight_sizes
+from treadle_export.precision import PRECISIONS, lower
+from treadle_export.weight_plan import weight_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def test_x_and_h_of_each_layer_are_measured_apart(kind: str) -> None:
     """Against PyTorch, one step at a time, the state carried over every call's end."""
     data, model = examples(kind), network(kind)
     grams = calibrate(canonical(kind), data).grams
-    layers = model.recurrent.layers  # type: ignore[union-attr]
+    layers: Any = model.recurrent.layers  # type: ignore[union-attr]
     xs: list[list[torch.Tensor]] = [[] for _ in layers]
     hs: list[list[torch.Tensor]] = [[] for _ in layers]
     outputs = []
@@ -79,7 +80,7 @@ def test_x_and_h_of_each_layer_are_measured_apart(kind: str) -> None:
         state = model.initial_state(len(batch.inputs))
         for token in torch.from_numpy(batch.inputs.T):
             x = model.embedding(token)  # type: ignore[operator]
-            for index, layer in enumerate(layers):  # type: ignore[arg-type]
+            for index, layer in enumerate(layers):
                 prefix = f"recurrent.{index}."
                 own = {n[len(prefix) :]: v for n, v in state.items() if n.startswith(prefix)}
                 xs[index].append(x)
@@ -96,7 +97,8 @@ def test_x_and_h_of_each_layer_are_measured_apart(kind: str) -> None:
 @torch.no_grad()
 def test_an_encoder_is_measured_in_both_directions() -> None:
     kind = "lstm-general"
-    data, model = examples(kind), network(kind)
+    data = examples(kind)
+    model: Any = network(kind)
     grams = calibrate(canonical(kind), data).grams
     forward: list[torch.Tensor] = []
     backward: list[torch.Tensor] = []
@@ -104,16 +106,16 @@ def test_an_encoder_is_measured_in_both_directions() -> None:
     for batch in data.batches:
         source = torch.from_numpy(batch.source)
         lengths = torch.full((len(source),), source.shape[1])
-        x = model.source_embedding(source)  # type: ignore[operator]
+        x = model.source_embedding(source)
         xs.append(x)
-        start = model.encoder.initial_state(len(source))  # type: ignore[operator, union-attr]
+        start = model.encoder.initial_state(len(source))
         first = {n[2:]: v for n, v in start.items() if n.startswith("0.")}
-        y, _ = model.encoder.layers[0].unroll(x, first, lengths)  # type: ignore[operator, index, union-attr]
+        y, _ = model.encoder.layers[0].unroll(x, first, lengths)
         half = y.shape[2] // 2
         # What a step reads of its own past: zeros first, the last output never.
         forward.append(y[:, :-1, :half])
         backward.append(y[:, 1:, half:])
-        memory, _ = model.encoder.unroll(x, start, lengths)  # type: ignore[operator, union-attr]
+        memory, _ = model.encoder.unroll(x, start, lengths)
         memories.append(memory)
     assert_same(grams["encoder.layers.0.input"], gram_of(xs))
     assert_same(grams["encoder.layers.0.reverse.input"], gram_of(xs))

@@ -59,7 +59,7 @@ def test_no_weight_is_further_from_its_level_than_the_plain_scale_allows(
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_side_with_the_larger_magnitude_gets_the_extra_level(sign: float) -> None:
-    weights = (sign * np.arange(-8, 8, dtype=np.float32) / 4)[:, None]
+    weights = (np.float32(sign / 4) * np.arange(-8, 8, dtype=np.float32))[:, None]
     blocks = round_to_nearest(weights, bits=4, block_size=16)
     np.testing.assert_array_equal(blocks.dequantized(), weights)
     assert blocks.scales[0, 0] == sign / 4

@@ -63,7 +63,7 @@ def test_it_is_the_model_that_the_run_would_give(
     assert found.evaluation == expected.evaluation
     with treadle.load(again) as ours, treadle.load(direct) as theirs:
         words = ["abcde", "ebb", "decade"]
-        assert ours.transduce(words) == theirs.transduce(words)  # type: ignore[attr-defined]
+        assert ours.transduce(words) == theirs.transduce(words)
 
 
 @pytest.mark.parametrize("cell", ["elman", "elman-relu", "gru-reset-before"])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.selfcheck import Report
+    from treadle_export.engine import Arrays
     from treadle_train.run import Run
 
 Exported = tuple[dict[str, "Path"], dict[str, "Report"]]
@@ -52,7 +53,7 @@ def test_a_layer_in_products_by_gate_says_the_same(kind: str) -> None:
     whole = lower(canonical(kind), INT4, exceptions=FLOAT32)
     interface = whole.graphs["step"].interface
     random = np.random.default_rng(0)
-    feeds = {
+    feeds: Arrays = {
         "token": np.arange(4),
         **{
             port.input: random.uniform(-1, 1, (4, int(port.shape[1]))).astype(np.float32)
