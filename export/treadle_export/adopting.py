@@ -15,9 +15,10 @@ from treadle.invariance import flat_rows
 from treadle.selfcheck import Report
 from treadle_export.adoption.adopt import Adopted, adopt
 from treadle_export.bundle import Description
-from treadle_export.exporter import Material, export_model, versions
+from treadle_export.exporter import Material, export_model, tool_versions
 from treadle_export.foreign import Foreign
 from treadle_export.foreign_origin import ForeignOrigin, trace_of_foreign
+from treadle_export.quantizer import Quantization
 
 QUALITY_BUDGET = 0.25
 """Largest relative error of carried outputs that quantizing an adopted model may bring."""
@@ -58,7 +59,9 @@ def export_foreign(
         description=_description(adopted, licence),
         quality=_relative_error,
     )
-    return export_model(material, outs, force=force, progress=progress)
+    # There is no data set to calibrate with.
+    asked = Quantization(calibration=0)
+    return export_model(material, outs, force=force, quantization=asked, progress=progress)
 
 
 def _description(adopted: Adopted, licence: str) -> Description:
@@ -69,12 +72,14 @@ def _description(adopted: Adopted, licence: str) -> Description:
         decoding={},
         evaluation={},
         licence={"weights": licence},
-        provenance={**foreign.provenance, **versions()},
+        provenance={**foreign.provenance, **tool_versions()},
     )
 
 
-def _relative_error(plain: Path, candidate: Path, precision: str) -> dict[str, Any]:
+def _relative_error(plain: Path, candidate: Path, precision: str, _budget: float) -> dict[str, Any]:
     """How far carried outputs drift apart: the norm of the difference over that of float32's.
+
+    A likelihood's budget says nothing of outputs without one, so `QUALITY_BUDGET` counts.
 
     Raises:
         QualityError: they are further apart than the budget.

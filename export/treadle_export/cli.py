@@ -5,11 +5,19 @@ from pathlib import Path
 
 import click
 
+from treadle_export.cli_quantize import quantization_of, quantization_options
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option("--precision", default="float32", show_default=True, help="float32 or int8.")
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    help="float32, int8, int8-block, int4, int4-fast, int8-tensorwise or float16.",
+)
+@quantization_options
 @click.option(
     "--target",
     type=click.Choice(["cpu"]),
@@ -19,7 +27,16 @@ import click
 )
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def export(run: Path, out: Path, precision: str, force: bool, as_json: bool) -> None:
+def export(
+    run: Path,
+    out: Path,
+    precision: str,
+    calibration: int | None,
+    plan_file: Path | None,
+    max_quality_drop: float | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Export a trained RUN as a bundle, its parity proven on the way."""
     from treadle.commands.verify import describe
     from treadle_export.exporter import export_run
@@ -29,6 +46,7 @@ def export(run: Path, out: Path, precision: str, force: bool, as_json: bool) -> 
         load_run(run),
         {precision: out},
         force=force,
+        quantization=quantization_of(calibration, plan_file, max_quality_drop),
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
     )[precision]
     if as_json:

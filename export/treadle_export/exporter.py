@@ -4,6 +4,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,16 @@ from treadle_export.bundle import (
     write_bundle,
 )
 from treadle_export.canonical import CanonicalModel
-from treadle_export.capture import capture
+from treadle_export.network_capture import capture
 from treadle_export.golden import record
+from treadle_export.mixed_plan import planned
 from treadle_export.network_origin import NetworkOrigin
 from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed
-from treadle_export.precision import Precision, lower, plan_of, precision_named
+from treadle_export.precision import Precision, plan_of, precision_named
+from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.trace import Trace, trace_of
 from treadle_train.run import Run
-
-QUALITY_BUDGET = 0.005
-"""Largest relative rise of the negative log-likelihood that an export accepts."""
 
 
 def export_run(
@@ -45,6 +45,7 @@ def export_run(
     *,
     force: bool = False,
     quality_limit: int | None = None,
+    quantization: Quantization | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
     """Exports a trained run as one bundle for each precision asked.
@@ -55,6 +56,7 @@ def export_run(
         force: replace existing bundles.
         quality_limit: test examples on which a quantized model is compared with float32; all by
             default.
+        quantization: what is asked of the quantized ones beside their precision.
         progress: told each stage as it begins.
 
     Returns:
@@ -73,24 +75,25 @@ def export_run(
         canonical=capture(run.network),
         origin=NetworkOrigin(run.network),
         trace=trace_of(run),
-        description=_description(run),
-        quality=lambda plain, candidate, name: _quality(plain, candidate, name, quality_limit),
+        description=description_of(run),
+        quality=partial(quality, limit=quality_limit),
     )
-    return export_model(material, outs, force=force, progress=progress)
+    return export_model(material, outs, force=force, quantization=quantization, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """A captured model with all that its bundles say of it.
 
-    quality: bundle in float32, quantized bundle and its precision -> evidence; raises QualityError.
+    quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
+    evidence; raises QualityError.
     """
 
     canonical: CanonicalModel
     origin: Origin
     trace: Trace
     description: Description
-    quality: Callable[[Path, Path, str], dict[str, Any]]
+    quality: Callable[[Path, Path, str, float], dict[str, Any]]
 
 
 def export_model(
@@ -98,41 +101,53 @@ def export_model(
     outs: Mapping[str, Path],
     *,
     force: bool = False,
+    quantization: Quantization | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
     """Lowers, climbs the ladder and writes the bundles; arguments and errors as `export_run`."""
+    asked = quantization or Quantization()
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
     for out in outs.values():
         refuse_taken(out, force=force)
-    canonical = material.canonical
-    lowered = {name: lower(canonical, precision) for name, precision in precisions.items()}
+    quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
+    exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
+    lowered = {
+        name: quantizer.lowered(precision, exceptions.get(name, {}))
+        for name, precision in precisions.items()
+    }
     progress("parity")
-    climbed = climb(material.origin, canonical, lowered, material.trace)
+    climbed = climb(material.origin, material.canonical, lowered, material.trace)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
-            parts = _parts(material, lowered[name], precision, climbed)
+            plan = plan_of(material.canonical, precision, exceptions.get(name))
+            parts = _parts(material, lowered[name], precision, plan, climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
         for name, out in outs.items():
             candidate, parts = candidates[name]
             progress(f"{name}: stream")
-            reports[name] = _checked(candidate, climbed.until(name), precisions[name])
-            evidence = _evidence(reports[name])
+            reports[name] = checked(candidate, climbed.until(name), precisions[name])
+            evidence = evidence_of(reports[name])
             if name != "float32":
                 progress(f"{name}: quality")
                 plain, _ = candidates["float32"]
-                evidence["quality"] = material.quality(plain, candidate, name)
+                budget = asked.budget(precisions[name])
+                evidence["quantization"] = quantizer.evidence(precisions[name], exceptions[name])
+                evidence["quality"] = material.quality(plain, candidate, name, budget)
             progress(f"{name}: write")
             write_bundle(out, finished(parts, evidence), force=force)
     return reports
 
 
 def _parts(
-    material: Material, model: CanonicalModel, precision: Precision, climbed: Climbed
+    material: Material,
+    model: CanonicalModel,
+    precision: Precision,
+    plan: Mapping[str, Any],
+    climbed: Climbed,
 ) -> Parts:
-    plan = plan_of(material.canonical, precision)
     parts = assemble(model, material.description, precision.name, plan)
     size = sum(len(content) for content in parts.files.values())
     carried = climbed.carried[precision.name]
@@ -140,8 +155,20 @@ def _parts(
     return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
 
 
-def versions() -> dict[str, str]:
-    """The packages that a bundle's figures depend on."""
+def description_of(run: Run) -> Description:
+    """What a bundle of the run says beside its graphs."""
+    return Description(
+        name=run.name,
+        vocabularies=run.vocabularies,
+        decoding=run.decoding,
+        evaluation=run.evaluation,
+        licence=run.licence,
+        provenance={**run.provenance, **tool_versions()},
+    )
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what makes a bundle."""
     return {
         "treadle": treadle.__version__,
         "onnx": onnx.__version__,
@@ -150,19 +177,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def _description(run: Run) -> Description:
-    return Description(
-        name=run.name,
-        vocabularies=run.vocabularies,
-        decoding=run.decoding,
-        evaluation=run.evaluation,
-        licence=run.licence,
-        provenance={**run.provenance, **versions()},
-    )
+def checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Report:
+    """The climbed rungs, and those that the runtime replays on the written bundle.
 
-
-def _checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Report:
-    """The climbed rungs, and those that the runtime replays on the written bundle."""
+    Raises:
+        ParityError: one of these is over its tolerance.
+    """
     with treadle.load(bundle) as model:
         replayed = verify(model)
     measured = tuple(replace(rung, source="recorded") for rung in replayed.rungs)
@@ -170,27 +190,31 @@ def _checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Rep
     return Report(rungs + measured, {**replayed.invariance, "promised": precision.invariant})
 
 
-def _evidence(report: Report) -> dict[str, Any]:
+def evidence_of(report: Report) -> dict[str, Any]:
+    """Parity and invariance as the manifest has them."""
     return {
         "parity": {"rungs": [rung.to_json() for rung in report.rungs]},
         "invariance": report.invariance,
     }
 
 
-def _quality(plain: Path, candidate: Path, precision: str, limit: int | None) -> dict[str, Any]:
+def quality(
+    plain: Path, candidate: Path, precision: str, budget: float, *, limit: int | None = None
+) -> dict[str, Any]:
     """Teacher-forced negative log-likelihood on the test split, before and after quantization.
 
     Raises:
-        QualityError: it rises by more than the budget.
+        QualityError: it rises by more than `budget`, relatively.
     """
     nats: dict[str, float] = {}
     for name, path in (("float32", plain), (precision, candidate)):
         with treadle.load(path, unknown="symbol") as model:
             nats[name] = negative_log_likelihood(model, split="test", limit=limit)
     relative = nats[precision] / nats["float32"] - 1
-    if relative > QUALITY_BUDGET:
+    if relative > budget:
         raise QualityError(
-            f"expected {precision} to raise the negative log-likelihood by at most "
-            f"{QUALITY_BUDGET:.1%}, got {relative:.2%} ({nats}); export another precision"
+            f"expected {precision} to raise the negative log-likelihood by at most {budget:.1%}, "
+            f"got {relative:.2%} ({nats}); export another precision, or allow more with "
+            f"--max-quality-drop"
         )
     return {"metric": "nats_per_symbol", "split": "test", **nats, "relative": relative}

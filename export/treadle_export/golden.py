@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from treadle.golden import Golden
 from treadle.manifest import TASKS
 from treadle_export.canonical import CanonicalModel
-from treadle_export.engine import Arrays, Engine, repeated
+from treadle_export.engine import Arrays, Engine
 from treadle_export.origin import Carried
 from treadle_export.parity import flattened
 from treadle_export.trace import Trace, encode_feeds
@@ -40,7 +40,7 @@ def record(
     columns = _columns(origin.outputs.shape[1])
     checkpoints = _checkpoints(origin, columns, steps, budget)
     state = {name: array[checkpoints] for name, array in origin.before.items()}
-    result = _step_from(model, trace, state, trace.inputs[checkpoints])
+    result = step_from(model, trace, state, trace.inputs[checkpoints])
     stepped = flattened([result[tensor.name] for tensor in model.graphs["step"].interface.outputs])
     choices = {"torch": origin.choices[:steps], "bundle": bundle.choices[:steps]}
     return Golden(
@@ -76,13 +76,17 @@ def _checkpoints(
     return np.unique(np.geomspace(1, steps, count).astype(np.int64) - 1)
 
 
-def _step_from(model: CanonicalModel, trace: Trace, state: Arrays, inputs: NDArray[Any]) -> Arrays:
-    """One step of every checkpoint, as rows of one batch, with the bundle's own encoder."""
+def step_from(model: CanonicalModel, trace: Trace, state: Arrays, inputs: NDArray[Any]) -> Arrays:
+    """One step of every checkpoint, alone as a device steps it, with the bundle's own encoder."""
     context: Arrays = {}
     if "encode" in model.graphs:
         encoded = Engine(model.graphs["encode"].model).run(encode_feeds(trace))
         names = [tensor.name for tensor in model.graphs["step"].interface.context]
-        context = repeated({name: encoded[name] for name in names}, len(inputs))
-    feeds = context | {f"state.{name}": array for name, array in state.items()}
+        context = {name: encoded[name] for name in names}
     step = model.graphs["step"]
-    return Engine(step.model).run({step.interface.inputs[0].name: inputs, **feeds})
+    engine, name = Engine(step.model), step.interface.inputs[0].name
+    stepped = []
+    for row in range(len(inputs)):
+        own = {f"state.{state_name}": array[row : row + 1] for state_name, array in state.items()}
+        stepped.append(engine.run({name: inputs[row : row + 1], **context, **own}))
+    return {key: np.concatenate([result[key] for result in stepped]) for key in stepped[0]}

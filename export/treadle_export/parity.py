@@ -47,24 +47,20 @@ def climb(
     known = reference.steps
     expected, actual = (reference.outputs, sequence[known]), (reference.final, final)
     rungs.append(rung_of("onnx sequence", *expected, *actual, choose, reference.precision))
-    engine = Engine(canonical.graphs["step"].model)
-    step = _onnx_steps(canonical, engine, trace, reference.context, reference.initial)
+    step = carry(canonical, trace, reference.context, reference.initial)
     rungs.append(rung_of("onnx step", sequence, step.outputs, final, step.last, choose))
     carried: dict[str, Carried] = {}
     quantized: dict[str, Rung] = {}
     for precision, model in lowered.items():
-        engine = Engine(model.graphs["step"].model)
-        context, start = _started_by(model, trace, reference.initial)
-        carried[precision] = _onnx_steps(model, engine, trace, context, start)
+        context, start = started_by(model, trace, reference.initial)
+        carried[precision] = carry(model, trace, context, start)
         if precision == "float32":
             now = carried[precision]
             states = (step.after, now.after)
             rungs.append(rung_of("lowered", step.outputs, now.outputs, *states, choose))
         else:
             base = carried["float32"]
-            quantized[precision] = _quantized_rung(
-                model, engine, precision, base, trace, reference.context
-            )
+            quantized[precision] = quantized_rung(model, precision, base, trace, reference.context)
     refuse_failed([*rungs, *quantized.values()])
     return Climbed(tuple(rungs), quantized, reference.carried or step, carried)
 
@@ -98,10 +94,9 @@ def flattened(outputs: Iterable[Floats]) -> Floats:
     return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
 
-def _onnx_steps(
-    model: CanonicalModel, engine: Engine, trace: Trace, context: Arrays, initial: Arrays
-) -> Carried:
-    interface = model.graphs["step"].interface
+def carry(model: CanonicalModel, trace: Trace, context: Arrays, initial: Arrays) -> Carried:
+    """The step graph over the whole trace, from `initial`."""
+    interface, engine = model.graphs["step"].interface, Engine(model.graphs["step"].model)
     (x,) = interface.inputs
     outputs, states = [], [initial]
     for token in trace.inputs:
@@ -112,7 +107,7 @@ def _onnx_steps(
     return Carried.of(outputs, states)
 
 
-def _started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[Arrays, Arrays]:
+def started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[Arrays, Arrays]:
     """Context and first state as the model's own encoder gives them."""
     if "encode" not in model.graphs:
         return {}, initial
@@ -121,16 +116,11 @@ def _started_by(model: CanonicalModel, trace: Trace, initial: Arrays) -> tuple[A
     return {t.name: encoded[t.name] for t in model.graphs["step"].interface.context}, start
 
 
-def _quantized_rung(
-    model: CanonicalModel,
-    engine: Engine,
-    precision: str,
-    base: Carried,
-    trace: Trace,
-    context: Arrays,
+def quantized_rung(
+    model: CanonicalModel, precision: str, base: Carried, trace: Trace, context: Arrays
 ) -> Rung:
     """Every step from the state that float32 had there: rounding is seen alone, not its echo."""
-    interface = model.graphs["step"].interface
+    interface, engine = model.graphs["step"].interface, Engine(model.graphs["step"].model)
     feeds = {interface.inputs[0].name: trace.inputs, **repeated(context, len(trace.inputs))}
     result = engine.run(feeds | {f"state.{name}": array for name, array in base.before.items()})
     outputs = flattened([result[tensor.name] for tensor in interface.outputs])

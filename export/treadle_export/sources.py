@@ -31,10 +31,10 @@ def open_source(
         _refuse(source, checkpoint=checkpoint)
         return foreign_of_file(path, fixed=fixed, states=states, example=example)
     if path.suffix in (".keras", ".h5", ".hdf5"):
-        from treadle_export.keras_models import foreign_of_keras
+        from treadle_export.keras_models import from_keras
 
         _refuse(source, checkpoint=checkpoint, fixed=fixed, states=states)
-        return foreign_of_keras(path)
+        return from_keras(path)
     if ":" in source:
         from treadle_export.factory import load_factory
         from treadle_export.torch_modules import foreign_of

@@ -27,6 +27,9 @@ SUMMARIES = {
     "train": "Train a recipe; writes a run directory.",
     "export": "Export a run to a bundle.",
     "adopt": "Turn a model of any origin into a bundle: PyTorch, ONNX, Keras.",
+    "requantize": "Write a float32 bundle in another precision.",
+    "sensitivity": "Say which weights hurt most when they are quantized.",
+    "lint": "Say what is wrong with an ONNX export of a recurrent model.",
     "inspect": "Say what a bundle is: its manifest.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
     "evaluate": "Measure a bundle or a run on its data.",
@@ -45,6 +48,9 @@ EXTRAS = {
     "train": "train",
     "export": "export",
     "adopt": "export",
+    "requantize": "export",
+    "sensitivity": "export",
+    "lint": "export",
     "demo": "export",
 }
 

@@ -96,18 +96,28 @@ def negative_log_likelihood(
 ) -> float:
     """Mean nats a symbol, teacher-forced; finer than an error rate to tell two bundles apart.
 
+    Raises what `evaluate` raises.
+    """
+    return nats_per_character(symbol_nats(model, split=split, limit=limit))
+
+
+def symbol_nats(
+    model: Model, *, split: str = "test", limit: int | None = None
+) -> NDArray[np.float64]:
+    """Nats of each symbol [N], teacher-forced: two bundles can be compared symbol by symbol.
+
     For transduction over the first listed answer of each word with its end symbol, for language
     modelling over the text. Raises what `evaluate` raises.
     """
     examples = _examples(model, split, limit)
     if isinstance(model, LanguageModel):
-        return model.score(examples).nats_per_symbol
+        return model.score(examples).nats
     if not isinstance(model, Transducer):
         raise BundleError(f"no likelihood is known for the task {model.manifest.task}")
     space = " " if model.vocabularies["output"].kind == "symbols" else ""
     answers = [space.join(example.pronunciations[0]) for example in examples]
     scores = model.score([example.word for example in examples], answers)
-    return nats_per_character(np.concatenate([score.nats for score in scores]))
+    return np.concatenate([score.nats for score in scores])
 
 
 def _examples(model: Model, split: str, limit: int | None) -> Any:

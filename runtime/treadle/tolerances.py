@@ -29,6 +29,42 @@ _SAME_FLOAT = Tolerance(
     reason="the same float32 equations, sums in another order, carried for 1,000 steps; an output "
     "sums hundreds of products of states, through a softmax that sharpens differences",
 )
+_QUANTIZED_4 = Tolerance(
+    1.5,
+    0.3,
+    0.2,
+    "as int8, with weights of 16 levels: among thousands of states one in the middle of a steep "
+    "gate may land near its other end; the loss is judged by the negative log-likelihood",
+)
+_STREAM_BLOCKS = Tolerance(
+    2e-2,
+    5e-2,
+    0.05,
+    "one step from the recorded state; kernels of small processors keep in float what others "
+    "round to 8 bits, and the rounding of a product is 0.5 % of its largest output",
+)
+_BLOCKS_IN_COMPANY = Tolerance(
+    1e-5,
+    2e-2,
+    0.0,
+    "a product of one row and one of many differ by 1e-5 at most, relatively: some processors sum "
+    "blocks of 4 bits in another order for each; carried on, the difference can move an "
+    "activation to the next of 255 levels",
+)
+_TENSORWISE_IN_COMPANY = Tolerance(
+    0.5,
+    0.5,
+    0.0,
+    "nothing is promised: all rows and steps of a call share one scale, and the figure says what "
+    "that costs",
+)
+_HALVES_IN_COMPANY = Tolerance(
+    1e-5,
+    1e-2,
+    0.0,
+    "float32 sums in another order, rounded to 11 bits: a last bit of these may change, and is "
+    "carried on",
+)
 _SAME_GRAPH = Tolerance(0.0, 0.0, 0.0, "the same graph, engine and processor")
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
@@ -70,6 +106,46 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ),
     ("chunk", "int8"): _SAME_GRAPH,
     ("batch", "int8"): _SAME_GRAPH,
+    ("quantized", "int8-block"): Tolerance(
+        0.5, 0.1, 0.05, "as int8; each block of weights and of activations has its own scale"
+    ),
+    ("stream", "int8-block"): _STREAM_BLOCKS,
+    ("chunk", "int8-block"): _SAME_GRAPH,
+    ("batch", "int8-block"): _SAME_GRAPH,
+    ("quantized", "int4"): _QUANTIZED_4,
+    ("stream", "int4"): _STREAM_BLOCKS,
+    ("chunk", "int4"): _BLOCKS_IN_COMPANY,
+    ("batch", "int4"): _BLOCKS_IN_COMPANY,
+    ("quantized", "int4-fast"): _QUANTIZED_4,
+    ("stream", "int4-fast"): _STREAM_BLOCKS,
+    ("chunk", "int4-fast"): _BLOCKS_IN_COMPANY,
+    ("batch", "int4-fast"): _BLOCKS_IN_COMPANY,
+    ("quantized", "int8-tensorwise"): Tolerance(
+        0.8,
+        0.3,
+        0.2,
+        "one scale for the activations of all steps that are compared at once: the small ones "
+        "among them are rounded coarsely",
+    ),
+    ("stream", "int8-tensorwise"): Tolerance(
+        1e-5, 2e-2, 0.02, "as int8: a step of one row has one scale in either"
+    ),
+    ("chunk", "int8-tensorwise"): _TENSORWISE_IN_COMPANY,
+    ("batch", "int8-tensorwise"): _TENSORWISE_IN_COMPANY,
+    ("quantized", "float16"): Tolerance(
+        5e-3,
+        2e-2,
+        0.02,
+        "weights and products have 11 bits, a relative step of 5e-4; an output sums hundreds",
+    ),
+    ("stream", "float16"): Tolerance(
+        2e-3,
+        1e-2,
+        0.01,
+        "one step from the recorded state; some processors sum halves, others float32",
+    ),
+    ("chunk", "float16"): _HALVES_IN_COMPANY,
+    ("batch", "float16"): _HALVES_IN_COMPANY,
 }
 
 

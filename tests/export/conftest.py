@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 import treadle.data
 from tests.export.small_models import made_up_words, untrained_run
 from treadle_export.exporter import export_run
+
+# Before anything imports Keras, which otherwise looks for TensorFlow.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

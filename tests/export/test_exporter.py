@@ -18,8 +18,9 @@ from treadle.errors import BundleError, ExportError, ParityError, QualityError, 
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
 from treadle_export import exporter
-from treadle_export.capture import capture
+from treadle_export.network_capture import capture
 from treadle_export.exporter import export_run
+from treadle_export.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from treadle_train.run import Run
@@ -149,7 +150,7 @@ def test_a_wrong_name_is_an_error(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_unknown_precision_is_an_error(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="a precision of float32, int8, got 'int3'"):
+    with pytest.raises(ExportError, match=r"a precision of float32, float16, int8, .* got 'int3'"):
         export_run(run, {"int3": tmp_path / "x.treadle"})
 
 
@@ -213,7 +214,8 @@ def test_a_rung_over_its_tolerance_stops_the_export(
 def test_a_loss_over_the_budget_stops_the_export(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "QUALITY_BUDGET", -1.0)
+    strict = replace(PRECISIONS["int8"], budget=-1.0)
+    monkeypatch.setitem(PRECISIONS, "int8", strict)
     with pytest.raises(QualityError, match="expected int8 to raise the negative log-likelihood"):
         export_run(run, {"int8": tmp_path / "x.treadle"})
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""int8: a row gives the same bits alone, in company, step by step and in chunks."""
+"""int8 and int8-block: a row gives the same bits alone, in company, by steps and in chunks."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from tests.export.small_models import (
     next_state,
 )
 from treadle.ladder import compare
+from treadle_export.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle_export.engine import Arrays
+
+EXACT = tuple(name for name, precision in PRECISIONS.items() if precision.invariant)
 
 
 def row_of(arrays: Arrays, row: int) -> Arrays:
@@ -31,42 +34,50 @@ def row_of(arrays: Arrays, row: int) -> Arrays:
 
 
 def in_chunks(
-    kind: str, tokens: NDArray[np.int64], cut: int, context: Arrays, state: Arrays
+    kind: str,
+    precision: str,
+    tokens: NDArray[np.int64],
+    cut: int,
+    context: Arrays,
+    state: Arrays,
 ) -> tuple[NDArray[np.float32], Arrays]:
     """A lone row in calls of at most `cut` steps: its logits [T, V] and its last state."""
     logits = []
     for first in range(0, len(tokens), cut):
         chunk = tokens[None, first : first + cut]
         feeds = {"token": chunk, "lengths": np.array([chunk.shape[1]]), **context}
-        result = engine(kind, "int8", "sequence").run({**feeds, **as_feeds(state)})
+        result = engine(kind, precision, "sequence").run({**feeds, **as_feeds(state)})
         logits.append(result["logits"][0])
         state = next_state(result)
     return np.concatenate(logits), state
 
 
+@pytest.mark.parametrize("precision", EXACT)
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=8)
 @given(data=st.data())
-def test_int8_feels_neither_company_nor_chunks(kind: str, data: st.DataObject) -> None:
+def test_a_row_feels_neither_company_nor_chunks(
+    kind: str, precision: str, data: st.DataObject
+) -> None:
     lengths = data.draw(st.lists(st.integers(1, 7), min_size=2, max_size=6))
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     reach = data.draw(st.lists(st.integers(1, 70), min_size=len(lengths), max_size=len(lengths)))
     sources = [random.integers(1, SOURCES, length).tolist() for length in reach]
     tokens = random.integers(0, TARGETS, (len(lengths), max(lengths)))
 
-    context, state = encoded(kind, "int8", sources)
+    context, state = encoded(kind, precision, sources)
     feeds = {"token": tokens, "lengths": np.array(lengths), **context, **as_feeds(state)}
-    together = engine(kind, "int8", "sequence").run(feeds)
+    together = engine(kind, precision, "sequence").run(feeds)
     cut = data.draw(st.integers(1, 6))
     for row, length in enumerate(lengths):
-        context, state = encoded(kind, "int8", sources[row : row + 1])
-        logits, final = in_chunks(kind, tokens[row, :length], cut, context, state)
+        context, state = encoded(kind, precision, sources[row : row + 1])
+        logits, final = in_chunks(kind, precision, tokens[row, :length], cut, context, state)
         np.testing.assert_array_equal(logits, together["logits"][row, :length])
         for name, array in row_of(next_state(together), row).items():
             np.testing.assert_array_equal(final[name], array)
         for step in range(length):
             token = tokens[row : row + 1, step]
-            result = engine(kind, "int8", "step").run(
+            result = engine(kind, precision, "step").run(
                 {"token": token, **context, **as_feeds(state)}
             )
             np.testing.assert_array_equal(result["logits"][0], together["logits"][row, step])

@@ -9,7 +9,10 @@ import pytest
 
 from treadle.cli import main
 
-COMMANDS = ("recipes", "train", "export", "inspect", "verify", "evaluate", "run", "demo")
+COMMANDS = (
+    *("recipes", "train", "export", "adopt", "requantize", "sensitivity", "lint"),
+    *("inspect", "verify", "evaluate", "run", "demo"),
+)
 HEAVY = {"torch", "lightning", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "matplotlib"}
 
 HELP = """

@@ -10,7 +10,7 @@ from benchmarks.import_time import ImportTime, measure
 from tests.project.repository import ROOMS, imports
 
 # What each room may import beside the standard library. `treadle` imports its engine and its
-# data tools inside functions only, which the loading test below holds it to.
+# data tools inside functions only, and `treadle_export` Keras, which tests below hold them to.
 MAY_IMPORT = {
     "treadle": {"treadle", "numpy", "click", "onnxruntime", "pooch"},
     "treadle_train": {
@@ -19,7 +19,8 @@ MAY_IMPORT = {
     },
     "treadle_export": {
         *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),
-        *("torch", "onnx", "onnx_ir", "onnxscript", "rich"),
+        *("torch", "onnx", "onnx_ir", "onnxscript", "rich", "keras", "h5py"),
+        "google",  # google.protobuf, in which ONNX files are written
     },
 }
 
@@ -50,6 +51,10 @@ def test_importing_treadle_loads_no_engine_and_no_framework(statement: str) -> N
 
 def test_the_command_line_starts_with_click_alone() -> None:
     assert loaded_by("import treadle.cli") <= {"treadle", "numpy", "click"}
+
+
+def test_keras_is_loaded_when_a_keras_model_is() -> None:
+    assert not {"keras", "h5py", "torch"} & loaded_by("import treadle_export.keras_models")
 
 
 def test_the_import_benchmark_holds_to_its_budget() -> None:

@@ -14,6 +14,8 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import RECURRENT
 from treadle_export.canonical import BOUND, IR_VERSION
+from treadle_export.foreign import StatePair
+from treadle_export.passes.activations import activations_of, hidden_bound
 from treadle_export.passes.rewriting import Emitter, constant_array
 
 PARTS = ("hidden", "cell")
@@ -58,6 +60,19 @@ def fed_by(layers: Iterable[ir.Node]) -> list[ir.Value]:
     """Inputs of the graph that are initial states of recurrent layers and nothing else."""
     given = [value for node in layers for value in _initial(node) if value is not None]
     return [root for value in given for root in roots_of(value) if root.is_graph_input()]
+
+
+def shown_states(graph: ir.Graph) -> list[StatePair]:
+    """Inputs that are initial states of a layer, with the outputs that are its final ones."""
+    pairs = []
+    for node in layers_of(graph):
+        for part, value in enumerate(_initial(node)):
+            given = [] if value is None else [r for r in roots_of(value) if r.is_graph_input()]
+            final = node.outputs[1 + part] if len(node.outputs) > 1 + part else None
+            made = [v for v in graph.outputs if final in list(roots_of(v))]
+            if given and made:
+                pairs.append(StatePair(str(given[0].name), str(made[0].name)))
+    return pairs
 
 
 def _parts(node: ir.Node) -> int:
@@ -115,7 +130,8 @@ def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
     node.resize_outputs(1 + parts)
     for part, label in enumerate(PARTS[:parts]):
         state = f"{name}.{label}"
-        bound = 1.0 if label == "hidden" and _bounded(node) else None
+        bound = hidden_bound(node.op_type, activations_of(node)[0], 0.0)
+        bound = bound if label == "hidden" else None
         given = ir.Value(
             name=f"state.{state}",
             shape=ir.Shape(["batch", size]),
@@ -163,13 +179,6 @@ def _share(graph: ir.Graph, old: ir.Value | None, port: ir.Value, inside: ir.Val
         user.replace_input_with(index, inside if source is old else port)
     if not source.is_graph_output():
         graph.inputs.remove(source)
-
-
-def _bounded(node: ir.Node) -> bool:
-    """Whether |hidden| <= 1 whatever the input: the usual activations give it."""
-    usual = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
-    given = [name.lower() for name in node.attributes.get_strings("activations", None) or ()]
-    return not given or given == usual.get(node.op_type.removeprefix("DynamicQuantize"))
 
 
 def _refuse_computed(node: ir.Node, value: ir.Value | None) -> None:

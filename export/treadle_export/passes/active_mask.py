@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from treadle.manifest import Graph
-from treadle_export.passes.rewriting import Emitter
+from treadle_export.passes.rewriting import Emitter, given, substitute
 
 ACTIVE = "active"
 
@@ -33,7 +33,7 @@ class AddActiveMask(ir.passes.InPlacePass):
         )
         graph.inputs.append(active)
         graph.register_initializer(active)
-        given = {value.name: value for value in graph.inputs}
+        inputs = {value.name: value for value in graph.inputs}
         e = Emitter(graph)
         masks = {1: active}
         for port in self.interface.state:
@@ -41,7 +41,7 @@ class AddActiveMask(ir.passes.InPlacePass):
             computed, rank = graph.outputs[index], len(port.shape)
             if rank not in masks:
                 masks[rank] = e.op("Unsqueeze", active, e.axes(*range(1, rank)))
-            kept = e.op("Where", masks[rank], computed, given[port.input])
+            kept = e.op("Where", masks[rank], computed, inputs[port.input])
             kept.type, kept.shape = computed.type, computed.shape
             computed.name, kept.name = f"{port.output}.computed", port.output
             graph.outputs[index] = kept
@@ -54,3 +54,40 @@ class AddActiveMask(ir.passes.InPlacePass):
             node = outputs[port.output]
             if node is None or node.op_type != "Where":
                 raise ir.passes.PostconditionError(f"{port.output} does not depend on {ACTIVE}")
+
+
+class RemoveActiveMask(ir.passes.InPlacePass):
+    """Takes away what `AddActiveMask` added: every row steps again.
+
+    Requires: every state output is chosen by a Where.
+    Ensures: the graph has no input of that name.
+    """
+
+    def __init__(self, interface: Graph) -> None:
+        super().__init__()
+        self.interface = interface
+
+    def requires(self, model: ir.Model) -> None:
+        outputs = {value.name: value.producer() for value in model.graph.outputs}
+        for port in self.interface.state:
+            node = outputs.get(port.output)
+            if node is None or node.op_type != "Where":
+                raise ir.passes.PreconditionError(f"{port.output} does not depend on {ACTIVE}")
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        outputs = {value.name: value for value in graph.outputs}
+        for port in self.interface.state:
+            kept = outputs[port.output]
+            node = kept.producer()
+            if node is not None:
+                substitute(kept, given(node, 1))
+        ir.passes.common.RemoveUnusedNodesPass()(model)
+        active = next(value for value in graph.inputs if value.name == self.interface.active)
+        graph.inputs.remove(active)
+        graph.initializers.pop(ACTIVE, None)
+        return ir.passes.PassResult(model, modified=True)
+
+    def ensures(self, model: ir.Model) -> None:
+        if any(value.name == ACTIVE for value in model.graph.inputs):
+            raise ir.passes.PostconditionError(f"the input {ACTIVE} is left")

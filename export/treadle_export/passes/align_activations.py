@@ -1,8 +1,8 @@
 """Pads the width of non-linearities to a multiple of 16.
 
-Vector kernels of Sigmoid and Tanh treat the last elements of a flattened tensor by another path:
-on 64-bit Arm a row's last bits would then depend on how many rows stand before it. With every row
-a multiple of 16 wide there is no such rest. Widths that are aligned already cost nothing.
+Vector kernels of functions such as Tanh treat the last elements of a flattened tensor by another
+path: on 64-bit Arm a row's last bits would then depend on how many rows stand before it. With every
+row a multiple of 16 wide there is no such rest. Widths that are aligned already cost nothing.
 """
 
 import onnx_ir as ir
@@ -10,11 +10,12 @@ import onnx_ir as ir
 from treadle_export.passes.rewriting import Emitter
 
 WIDTH = 16
-_NONLINEAR = frozenset({"Sigmoid", "Tanh"})
+_NONLINEAR = frozenset({"Sigmoid", "Tanh", "HardSigmoid", "Elu", "Softplus", "Softsign"})
+"""Those that round; what only chooses, as Relu does, is the same on any path."""
 
 
 class AlignActivations(ir.passes.InPlacePass):
-    """Surrounds each unaligned Sigmoid and Tanh by Pad and Slice.
+    """Surrounds each unaligned non-linearity by Pad and Slice.
 
     Requires: the width of every such node is known.
     Ensures: each of them works on a multiple of 16 columns.
@@ -53,6 +54,8 @@ def _align(node: ir.Node, root: ir.Graph) -> None:
     padded_width = -(-width // WIDTH) * WIDTH
     last = e.axes(-1)
     padded = e.op("Pad", x, e.axes(0, padded_width - width), None, last)
-    padded.shape, padded.type = ir.Shape([*x.shape[:-1], padded_width]), x.type
-    wide = e.op(node.op_type, padded)
+    padded.shape = ir.Shape([*x.shape[:-1], padded_width])
+    padded.type = ir.TensorType(ir.DataType.FLOAT)
+    attributes = {key: attribute.value for key, attribute in node.attributes.items()}
+    wide = e.op(node.op_type, padded, **attributes)
     e.replace(node, e.op("Slice", wide, e.axes(0), e.axes(width), last))

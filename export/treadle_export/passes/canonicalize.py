@@ -4,6 +4,7 @@ import onnx_ir as ir
 
 from treadle.manifest import Graph
 from treadle_export.passes.fold_seams import FoldSeams
+from treadle_export.passes.products import TRANSPOSED
 from treadle_export.passes.rewriting import Emitter, constant_array
 from treadle_export.passes.single_axes import MoveSingleAxes
 
@@ -40,7 +41,7 @@ def _split(node: ir.Node, graph: ir.Graph) -> None:
     e, weights = Emitter(graph), node.inputs[1]
     array = constant_array(weights)
     if weights is not None and array is not None and node.attributes.get_int("transB"):
-        weights = e.constant(array.T.copy(), f"{weights.name}.transposed")
+        weights = e.constant(array.T.copy(), f"{weights.name}{TRANSPOSED}")
     product = e.op("MatMul", node.inputs[0], weights)
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     e.replace(node, product if bias is None else e.op("Add", product, bias))

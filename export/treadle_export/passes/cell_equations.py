@@ -12,6 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle_export.canonical import BOUND
+from treadle_export.passes.activations import apply, hidden_bound
+from treadle_export.passes.bounds import bound_of
 from treadle_export.passes.recurrent_weights import Direction, Recurrence
 from treadle_export.passes.rewriting import Emitter
 
@@ -42,9 +44,9 @@ def step(
     else:
         weights = e.constant(direction.recurrent, name)
         total = e.op("Add", projected, e.op("MatMul", state[0], weights))
-        next_state = (e.op(recurrence.activation, _rows(total, recurrence.hidden_size)),)
-    if recurrence.bounded:
-        next_state[0].meta[BOUND] = 1.0
+        next_state = (apply(e, direction.activations[0], _rows(total, recurrence.hidden_size)),)
+    bound = hidden_bound(recurrence.operator, direction.activations, bound_of(state[0]))
+    next_state[0].meta[BOUND] = bound
     return next_state
 
 
@@ -58,20 +60,22 @@ def _lstm(
     e: Emitter, r: Recurrence, direction: Direction, projected: ir.Value, state: State, name: str
 ) -> State:
     size = r.hidden_size
+    gate, squash, output = direction.activations
     hidden, cell = state
     gates = e.op("Add", projected, e.op("MatMul", hidden, e.constant(direction.recurrent, name)))
     open_, candidate = e.ops("Split", gates, e.axes(3 * size, size), outputs=2, axis=-1)
-    opened = e.op("Sigmoid", _rows(open_, 3 * size))
+    opened = apply(e, gate, _rows(open_, 3 * size))
     i, o, f = e.ops("Split", opened, e.axes(size, size, size), outputs=3, axis=-1)
     kept = e.op("Mul", f, cell)
-    next_cell = e.op("Add", kept, e.op("Mul", i, e.op("Tanh", _rows(candidate, size))))
-    return e.op("Mul", o, e.op("Tanh", _rows(next_cell, size))), next_cell
+    next_cell = e.op("Add", kept, e.op("Mul", i, apply(e, squash, _rows(candidate, size))))
+    return e.op("Mul", o, apply(e, output, _rows(next_cell, size))), next_cell
 
 
 def _gru(
     e: Emitter, r: Recurrence, direction: Direction, projected: ir.Value, state: State, name: str
 ) -> State:
     size = r.hidden_size
+    gate, squash = direction.activations
     (hidden,) = state
     open_x, candidate_x = e.ops("Split", projected, e.axes(2 * size, size), outputs=2, axis=-1)
     bias = e.constant(direction.recurrent_bias[2 * size :], f"{name}.candidate_bias")
@@ -81,7 +85,7 @@ def _gru(
     else:
         opening = np.ascontiguousarray(direction.recurrent[:, : 2 * size])
         open_h = e.op("MatMul", hidden, e.constant(opening, f"{name}.gates"))
-    gates = e.op("Sigmoid", _rows(e.op("Add", open_x, open_h), 2 * size))
+    gates = apply(e, gate, _rows(e.op("Add", open_x, open_h), 2 * size))
     update, reset = e.ops("Split", gates, e.axes(size, size), outputs=2, axis=-1)
     if r.linear_before_reset:
         memory = e.op("Mul", reset, e.op("Add", candidate_h, bias))
@@ -90,6 +94,6 @@ def _gru(
         reset_hidden = e.op("Mul", reset, hidden)
         product = e.op("MatMul", reset_hidden, e.constant(weights, f"{name}.candidate"))
         memory = e.op("Add", product, bias)
-    candidate = e.op("Tanh", _rows(e.op("Add", candidate_x, memory), size))
+    candidate = apply(e, squash, _rows(e.op("Add", candidate_x, memory), size))
     # (1 - z) * candidate + z * h, with one product fewer
     return (e.op("Add", candidate, e.op("Mul", update, e.op("Sub", hidden, candidate))),)

@@ -6,24 +6,46 @@ holds what goes into gates, biases included, in 16 bits with one scale a row: ei
 where one row holds large and small gates.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
-from treadle_export.passes.products import MOVES, bias_after, bias_of, is_product, reads_table
+from treadle_export.passes.products import (
+    MOVES,
+    bias_after,
+    bias_of,
+    is_product,
+    product_name,
+    reads_table,
+)
 from treadle_export.passes.rewriting import Emitter, constant_floats, given
 
 LEVELS = 32767
 
 
+def _eight_bits(_: str) -> int:
+    return 8
+
+
 class FoldEmbeddings(ir.passes.InPlacePass):
     """Replaces MatMul(moved(Gather(table, ids)), weights) + bias by moved(Gather(product, ids)).
 
-    Only where the 16-bit product is not larger than 8-bit weights.
+    Only where the 16-bit product is not larger than the weights would be.
+
+    weight_bits: how many bits the weights of a name would have; None leaves them alone.
     Ensures: no such product is left.
     """
 
+    def __init__(self, weight_bits: Callable[[str], int | None] = _eight_bits) -> None:
+        super().__init__()
+        self.weight_bits = weight_bits
+
+    def _nodes(self, model: ir.Model) -> list[ir.Node]:
+        return [node for node in model.graph if _foldable(node, self.weight_bits)]
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        nodes = [node for node in model.graph if _foldable(node)]
+        nodes = self._nodes(model)
         for node in nodes:
             _fold(node, model.graph)
         if nodes:
@@ -31,7 +53,7 @@ class FoldEmbeddings(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=bool(nodes))
 
     def ensures(self, model: ir.Model) -> None:
-        if any(_foldable(node) for node in model.graph):
+        if self._nodes(model):
             raise ir.passes.PostconditionError("an embedding that should be folded is left")
 
 
@@ -45,10 +67,11 @@ def _lookup(x: ir.Value | None) -> tuple[ir.Node | None, list[ir.Node]]:
     return (node if node is not None and reads_table(node) else None), moves
 
 
-def _foldable(node: ir.Node) -> bool:
+def _foldable(node: ir.Node, weight_bits: Callable[[str], int | None]) -> bool:
     gather, _ = _lookup(node.inputs[0]) if is_product(node) else (None, [])
     table = None if gather is None else constant_floats(gather.inputs[0])
-    return table is not None and 2 * table.shape[0] <= table.shape[1]
+    bits = None if table is None else weight_bits(product_name(given(node, 1)))
+    return table is not None and bits is not None and 16 * table.shape[0] <= bits * table.shape[1]
 
 
 def _fold(node: ir.Node, graph: ir.Graph) -> None:

@@ -10,6 +10,8 @@ import onnx_ir as ir
 from treadle.manifest import Graph, StatePort, Tensor
 from treadle_export.passes.rewriting import Emitter
 
+_BODY = "step"
+
 
 def loop_over_time(step: ir.Model, interface: Graph, sequence: Graph) -> ir.Model:
     """The sequence graph of a step graph; `step` is left as it was.
@@ -35,6 +37,12 @@ def loop_over_time(step: ir.Model, interface: Graph, sequence: Graph) -> ir.Mode
     return looped
 
 
+def is_looped(sequence: ir.Model) -> bool:
+    """Whether `loop_over_time` made this graph."""
+    bodies = [n.attributes["body"].as_graph() for n in sequence.graph if n.op_type == "Scan"]
+    return any(body.name == _BODY for body in bodies)
+
+
 def _body(
     root: ir.Graph,
     nodes: list[ir.Node],
@@ -56,7 +64,7 @@ def _body(
         [*(before for before, _ in states), read, valid],
         [*kept, *answers],
         nodes=[*nodes, *e.nodes],
-        name="step",
+        name=_BODY,
     )
 
 

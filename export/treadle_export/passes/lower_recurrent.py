@@ -14,6 +14,8 @@ import onnx_ir as ir
 from treadle.errors import ExportError
 from treadle_export.canonical import BOUND
 from treadle_export.passes import cell_equations
+from treadle_export.passes.activations import hidden_bound
+from treadle_export.passes.bounds import bound_of
 from treadle_export.passes.recurrent_weights import GATES, Direction, Recurrence, recurrence_of
 from treadle_export.passes.rewriting import Emitter, given
 
@@ -86,8 +88,6 @@ def _as_cell(node: ir.Node, graph: ir.Graph) -> None:
     e, r = Emitter(graph), recurrence_of(node)
     first, direction = e.axes(0), r.directions[0]
     state = tuple(e.op("Squeeze", value, first) for value in _initial(node, r))
-    if r.bounded:
-        state[0].meta[BOUND] = 1.0
     projected = _project(e, r, direction, e.op("Squeeze", given(node, 0), first))
     following = cell_equations.step(e, r, direction, projected, state)
     finals = [e.op("Unsqueeze", value, first) for value in following]
@@ -109,7 +109,7 @@ def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
     for index, direction in enumerate(r.directions):
         state = [e.op("Gather", value, e.constant(np.int64(index)), axis=0) for value in initial]
         *last, y = _scan(e, r, direction, projections[index], state, valid)
-        y.meta[BOUND] = 1.0 if r.bounded else None
+        y.meta[BOUND] = hidden_bound(r.operator, direction.activations, bound_of(initial[0]))
         outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
         finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])
     joined = [_joined(e, [parts[k] for parts in finals], 0) for k in range(len(initial))]
@@ -148,7 +148,7 @@ def _scan(
 ) -> list[ir.Value]:
     """A Scan over `projected` [T, B, G*H]: the final states [B, H] and the outputs [T, B, H]."""
     scanned = [projected] if valid is None else [projected, valid]
-    body = _body(e.root, r, direction, with_mask=valid is not None)
+    body = _body(e.root, r, direction, bound_of(state[0]), with_mask=valid is not None)
     return list(
         e.ops(
             "Scan",
@@ -161,8 +161,10 @@ def _scan(
     )
 
 
-def _body(root: ir.Graph, r: Recurrence, direction: Direction, *, with_mask: bool) -> ir.Graph:
-    """One step: (state, projected[, valid]) -> (next state, output)."""
+def _body(
+    root: ir.Graph, r: Recurrence, direction: Direction, initial: float | None, *, with_mask: bool
+) -> ir.Graph:
+    """One step: (state, projected[, valid]) -> (next state, output); `initial` bounds the first."""
     e = Emitter(root)
     prefix = f"{r.name}{'.reverse' if direction.reverse else ''}.scan"
     floats = ir.TensorType(ir.DataType.FLOAT)
@@ -172,8 +174,9 @@ def _body(root: ir.Graph, r: Recurrence, direction: Direction, *, with_mask: boo
     width = GATES[r.operator] * r.hidden_size
     projected = ir.Value(name=f"{prefix}.projected", shape=ir.Shape(["batch", width]), type=floats)
     inputs = [*state, projected]
-    if r.bounded:
-        state[0].meta[BOUND] = 1.0
+    later = hidden_bound(r.operator, direction.activations, initial)
+    if initial is not None and later is not None:
+        state[0].meta[BOUND] = max(initial, later)
     following = cell_equations.step(e, r, direction, projected, state)
     output = following[0]
     if with_mask:

@@ -9,6 +9,7 @@ five times slower. A row's answer depends on nothing but the row.
 Operators: ai.onnx QuantizeLinear, com.microsoft MatMulIntegerToFloat.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle_export.passes.bounds import bound_of
-from treadle_export.passes.products import MOVES, bias_after, bias_of, is_product, reads_table
+from treadle_export.passes.products import (
+    MOVES,
+    bias_after,
+    bias_of,
+    every,
+    product_name,
+    products_of,
+    reads_table,
+)
 from treadle_export.passes.rewriting import (
     MICROSOFT,
     Emitter,
@@ -49,16 +58,27 @@ def quantize_columns(
 
 
 class QuantizeEmbeddings(ir.passes.InPlacePass):
-    """Stores tables that Gather reads as uint8 with one scale a row."""
+    """Stores tables that Gather reads as uint8 with one scale a row.
+
+    chosen: by the table's name; all by default. Ensures: no chosen table is left in float32.
+    """
+
+    def __init__(self, chosen: Callable[[str], bool] = every) -> None:
+        super().__init__()
+        self.chosen = chosen
+
+    def _nodes(self, model: ir.Model) -> list[ir.Node]:
+        tables = [node for node in model.graph if reads_table(node)]
+        return [node for node in tables if self.chosen(product_name(given(node, 0)))]
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        gathers = [node for node in model.graph if reads_table(node)]
+        gathers = self._nodes(model)
         for node in gathers:
             _quantize_embedding(node, model.graph)
         return ir.passes.PassResult(model, modified=bool(gathers))
 
     def ensures(self, model: ir.Model) -> None:
-        if any(reads_table(node) for node in model.graph):
+        if self._nodes(model):
             raise ir.passes.PostconditionError("a float32 table is left")
 
 
@@ -83,21 +103,26 @@ def _quantize_embedding(node: ir.Node, graph: ir.Graph) -> None:
 
 
 class QuantizeProducts(ir.passes.InPlacePass):
-    """Rewrites every MatMul by a constant matrix, in the main graph and in bodies of Scan.
+    """Rewrites MatMul by a constant matrix, in the main graph and in bodies of Scan.
 
-    Ensures: no float32 product with constant weights is left.
+    chosen: by the name of the weights; all by default.
+    Ensures: no chosen product with constant weights is left in float32.
     """
 
+    def __init__(self, chosen: Callable[[str], bool] = every) -> None:
+        super().__init__()
+        self.chosen = chosen
+
     def _nodes(self, model: ir.Model) -> list[ir.Node]:
-        nodes = ir.traversal.RecursiveGraphIterator(model.graph)
-        return [node for node in nodes if is_product(node)]
+        return products_of(model, self.chosen)
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         products = self._nodes(model)
         for node in products:
             _quantize_product(node, model.graph)
         ir.passes.common.RemoveUnusedNodesPass()(model)
-        model.graph.opset_imports.setdefault(MICROSOFT, 1)
+        if products:
+            model.graph.opset_imports.setdefault(MICROSOFT, 1)
         return ir.passes.PassResult(model, modified=bool(products))
 
     def ensures(self, model: ir.Model) -> None:

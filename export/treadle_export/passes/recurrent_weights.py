@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from treadle.errors import ExportError
+from treadle.errors import ExportError, UnsupportedGraph
+from treadle_export.passes.activations import Activation, activations_of
 from treadle_export.passes.rewriting import constant_floats
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -22,6 +23,7 @@ class Direction:
     input_bias: NDArray[np.float32]  # [G*H]
     recurrent_bias: NDArray[np.float32]  # [G*H]
     reverse: bool
+    activations: tuple[Activation, ...]  # f g h of an LSTM, f g of a GRU, f of an RNN
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,31 @@ class Recurrence:
     hidden_size: int
     directions: tuple[Direction, ...]
     linear_before_reset: bool
-    activation: str  # of an RNN node
 
-    @property
-    def bounded(self) -> bool:
-        """Whether the hidden state stays within [-1, 1]."""
-        return self.operator != "RNN" or self.activation == "Tanh"
+
+_PEEPHOLES = 7  # the LSTM's input P
+_ALTERING = {
+    "clip": "no gate is clipped: train without it",
+    "input_forget": "input and forget gates are independent: train without the coupling",
+    "layout": "time comes first: transpose the node's inputs and outputs",
+}
+"""Attributes that change the equations or the axes, and what to do about each."""
+
+
+def _refuse_variants(node: ir.Node) -> None:
+    """Raises UnsupportedGraph for what the ONNX operator allows and the equations here lack."""
+    for name, remedy in _ALTERING.items():
+        attribute = node.attributes.get(name)
+        if attribute is not None and attribute.value:
+            raise UnsupportedGraph(
+                f"expected {node.op_type} node {node.name!r} without {name}, got "
+                f"{name}={attribute.value}; {remedy}"
+            )
+    if len(node.inputs) > _PEEPHOLES and node.inputs[_PEEPHOLES] is not None:
+        raise UnsupportedGraph(
+            f"expected {node.op_type} node {node.name!r} without peepholes, got its input P; "
+            f"train the layer without them"
+        )
 
 
 def recurrence_of(node: ir.Node) -> Recurrence:
@@ -46,7 +67,10 @@ def recurrence_of(node: ir.Node) -> Recurrence:
 
     Raises:
         ExportError: its weights are not initializers.
+        UnsupportedGraph: it has peepholes, `clip`, `input_forget`, another layout, or an unknown
+            activation.
     """
+    _refuse_variants(node)
     w, r = (constant_floats(value) for value in node.inputs[1:3])
     if w is None or r is None:
         raise ExportError(
@@ -57,6 +81,7 @@ def recurrence_of(node: ir.Node) -> Recurrence:
     given = constant_floats(node.inputs[3]) if len(node.inputs) > 3 else None
     b = np.zeros((directions, 2 * gates_hidden), np.float32) if given is None else given
     direction = node.attributes.get_string("direction", "forward")
+    activations = activations_of(node)
     weights_name = node.inputs[1].name if node.inputs[1] is not None else None
     return Recurrence(
         operator=node.op_type,
@@ -69,9 +94,9 @@ def recurrence_of(node: ir.Node) -> Recurrence:
                 input_bias=b[d, :gates_hidden],
                 recurrent_bias=b[d, gates_hidden:],
                 reverse=d == 1 or direction == "reverse",
+                activations=activations[d],
             )
             for d in range(directions)
         ),
         linear_before_reset=bool(node.attributes.get_int("linear_before_reset", 0)),
-        activation=(node.attributes.get_strings("activations", None) or ("Tanh",))[0],
     )

@@ -90,6 +90,16 @@ class Emitter:
         graph.remove(node, safe=True)
 
 
+def applied(passes: Sequence[ir.passes.PassBase], model: ir.Model) -> ir.Model:
+    """The model after all passes, in order. An ExportError within one is raised as it is."""
+    try:
+        return ir.passes.Sequential(*passes)(model).model if passes else model
+    except ir.passes.PassError as error:
+        if isinstance(error.__cause__, ExportError):
+            raise error.__cause__ from None
+        raise
+
+
 def substitute(old: ir.Value, new: ir.Value) -> None:
     """Lets `new` do for every use of `old`; a graph output keeps its name, type and shape."""
     new.type = new.type or old.type

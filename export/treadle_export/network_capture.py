@@ -17,6 +17,7 @@ from treadle.manifest import SOURCE_MULTIPLE, TASKS, ContextTensor, Graph, State
 from treadle.manifest import Tensor as Port
 from treadle_export.canonical import BOUND, IR_VERSION, CanonicalGraph, CanonicalModel
 from treadle_export.passes.canonicalize import canonicalize
+from treadle_export.passes.name_weights import NameWeights
 from treadle_export.recurrent import with_opaque_layers
 from treadle_export.torch_export import exported, to_onnx
 from treadle_train.cells import Layer
@@ -53,13 +54,16 @@ def capture(network: Network) -> CanonicalModel:
         UnsupportedGraph: torch cannot trace an entry point; the message names it and says why.
     """
     opaque = with_opaque_layers(copy.deepcopy(network).eval().cpu())
+    parameters = {f"network.{n}": p.detach().numpy() for n, p in opaque.named_parameters()}
     states = _state_ports(network)
     context, initial = _encoded_example(network)
     graphs: dict[str, CanonicalGraph] = {}
     for name in TASKS[network.task].graphs:
         interface = _interface(name, network, states, context, initial)
         inputs, dynamic = _example(name, states, context)
-        graphs[name] = CanonicalGraph(_traced(opaque, name, interface, inputs, dynamic), interface)
+        traced = _traced(opaque, name, interface, inputs, dynamic)
+        NameWeights(parameters)(traced)
+        graphs[name] = CanonicalGraph(traced, interface)
     return CanonicalModel(network.task, graphs)
 
 

@@ -1,0 +1,131 @@
+"""Real inputs to calibrate with: examples of the split that a model was trained on."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treadle.data import Dataset, open_dataset
+from treadle.errors import ExportError
+from treadle.evaluation import check_digest
+from treadle.vocabulary import Vocabulary
+from treadle_export.bundle import Description
+
+SPLIT = "train"
+
+DEFAULT_EXAMPLES = {"language-modelling": 20_000, "transduction": 1_000}
+"""Symbols of text, or words: after so many, further ones change the rounding no more."""
+
+_UNITS = {"language-modelling": "symbols", "transduction": "words"}
+_LANES = 8  # places of a text that are read side by side
+_ROWS = 64  # of one batch at most
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one length, so that nothing is padded.
+
+    inputs: what the recurrence reads, int64 [B, T]; source: what an encoder reads, int64 [B, S],
+    None where there is none.
+    """
+
+    inputs: NDArray[np.int64]
+    source: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationData:
+    """Batches, and where they come from."""
+
+    batches: tuple[Batch, ...]
+    examples: int
+    unit: str
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Split, number of examples and digest of their ids."""
+        digest = hashlib.sha256()
+        for batch in self.batches:
+            for array in (batch.inputs, batch.source):
+                if array is not None:
+                    digest.update(f"{array.shape}".encode() + array.tobytes())
+        return {
+            "split": SPLIT,
+            "examples": self.examples,
+            "unit": self.unit,
+            "digest": f"sha256:{digest.hexdigest()}",
+        }
+
+
+def calibration_data(task: str, description: Description, examples: int) -> CalibrationData:
+    """Examples spread evenly over the training split.
+
+    Args:
+        task: the model's.
+        description: says the data set, the vocabularies and the start symbol.
+        examples: symbols of text or words; all there are where there are fewer.
+
+    Raises:
+        DataError: the data set is missing or not the one of the training.
+        ExportError: the model names no data set, or nothing is known of such a task.
+    """
+    if task not in DEFAULT_EXAMPLES:
+        raise ExportError(
+            f"no calibration is known for the task {task}; export with --calibration none"
+        )
+    dataset = _dataset(description)
+    vocabularies = description.vocabularies
+    if task == "transduction":
+        start = int(description.decoding["start"])
+        words = _spread(dataset.split(SPLIT), examples)
+        return CalibrationData(_words(words, vocabularies, start), len(words), _UNITS[task])
+    lanes = _lanes(dataset.split(SPLIT), vocabularies["symbols"], examples)
+    return CalibrationData((Batch(lanes),), lanes.size, _UNITS[task])
+
+
+def _dataset(description: Description) -> Dataset[Any]:
+    name = description.evaluation.get("dataset")
+    if not isinstance(name, str):
+        raise ExportError(
+            f"expected the model to name the data set it was trained on, got {name!r}; "
+            f"export with --calibration none"
+        )
+    dataset = open_dataset(name, description.evaluation.get("options"))
+    check_digest(dataset, description.provenance.get("data"))
+    return dataset
+
+
+def _spread(examples: list[Any], count: int) -> list[Any]:
+    places = np.linspace(0, len(examples) - 1, min(count, len(examples))).astype(int)
+    return [examples[place] for place in places]
+
+
+def _lanes(text: str, symbols: Vocabulary, count: int) -> NDArray[np.int64]:
+    """[B, T]: stretches of text that begin at evenly spread places."""
+    count = min(count, len(text))
+    lanes = min(_LANES, count)
+    length = count // lanes
+    begins = np.linspace(0, len(text) - length, lanes).astype(int)
+    rows = [symbols.encode(text[begin : begin + length], unknown="symbol") for begin in begins]
+    return np.array(rows, np.int64)
+
+
+def _words(
+    words: list[Any], vocabularies: Mapping[str, Vocabulary], start: int
+) -> tuple[Batch, ...]:
+    """Words with equally long sources and equally long targets go together."""
+    groups: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = defaultdict(list)
+    space = " " if vocabularies["output"].kind == "symbols" else ""
+    for word in words:
+        source = vocabularies["input"].encode(word.word, unknown="symbol")
+        answer = vocabularies["output"].encode(space.join(word.pronunciations[0]), unknown="symbol")
+        groups[len(source), len(answer)].append((source, [start, *answer]))
+    return tuple(
+        Batch(np.array([t for _, t in part], np.int64), np.array([s for s, _ in part], np.int64))
+        for _, rows in sorted(groups.items())
+        for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
+    )

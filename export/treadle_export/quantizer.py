@@ -1,0 +1,153 @@
+"""Lowers one float32 model for any precision, and says how its weights were rounded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treadle.errors import ExportError
+from treadle_export.bundle import Description
+from treadle_export.calibration import Calibration, calibrate
+from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
+from treadle_export.canonical import CanonicalModel
+from treadle_export.passes.split_gates import gates_of
+from treadle_export.precision import BLOCKS, PRECISIONS, Precision, lower
+from treadle_export.rounding import COMPENSATED_BITS, Rounding
+from treadle_export.weight_plan import WeightPlan, weight_sizes
+
+Gates = Mapping[str, tuple[str, ...]]
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """What is asked of a quantization beside its precision.
+
+    calibration: examples of the training split that are read; 0 for none, None for the default.
+    exceptions: pattern of a weight's name -> another precision for it.
+    max_quality_drop: largest relative rise of the negative log-likelihood. Given, weights that
+        hurt most become int8 until it holds; else the precision's own budget is only checked.
+    """
+
+    calibration: int | None = None
+    exceptions: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    max_quality_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.calibration is not None and self.calibration < 0:
+            raise ExportError(
+                f"expected a number of examples to calibrate with, or 0 for none, got "
+                f"{self.calibration}"
+            )
+
+    def budget(self, precision: Precision) -> float:
+        """The relative rise of the negative log-likelihood that is accepted."""
+        return precision.budget if self.max_quality_drop is None else self.max_quality_drop
+
+
+class Quantizer:
+    """One model and its calibration, which is measured once, and only where a precision needs it.
+
+    model: canonical; description: says the data set and the vocabularies; examples: as
+    `Quantization.calibration`; progress: told when calibration begins, or that there is none.
+    """
+
+    def __init__(
+        self,
+        model: CanonicalModel,
+        description: Description,
+        examples: int | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.model = model
+        self.description = description
+        self._examples = examples
+        self._progress = progress
+
+    def lowered(
+        self,
+        precision: Precision,
+        exceptions: Mapping[str, str] = _NONE,
+        gates: Gates | None = None,
+    ) -> CanonicalModel:
+        """The graphs in a precision; arguments as those of `precision.lower`.
+
+        Raises:
+            ExportError: an exception fits no weight, or the model cannot be calibrated.
+            DataError: the data to calibrate with is missing or another.
+        """
+        return lower(
+            self.model,
+            precision,
+            rounding=self._rounding if self._calibrates(precision, exceptions) else None,
+            exceptions=exceptions,
+            gates=gates,
+        )
+
+    def exceptions(self, precision: Precision, patterns: Mapping[str, str]) -> dict[str, str]:
+        """The exceptions by the names of the weights that they fit."""
+        if not patterns:
+            return {}
+        plan = WeightPlan(precision.name, patterns)
+        names = weight_sizes(lower(self.model, precision, exceptions={"*": "float32"}))
+        plan.check(names)
+        return plan.resolved(names)
+
+    def products(self, precision: Precision) -> set[str]:
+        """The names of the weights that products multiply with; embeddings are none."""
+        plain = lower(self.model, precision, exceptions={"*": "float32"})
+        return set(weight_sizes(plain, tables=False))
+
+    def evidence(self, precision: Precision, exceptions: Mapping[str, str]) -> dict[str, Any]:
+        """How the weights were rounded, as the manifest has it; empty where none was."""
+        if precision.name == "float32":
+            return {}
+        described: dict[str, Any] = {"method": "nearest"}
+        if precision.name in BLOCKS:
+            described["bits"], described["block_size"] = BLOCKS[precision.name]
+        if self._calibrates(precision, exceptions):
+            calibration = self._calibration
+            described["method"] = "nearest" if calibration is None else "gptq"
+            described["calibration"] = None if calibration is None else calibration.provenance
+        if exceptions:
+            described["exceptions"] = dict(exceptions)
+        return described
+
+    def _calibrates(self, precision: Precision, exceptions: Mapping[str, str]) -> bool:
+        """Whether some weights are worth rounding with the inputs that they meet."""
+        used = {precision.name, *exceptions.values()}
+        return any(PRECISIONS[name].calibrated for name in used if name in PRECISIONS)
+
+    @cached_property
+    def _rounding(self) -> Rounding:
+        if self._calibration is None:
+            return Rounding()
+        grams = dict(self._calibration.grams)
+        for graph in self.model.graphs.values():
+            for product, names in gates_of(graph.model.graph).items():
+                grams |= _by_gate(grams, product, names)
+        return Rounding(grams)
+
+    @cached_property
+    def _calibration(self) -> Calibration | None:
+        if self._examples == 0:
+            self._progress(
+                f"warning: weights of {COMPENSATED_BITS} bits are rounded without calibration, "
+                f"which loses several times as much"
+            )
+            return None
+        examples = self._examples or DEFAULT_EXAMPLES.get(self.model.task, 1)
+        data = calibration_data(self.model.task, self.description, examples)
+        self._progress(f"calibrate on {data.examples:,} {data.unit}")
+        return calibrate(self.model, data)
+
+
+def _by_gate(
+    grams: Mapping[str, NDArray[np.float64]], product: str, names: tuple[str, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """A gate's product reads what the whole product reads."""
+    return {f"{product}.{name}": grams[product] for name in names if product in grams}

@@ -1,0 +1,157 @@
+"""From a float32 bundle to one of another precision, without a run and without its network.
+
+The graphs, vocabularies and recorded inputs are those of the float32 bundle, and so is the ladder
+up to float32; the rungs behind it are climbed anew, over the same recorded trace.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from treadle.errors import ExportError
+from treadle.golden import GOLDEN_FILE, Golden
+from treadle.ladder import Rung
+from treadle.selfcheck import Report
+from treadle_export.bundle import SUFFIX, Parts, assemble, finished, refuse_taken, write_bundle
+from treadle_export.canonical import CanonicalModel
+from treadle_export.exporter import checked, evidence_of, quality, tool_versions
+from treadle_export.golden import BUDGET, step_from
+from treadle_export.mixed_plan import planned
+from treadle_export.origin import Carried
+from treadle_export.parity import carry, flattened, quantized_rung, refuse_failed, started_by
+from treadle_export.precision import PRECISIONS, Precision, lower, precision_named
+from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.reopened import Reopened, reopened
+from treadle_export.trace import Trace
+
+
+def requantize(
+    source: Path,
+    out: Path,
+    precision_name: str,
+    *,
+    force: bool = False,
+    quality_limit: int | None = None,
+    quantization: Quantization | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Writes a float32 bundle in another precision.
+
+    Args:
+        source: the float32 bundle.
+        out: directory of the new bundle, ending in `.treadle`.
+        precision_name: any but float32.
+        force: replace an existing bundle.
+        quality_limit: test examples on which both are compared; all by default.
+        quantization: what is asked beside the precision.
+        progress: told each stage as it begins.
+
+    Returns:
+        parity ladder and invariance of the written bundle.
+
+    Raises:
+        BundleError: `source` is no bundle, damaged, or has no golden trace.
+        ExportError: it is not float32, or the new one cannot be written.
+        DataError: its data set is missing, to calibrate with or to judge by.
+        ParityError: a rung is over its tolerance; nothing is written.
+        QualityError: the new one loses more than the budget; nothing is written.
+    """
+    precision = precision_named(precision_name)
+    if precision.name == "float32":
+        others = ", ".join(name for name in PRECISIONS if name != "float32")
+        raise ExportError(f"expected a precision to quantize to ({others}), got float32")
+    refuse_taken(out, force=force)
+    asked = quantization or Quantization()
+    plain = reopened(source)
+    quantizer = Quantizer(plain.model, plain.description, asked.calibration, progress)
+    exceptions = planned(quantizer, precision, asked, progress)
+    model = quantizer.lowered(precision, exceptions)
+    progress("parity")
+    replay = _replay(plain, model, precision)
+    refuse_failed([replay.rung])
+    with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
+        candidate = Path(scratch) / f"candidate{SUFFIX}"
+        parts = _parts(plain, model, precision, plain.plan(precision, exceptions), replay.carried)
+        write_bundle(candidate, finished(parts, {}))
+        progress(f"{precision.name}: stream")
+        report = checked(candidate, (*plain.rungs, replay.rung), precision)
+        evidence = evidence_of(report)
+        evidence["quantization"] = quantizer.evidence(precision, exceptions)
+        evidence["quantization"]["from"] = plain.manifest.digest
+        if "dataset" in plain.description.evaluation:
+            progress(f"{precision.name}: quality")
+            budget = asked.budget(precision)
+            named = (source, candidate, precision.name)
+            evidence["quality"] = quality(*named, budget, limit=quality_limit)
+        else:
+            progress("warning: the bundle names no data set, so its quality was not measured")
+        progress(f"{precision.name}: write")
+        write_bundle(out, finished(parts, evidence), force=force)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """The last rung, and the trace as the new graphs carry it."""
+
+    rung: Rung
+    carried: Carried
+
+
+def _replay(plain: Reopened, model: CanonicalModel, precision: Precision) -> _Replay:
+    """Carries the recorded inputs through both step graphs."""
+    trace = Trace(plain.golden.source, plain.golden.inputs)
+    ports = plain.model.graphs["step"].interface.state
+    zeros: dict[str, Any] = {p.name: np.zeros((1, *map(int, p.shape[1:])), p.dtype) for p in ports}
+    reference = lower(plain.model, PRECISIONS["float32"])
+    context, start = started_by(reference, trace, zeros)
+    base = carry(reference, trace, context, start)
+    rung = quantized_rung(model, precision.name, base, trace, context)
+    return _Replay(rung, carry(model, trace, *started_by(model, trace, zeros)))
+
+
+def _parts(
+    plain: Reopened,
+    model: CanonicalModel,
+    precision: Precision,
+    plan: dict[str, Any],
+    carried: Carried,
+) -> Parts:
+    provenance = {**plain.description.provenance, **tool_versions()}
+    description = replace(plain.description, provenance=provenance)
+    parts = assemble(model, description, precision.name, plan)
+    size = sum(len(content) for content in parts.files.values())
+    golden = _golden(plain.golden, model, carried, size)
+    return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
+
+
+def _golden(known: Golden, model: CanonicalModel, carried: Carried, size: int) -> Golden:
+    """The float32 bundle's trace: what PyTorch gave is kept, what the bundle gives is new.
+
+    Of its checkpoints as many are kept as the budget of the smaller bundle holds.
+    """
+    floats = 2 * sum(array[0].size for array in known.state.values()) + 2 * len(known.columns)
+    most = max(2, max(BUDGET, size // 100) // (4 * floats))
+    count = len(known.checkpoints)
+    kept = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+    checkpoints = known.checkpoints[kept]
+    state = {name: array[kept] for name, array in known.state.items()}
+    trace = Trace(known.source, known.inputs)
+    result = step_from(model, trace, state, known.inputs[checkpoints])
+    outputs = flattened([result[tensor.name] for tensor in model.graphs["step"].interface.outputs])
+    choices = {"torch": known.choices["torch"], "bundle": carried.choices} if known.choices else {}
+    return replace(
+        known,
+        choices=choices,
+        checkpoints=checkpoints,
+        outputs={
+            "torch": known.outputs["torch"][kept],
+            "bundle": outputs[:, known.columns],
+        },
+        state=state,
+        next_state={name: result[f"next_state.{name}"] for name in state},
+    )
