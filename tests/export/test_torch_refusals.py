@@ -164,6 +164,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
             r".*; keep Python control flow in forward free of tensor values"
         ),
     ),
+    "an operator that ONNX lacks": (
+        lambda: Around(_gru(), lambda rnn, x: torch.linalg.svd(rnn(x)[0])[1]),
+        FRAMES,
+        (
+            r"a module whose operators ONNX has, got from torch\.onnx\.export: .*svd.*; write "
+            r"forward without that operator"
+        ),
+    ),
     "random numbers": (
         lambda: Around(_gru(), lambda rnn, x: rnn(x + torch.rand_like(x))[0]),
         FRAMES,

@@ -36,12 +36,13 @@ class _Called(nn.Module):
     def forward(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         args, kwargs = self._call.arguments(tensors, as_lists=False)
         outputs = named_outputs(self.get_submodule(_INSIDE)(*args, **kwargs)).values()
-        # What goes out twice, or comes in and goes out, is two values of a graph.
-        given = {id(tensor) for tensor in tensors}
-        return tuple(
-            tensor.clone() if id(tensor) in given or given.add(id(tensor)) else tensor  # type: ignore[func-returns-value]
-            for tensor in outputs
-        )
+        seen = {id(tensor) for tensor in tensors}
+        answers: list[Tensor] = []
+        for tensor in outputs:
+            # What goes out twice, or comes in and goes out, is two values of a graph.
+            answers.append(tensor.clone() if id(tensor) in seen else tensor)
+            seen.add(id(tensor))
+        return tuple(answers)
 
 
 def trace(
@@ -64,9 +65,6 @@ def trace(
     try:
         with packing_replaced(opaque):
             program = exported(_Called(opaque, call), (example,), {"tensors": dynamic})
-        _refuse_other_nodes(program, module, reading)
-        _refuse_fixed(program, call, free)
-        model = to_onnx(program, list(call.tensors), list(outputs))
     except UnsupportedGraph:
         raise
     except Exception as error:
@@ -75,8 +73,24 @@ def trace(
             f"{first_line(error)}; keep Python control flow in forward free of tensor values, and "
             f"sizes taken from shapes"
         ) from error
+    _refuse_other_nodes(program, module, reading)
+    _refuse_fixed(program, call, free)
+    model = _translated(program, list(call.tensors), list(outputs))
     _finish(model, module, program, free, name)
     return model
+
+
+def _translated(program: ExportedProgram, inputs: list[str], outputs: list[str]) -> ir.Model:
+    try:
+        return to_onnx(program, inputs, outputs)
+    except Exception as error:
+        cause: BaseException = error
+        while isinstance(cause, torch.onnx.errors.OnnxExporterError) and cause.__cause__:
+            cause = cause.__cause__
+        raise UnsupportedGraph(
+            f"expected a module whose operators ONNX has, got from torch.onnx.export: "
+            f"{first_line(cause)}; write forward without that operator"
+        ) from error
 
 
 def _free_axes(reading: Reading, name: str) -> dict[int, str]:
@@ -99,9 +113,9 @@ def _refuse_fixed(program: ExportedProgram, call: Call, free: list[dict[int, str
             if str(shape[axis]).isdigit():
                 raise UnsupportedGraph(
                     f"expected the {label} axis of {name!r} to stay free, got one that is fixed at "
-                    f"{shape[axis]} by forward: a Python loop over it, or a comparison of its size "
-                    f"with a number; write forward for one step (x_t, state), or use nn.LSTM, "
-                    f"nn.GRU or nn.RNN over whole sequences"
+                    f"{shape[axis]} by forward: a Python loop over it, len() of it, or a "
+                    f"comparison of its size with a number; write forward for one step "
+                    f"(x_t, state), or use nn.LSTM, nn.GRU or nn.RNN over whole sequences"
                 )
 
 
