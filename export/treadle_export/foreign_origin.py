@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle_export.adoption.adopt import Adopted
-from treadle_export.adoption.pairs import find_pairs
+from treadle_export.adoption.recurrences import shown_states
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays
 from treadle_export.origin import Floats, Reference
@@ -68,10 +68,7 @@ class ForeignOrigin:
 
     def _stepped(self, inputs: NDArray[Any]) -> Floats:
         layout, foreign = self.adopted.layout, self.adopted.foreign
-        graph = foreign.model.graph
-        others = [v for v in graph.inputs if str(v.name) not in foreign.example]
-        results = [v for v in graph.outputs if str(v.name) not in layout.inside]
-        pairs = foreign.states or tuple(find_pairs(others, results)[0])
+        pairs = (*foreign.states, *shown_states(foreign.model.graph))
         state: Arrays = {}
         outputs = []
         for x in inputs:

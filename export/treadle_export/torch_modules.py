@@ -2,9 +2,7 @@
 
 import copy
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +14,14 @@ from torch import nn
 from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
 from treadle_export.engine import Engine
-from treadle_export.foreign import Foreign, StatePair
+from treadle_export.foreign import Foreign
 from treadle_export.modules.axes import Reading, read_axes
 from treadle_export.modules.calls import first_line
 from treadle_export.modules.named_tensors import Call
 from treadle_export.modules.opaque import recurrent_modules
 from treadle_export.modules.origin import Origin
-from treadle_export.modules.ports import Ports, ports_of
+from treadle_export.modules.pairs import other_pairs, probing
+from treadle_export.modules.ports import ports_of
 from treadle_export.modules.tracing import trace
 
 Example = torch.Tensor | tuple[Any, ...] | Mapping[str, Any]
@@ -69,32 +68,32 @@ def foreign_of(
     call = Call(origin, example_inputs)
     _refuse_unknown(call, axes or {}, lengths)
     reading = read_axes(origin, call, axes or {}, lengths)
-    _refuse_repeated(reading)
     name = name or _dashed(type(module).__name__)
     renamed = _output_names(reading, call)
     model = trace(origin, call, reading, name, list(renamed.values()))
-    ports = _with_kept_names(ports_of(model.graph), model.graph, renamed)
+    ports = ports_of(model.graph)
     inputs, outputs = _names(model.graph.inputs), _names(model.graph.outputs)
-    example = {n: tensor for n, tensor in reading.example(call).items() if n in inputs}
-    states = {n for n in example if n in ports.states} | {pair.input for pair in ports.pairs}
-    # A state that was left out of the graph is still one of the module.
-    left_out = {n for n, t in call.tensors.items() if n not in inputs and t.is_floating_point()}
-    lengths = lengths or ports.lengths
+    # An input that the trace has no use for is a state too, unless it counts something.
+    unused = {n for n, t in call.tensors.items() if n not in inputs and t.is_floating_point()}
     run = Origin(
         origin,
         call,
         reading,
-        states=frozenset(states | left_out),
-        lengths=lengths,
+        zeros=ports.states | {pair.input for pair in ports.pairs} | unused,
+        lengths=lengths or ports.lengths,
         outputs={own: here for own, here in renamed.items() if here in outputs},
     )
+    others = other_pairs(model.graph, ports, call, reading, run)
+    pairs = (*ports.carried, *ports.pairs, *others)
+    run.zeros |= {pair.input for pair in pairs}
+    example = reading.example(call).items()
     foreign = Foreign(
         name=name,
         model=model,
-        example={n: tensor.numpy() for n, tensor in example.items() if n not in states},
+        example={n: t.numpy() for n, t in example if n in inputs and n not in run.zeros},
         run=run,
-        lengths=lengths,
-        states=ports.pairs,
+        lengths=lengths or ports.lengths,
+        states=pairs,
         provenance={"origin": "torch", "torch": torch.__version__, "module": _qualified(module)},
     )
     _refuse_other_answers(foreign, call, reading)
@@ -145,25 +144,6 @@ def _refuse_unknown(
             )
 
 
-def _refuse_repeated(reading: Reading) -> None:
-    """Refuses a recurrent module that is called more than once: it would need a state for each."""
-    one, other = (Counter(use.path for use in seen.uses) for seen in reading.seen)
-    for path, times in one.items():
-        if other[path] != times:
-            raise UnsupportedGraph(
-                f"expected {path!r} to be called once in forward, got {times} calls for "
-                f"{reading.sizes[0][1]} steps and {other[path]} for {reading.sizes[1][1]}: a loop "
-                f"over time is fixed at its number of steps when it is traced; write forward for "
-                f"one step (x_t, state), or use nn.LSTM, nn.GRU or nn.RNN over whole sequences"
-            )
-        if times > 1:
-            raise UnsupportedGraph(
-                f"expected {path!r} to be called once in forward, got {times} calls, whose states "
-                f"would have one name; write forward for one step (x_t, state), or give each call "
-                f"a module of its own"
-            )
-
-
 def _output_names(reading: Reading, call: Call) -> dict[str, str]:
     """The module's name of each output -> its name in the graph."""
     names: dict[str, str] = {}
@@ -175,24 +155,16 @@ def _output_names(reading: Reading, call: Call) -> dict[str, str]:
     return names
 
 
-def _with_kept_names(ports: Ports, graph: ir.Graph, renamed: Mapping[str, str]) -> Ports:
-    """The ports, and pairs of an input and the output that had its name."""
-    known = {pair.input for pair in ports.pairs} | ports.states | {ports.lengths}
-    inputs, outputs = _names(graph.inputs) - known, _names(graph.outputs)
-    kept = (StatePair(own, here) for own, here in renamed.items() if own in inputs)
-    return replace(ports, pairs=(*ports.pairs, *(p for p in kept if p.output in outputs)))
-
-
 def _names(values: Iterable[ir.Value]) -> set[str]:
     return {str(value.name) for value in values}
 
 
 def _refuse_other_answers(foreign: Foreign, call: Call, reading: Reading) -> None:
     """Refuses a graph that answers otherwise than its module at another batch and time."""
-    tensors = reading.example(call, 1)
-    given = {name: tensors[name].numpy() for name in foreign.example}
+    tensors = probing(call, reading)
+    given = {name: tensors[name] for name in foreign.example}
     start = {
-        str(value.name): np.zeros_like(tensors[str(value.name)].numpy())
+        str(value.name): np.zeros_like(tensors[str(value.name)])
         for value in foreign.model.graph.inputs
         if value.name not in given
     }

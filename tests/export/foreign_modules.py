@@ -15,15 +15,14 @@ WORDS, WIDTH, HIDDEN = 11, 6, 4
 
 
 class Tagger(nn.Module):
-    """A tag for each word: packed by lengths, in the form that `forward` of a subclass chooses."""
+    """A tag for each word, packed by lengths and padded again in every way that torch knows."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, enforce_sorted: bool = False) -> None:
         super().__init__()
         self.embedding = nn.Embedding(WORDS, WIDTH)
         self.rnn = nn.LSTM(WIDTH, HIDDEN, batch_first=True, bidirectional=True)
         self.output = nn.Linear(2 * HIDDEN, 3)
-        self.sorted = bool(options.pop("enforce_sorted", False))
-        self.options = options
+        self.sorted = enforce_sorted
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Any:
         given = self.embedding(tokens)
@@ -31,11 +30,18 @@ class Tagger(nn.Module):
         return self.tagged(packed, tokens)
 
     def tagged(self, packed: Any, tokens: Tensor) -> Any:
-        options = dict(self.options)
-        if options.pop("whole", False):
-            options["total_length"] = tokens.size(1)
         outputs, _ = self.rnn(packed)
-        return self.output(pad_packed_sequence(outputs, batch_first=True, **options)[0])
+        options: dict[str, dict[str, Any]] = {
+            "plain": {},
+            "whole": {"total_length": tokens.size(1)},
+            "longer": {"total_length": 12},
+            "other": {"padding_value": 2.5},
+            "both": {"padding_value": -1.0, "total_length": 12},
+        }
+        return {
+            name: self.output(pad_packed_sequence(outputs, batch_first=True, **chosen)[0])
+            for name, chosen in options.items()
+        }
 
 
 class CountingTagger(Tagger):
@@ -233,3 +239,46 @@ class Mixed(nn.Module):
             assert isinstance(cell, nn.LSTM)
             outputs = outputs + cell(outputs)[0]
         return outputs
+
+
+class CachedStep(nn.Module):
+    """A step with a cache of frames and a state, which come back in a tuple, without names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(3 * WIDTH, WIDTH)
+        self.gru = nn.GRUCell(WIDTH, HIDDEN)
+        self.output = nn.Linear(HIDDEN, 2)
+
+    def forward(self, frame: Tensor, past: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        frames = torch.cat([past, frame[:, None]], 1)
+        h = self.gru(torch.relu(self.mix(frames.flatten(1))), h)
+        return self.output(h), frames[:, 1:], h
+
+
+class CachedChunk(nn.Module):
+    """A chunk with a cache of frames and a state, which come back in a tuple, without names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(WIDTH, WIDTH, 4)
+        self.gru = nn.GRU(WIDTH, HIDDEN, batch_first=True)
+
+    def forward(self, x: Tensor, past: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        joined = torch.cat([past, x], 1)
+        outputs, h = self.gru(torch.tanh(self.conv(joined.transpose(1, 2))).transpose(1, 2), h)
+        return outputs, joined[:, -3:], h
+
+
+class Speaker(nn.Module):
+    """A vector that never changes goes in, and one of its size comes out: no state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(2 * WIDTH, HIDDEN, batch_first=True)
+        self.output = nn.Linear(HIDDEN, WIDTH)
+
+    def forward(self, x: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
+        wide = speaker[:, None].expand(-1, x.size(1), -1)
+        outputs, h = self.gru(torch.cat([x, wide], -1))
+        return outputs, self.output(h[-1])

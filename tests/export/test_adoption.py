@@ -40,8 +40,9 @@ def stepped(adopted: Adopted, x: NDArray[Any]) -> tuple[NDArray[Any], Arrays]:
     graph = adopted.canonical.graphs["step"]
     engine = Engine(graph.model)
     state: Arrays = {
-        p.name: np.zeros((len(x), *p.shape[1:]), p.dtype) for p in graph.interface.state
-    }  # type: ignore[arg-type]
+        port.name: np.zeros((len(x), *map(int, port.shape[1:])), port.dtype)
+        for port in graph.interface.state
+    }
     outputs = []
     for step in range(x.shape[1]):
         feeds = {f"state.{name}": array for name, array in state.items()}
@@ -52,7 +53,7 @@ def stepped(adopted: Adopted, x: NDArray[Any]) -> tuple[NDArray[Any], Arrays]:
 
 
 def inputs(adopted: Adopted, rows: int, steps: int) -> NDArray[np.float32]:
-    shape = adopted.layout.input.shape[1:]
+    shape = map(int, adopted.layout.input.shape[1:])
     random = np.random.default_rng(rows * 100 + steps)
     return random.normal(size=(rows, steps, *shape)).astype(np.float32)
 

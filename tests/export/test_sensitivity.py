@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.export.small_models import canonical, untrained_run
 from treadle.errors import ExportError
-from treadle_export.capture import capture
+from treadle_export.network_capture import capture
 from treadle_export.cli_quantize import Share
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.cli_quantize import sensitivity as sensitivity_command

@@ -218,19 +218,16 @@ def test_what_stands_around_a_layer_is_carried_over(
     _equal({"output": expected}, foreign.run({taken: x}))
 
 
-PACKED: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
-    "unsorted": (modules.Tagger, {}),
-    "sorted": (lambda: modules.Tagger(enforce_sorted=True), {}),
-    "whole": (lambda: modules.Tagger(whole=True), {}),
-    "longer": (lambda: modules.Tagger(total_length=12), {}),
-    "other-padding": (lambda: modules.Tagger(padding_value=2.5), {}),
-    "counted": (modules.CountingTagger, {}),
+PACKED: dict[str, Callable[[], nn.Module]] = {
+    "unsorted": modules.Tagger,
+    "sorted": lambda: modules.Tagger(enforce_sorted=True),
+    "counted": modules.CountingTagger,
 }
 
 
 @cache
 def _tagger(name: str) -> tuple[nn.Module, Foreign]:
-    module = PACKED[name][0]().eval()
+    module = PACKED[name]().eval()
     example = (torch.ones(1, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64))
     return module, foreign_of(module, example[: 1 if name == "counted" else 2])
 
@@ -249,8 +246,9 @@ def test_packing_becomes_lengths(name: str, data: st.DataObject, lengths: list[i
     if name == "counted":
         feeds.pop("lengths")
     with torch.no_grad():
-        expected = module(*(torch.from_numpy(array) for array in feeds.values())).numpy()
-    _equal({"output": expected}, Engine(foreign.model).run(feeds))
+        answers = module(*(torch.from_numpy(array) for array in feeds.values()))
+    expected = {way: tensor.numpy() for way, tensor in answers.items()}
+    _equal(expected, Engine(foreign.model).run(feeds))
     assert foreign.lengths == (None if name == "counted" else "lengths")
 
 
@@ -269,11 +267,13 @@ def test_origin_takes_rows_in_any_order_and_any_padding(
     tokens = random.integers(1, WORDS, (len(lengths), max(lengths) + more))
     feeds = {"tokens": tokens, "lengths": np.array(lengths)}
     _answers_alike(foreign, feeds)
-    answers = foreign.run(feeds)["output"]
+    answers = foreign.run(feeds)
     for row, length in enumerate(lengths):
         with torch.no_grad():
             alone = module(torch.from_numpy(tokens[row : row + 1, :length]), torch.tensor([length]))
-        _equal({"output": alone.numpy()}, {"output": answers[row : row + 1, :length]})
+        for way in ("plain", "whole", "other"):
+            found = answers[way][row : row + 1, :length]
+            _equal({way: alone[way].numpy()}, {way: found})
 
 
 @settings(max_examples=10)
@@ -324,7 +324,10 @@ def test_names_follow_parameters_keys_and_fields() -> None:
     assert outputs == ["logits", "next_state.hidden", "next_state.cell"]
     assert foreign.name == "step-decoder"
     assert list(foreign.example) == ["token"]
-    assert foreign.states == ()
+    assert foreign.states == (
+        StatePair("state.hidden", "next_state.hidden"),
+        StatePair("state.cell", "next_state.cell"),
+    )
     assert foreign.provenance["origin"] == "torch"
     assert foreign.provenance["module"].endswith(".StepDecoder")
     _answers_alike(foreign, {"token": np.array([3, 1, 2, 9])})
@@ -342,7 +345,7 @@ def test_a_state_that_others_read_is_a_pair() -> None:
 def test_a_key_that_goes_in_and_comes_out_is_a_pair() -> None:
     zeros = torch.zeros(1, 1, WIDTH), torch.zeros(1, WIDTH, 2), torch.zeros(1, 1, HIDDEN)
     foreign = foreign_of(modules.Cached(), zeros)
-    assert foreign.states == (StatePair("cache", "next_cache"),)
+    assert foreign.states == (StatePair("h", "next_h"), StatePair("cache", "next_cache"))
     assert list(foreign.example) == ["x"]
     frames = np.random.default_rng(1).normal(size=(3, 7, WIDTH)).astype(np.float32)
     _answers_alike(foreign, {"x": frames})
@@ -421,3 +424,21 @@ def test_origin_names_what_it_takes() -> None:
     _, foreign = _tagger("unsorted")
     with pytest.raises(InputError, match=r"expected inputs named tokens, lengths, got words"):
         foreign.run({"words": np.ones((1, 1), np.int64)})
+
+
+@pytest.mark.parametrize("make", [modules.CachedStep, modules.CachedChunk])
+def test_caches_are_found_without_names(make: Callable[[], nn.Module]) -> None:
+    steps = () if make is modules.CachedStep else (1,)
+    cached = 2 if make is modules.CachedStep else 3
+    past, state = torch.zeros(1, cached, WIDTH), torch.zeros(*steps, 1, HIDDEN)
+    foreign = foreign_of(make(), (torch.zeros(1, *steps, WIDTH), past, state))
+    assert foreign.states == (StatePair("h", "output_2"), StatePair("past", "output_1"))
+    assert list(foreign.example) == ["frame" if make is modules.CachedStep else "x"]
+    name = next(iter(foreign.example))
+    _answers_alike(foreign, {name: np.ones((3, *[5 for _ in steps], WIDTH), np.float32)})
+
+
+def test_what_is_not_carried_is_no_state() -> None:
+    foreign = foreign_of(modules.Speaker(), (torch.zeros(1, 1, WIDTH), torch.ones(1, WIDTH)))
+    assert foreign.states == ()
+    assert list(foreign.example) == ["x", "speaker"]

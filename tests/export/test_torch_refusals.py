@@ -87,6 +87,33 @@ class Uncopied(nn.GRU):
         raise RuntimeError("there is one of me")
 
 
+class Kept(nn.Module):
+    """A state that the module keeps from call to call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(WIDTH, HIDDEN)
+        self.state: Any = None
+
+    def forward(self, x: Tensor) -> Any:
+        outputs, self.state = self.lstm(x, self.state)
+        return outputs
+
+
+class KeptInPlace(nn.Module):
+    """The same in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(WIDTH, HIDDEN)
+        self.count: Tensor
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Any:
+        self.count += 1
+        return self.gru(x)[0] / self.count
+
+
 def _branching(rnn: nn.Module, x: Tensor) -> Any:
     return rnn(x if x.sum() > 0 else -x)[0]
 
@@ -222,6 +249,15 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
             r"input that is nothing else, got .*; start from zeros"
         ),
     ),
+    "a state that is kept": (
+        Kept,
+        FRAMES,
+        (
+            r"forward to change nothing, got another 'state\[0\]' after a call: .* take it as "
+            r"an argument of forward and return the next one"
+        ),
+    ),
+    "a buffer that counts": (KeptInPlace, FRAMES, r"got another 'count' after a call"),
     "a module that cannot be copied": (
         lambda: Uncopied(WIDTH, HIDDEN),
         FRAMES,

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     },
     "treadle_export": {
         *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),
-        *("torch", "onnx", "onnx_ir", "onnxscript", "rich", "keras", "h5py"),
+        *("torch", "onnx", "onnx_ir", "onnxscript", "rich", "keras", "h5py", "safetensors"),
         "google",  # google.protobuf, in which ONNX files are written
     },
 }

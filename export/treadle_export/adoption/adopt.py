@@ -47,10 +47,12 @@ def adopt(foreign: Foreign) -> Adopted:
     _refuse_both_directions(graph)
     ports = give_ports(graph)
     _refuse_stateless(foreign, ports)
+    left = {value.name for value in graph.inputs}
+    carried = tuple(pair for pair in foreign.states if pair.input in left)
     shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in ports}
-    probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, foreign.states)
+    probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, carried)
     _forget_shapes(graph, {port.output for port in ports})
-    pairs = make_ports(graph, foreign.states, batch_axes, probed)
+    pairs = make_ports(graph, carried, batch_axes, probed)
     past = carry_the_past(graph, probed)
     remove_unused(graph)
     layout = layout_of(graph, probed, source)

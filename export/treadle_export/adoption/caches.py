@@ -16,6 +16,7 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.positions import carry_positions
 from treadle_export.adoption.probing import Axes, Probed
+from treadle_export.adoption.recurrences import roots_of
 from treadle_export.passes.rewriting import Emitter, constant_array, given
 
 _OVER_ALL_TIME = frozenset(
@@ -247,6 +248,8 @@ def _concat(rewrite: Rewrite, node: ir.Node, name: str) -> Iterator[StatePort]:
     front, x = given(node, 0), given(node, 1)
     if rewrite.axes(front).time is not None or rewrite.axes(x).time is None:
         return
+    if any(root.is_graph_input() for root in roots_of(front)):
+        return  # a cache that the graph carries already
     zeros = rewrite.probed.values.get(str(front.name), constant_array(front))
     if zeros is None or np.any(zeros):
         raise UnsupportedGraph(

@@ -14,10 +14,13 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import RECURRENT
 from treadle_export.canonical import BOUND, IR_VERSION
+from treadle_export.foreign import StatePair
 from treadle_export.passes.activations import activations_of, hidden_bound
 from treadle_export.passes.rewriting import Emitter, constant_array
 
 PARTS = ("hidden", "cell")
+_PORT = "treadle.port"
+"""Key of `ir.Value.meta` of an input that is a port already."""
 _FIRST_STATE = 5  # initial_h, then initial_c, in the inputs of every recurrent operator
 _MOVES = frozenset(
     {"Identity", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Slice", "Split", "Gather"}
@@ -56,7 +59,20 @@ def _initial(node: ir.Node) -> list[ir.Value | None]:
 def fed_by(layers: Iterable[ir.Node]) -> list[ir.Value]:
     """Inputs of the graph that are initial states of recurrent layers and nothing else."""
     given = [value for node in layers for value in _initial(node) if value is not None]
-    return [root for value in given for root in _roots(value) if root.is_graph_input()]
+    return [root for value in given for root in roots_of(value) if root.is_graph_input()]
+
+
+def shown_states(graph: ir.Graph) -> list[StatePair]:
+    """Inputs that are initial states of a layer, with the outputs that are its final ones."""
+    pairs = []
+    for node in layers_of(graph):
+        for part, value in enumerate(_initial(node)):
+            given = [] if value is None else [r for r in roots_of(value) if r.is_graph_input()]
+            final = node.outputs[1 + part] if len(node.outputs) > 1 + part else None
+            made = [v for v in graph.outputs if final in list(roots_of(v))]
+            if given and made:
+                pairs.append(StatePair(str(given[0].name), str(made[0].name)))
+    return pairs
 
 
 def _parts(node: ir.Node) -> int:
@@ -123,11 +139,14 @@ def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
         )
         if bound is not None:
             given.meta[BOUND] = bound
+        given.meta[_PORT] = True
         graph.inputs.append(given)
         before, after = Emitter(graph), Emitter(graph)
-        node.replace_input_with(_FIRST_STATE + part, before.op("Unsqueeze", given, before.axes(0)))
+        inside = before.op("Unsqueeze", given, before.axes(0))
         before.name_after(f"state.{state}.")
-        graph.insert_before(node, before.nodes)
+        graph.insert_before(graph[0], before.nodes)
+        _share(graph, node.inputs[_FIRST_STATE + part], given, inside)
+        node.replace_input_with(_FIRST_STATE + part, inside)
         final = node.outputs[1 + part]
         final.name = final.name or f"{name}.final_{label}"
         following = after.op("Squeeze", final, after.axes(0))
@@ -147,11 +166,26 @@ def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
         )
 
 
+def _share(graph: ir.Graph, old: ir.Value | None, port: ir.Value, inside: ir.Value) -> None:
+    """Lets whatever else reads a state that is an input, [B, H] or [1, B, H], read its port."""
+    node = None if old is None else old.producer()
+    source = old
+    if node is not None and node.op_type == "Unsqueeze":
+        axes = constant_array(node.inputs[1])
+        source = node.inputs[0] if axes is not None and axes.tolist() == [0] else None
+    if source is None or not source.is_graph_input() or _PORT in source.meta:
+        return
+    for user, index in list(source.uses()):
+        user.replace_input_with(index, inside if source is old else port)
+    if not source.is_graph_output():
+        graph.inputs.remove(source)
+
+
 def _refuse_computed(node: ir.Node, value: ir.Value | None) -> None:
     """Only what is nothing, zeros, or an input's may be replaced by a port that starts at zero."""
     if value is None:
         return
-    found = list(_roots(value))
+    found = list(roots_of(value))
     for root in found:
         array = constant_array(root)
         if array is not None and array.dtype.kind == "f" and np.any(array):
@@ -176,7 +210,7 @@ def _makes_zeros(node: ir.Node) -> bool:
     return filled is None or not np.any(filled.numpy())
 
 
-def _roots(value: ir.Value) -> Iterator[ir.Value]:
+def roots_of(value: ir.Value) -> Iterator[ir.Value]:
     """Where a value comes from, through operators that only move it; shapes are not followed."""
     node = value.producer()
     if node is None or node.op_type not in _MOVES:
@@ -185,13 +219,13 @@ def _roots(value: ir.Value) -> Iterator[ir.Value]:
     data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
     for given in data:
         if given is not None:
-            yield from _roots(given)
+            yield from roots_of(given)
 
 
 def _drop_final_states(graph: ir.Graph, layers: Iterable[ir.Node]) -> None:
     """Leaves out outputs that are final states and nothing else, unless there is no other."""
     finals = {id(value) for node in layers for value in node.outputs[1:]}
-    others = [v for v in graph.outputs if not all(id(root) in finals for root in _roots(v))]
+    others = [v for v in graph.outputs if not all(id(root) in finals for root in roots_of(v))]
     if others:
         graph.outputs.clear()
         graph.outputs.extend(others)
@@ -199,7 +233,7 @@ def _drop_final_states(graph: ir.Graph, layers: Iterable[ir.Node]) -> None:
 
 def _drop_unused_inputs(graph: ir.Graph, sources: Iterable[ir.Value]) -> None:
     """Leaves out inputs that fed states only, and the nodes between."""
-    fed = {id(root) for value in sources for root in _roots(value)}
+    fed = {id(root) for value in sources for root in roots_of(value)}
     remove_unused(graph)
     for value in list(graph.inputs):
         if id(value) in fed and not value.uses():

@@ -85,8 +85,8 @@ TENSOR_WISE_SCALE = Check(
     looks_for="activations are quantized with one scale over the whole tensor",
     costs="A row beside a loud neighbour is quantized more coarsely than alone, and a chunk "
     "otherwise than the same steps one by one: answers depend on who shares the call.",
-    mend="Give each row its own scale (Treadle's int8), or block-wise weights with float "
-    "activations (MatMulNBits); or call with one row and one step only.",
+    mend="Give each row its own scale (Treadle's int8), or quantize the weights alone "
+    "(MatMulNBits); or call with one row and one step only.",
     severities=("warning",),
     find=_shared_scale,
 )

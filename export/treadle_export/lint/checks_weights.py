@@ -125,8 +125,8 @@ UNQUANTIZED_RECURRENCE = Check(
     looks_for="a quantized file has recurrent layers in float32",
     costs="The largest part of the work is as slow, and of the file as large, as before.",
     mend="Engines have no quantized GRU or RNN, and quantize an LSTM only if its weights are "
-    "initializers. Quantize an exporter's float32 file whose weights are stored, or write the "
-    "cell in primitive operators and quantize its products.",
+    "initializers. Quantize a float32 file whose weights are stored, or write the cell in "
+    "primitive operators and quantize its products, as Treadle's int8 does.",
     severities=("warning",),
     find=_unquantized,
 )

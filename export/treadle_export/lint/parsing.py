@@ -23,8 +23,10 @@ def parse_file(path: Path) -> onnx.ModelProto:
     return _parsed(_content(path), path)
 
 
-def first_line(error: Exception) -> str:
-    """What an error of another library says, short enough for a sentence."""
+def first_line(error: BaseException) -> str:
+    """What the root of an error of another library says, short enough for a sentence."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

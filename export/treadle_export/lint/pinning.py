@@ -6,7 +6,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from treadle_export.lint.recurrences import RecurrentLayer, integer, integers_of
+from treadle_export.lint.recurrences import RecurrentLayer, integers_of
 from treadle_export.lint.values import dims, integers
 
 _KEEP = {"Identity", "Cast", "Dropout", "LayerNormalization", "Relu", "Sigmoid", "Tanh"}
@@ -78,7 +78,7 @@ def _pins(node: ir.Node, axes: Axes) -> Iterator[Pin]:
         return
     if any(size is None and axis not in _FREE for axis, size in zip(axes, sizes, strict=True)):
         return
-    copied = () if integer(node, "allowzero", 0) else {i for i, n in enumerate(target) if n == 0}
+    copied = {place for place, number in enumerate(target) if number == 0}
     known = prod(size for place, size in enumerate(sizes) if size and place not in copied)
     # While the written numbers only regroup what is known, free axes pass through 0 or -1.
     if known % prod(number for number in target if number > 0) == 0:

@@ -5,6 +5,7 @@ repeated to sizes of our own, and the reading holds if the module runs and its r
 just these sizes.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
-from treadle_export.modules.calls import Seen, answer
+from treadle_export.modules.calls import Seen, answer, kept_tensors
 from treadle_export.modules.named_tensors import Call
 from treadle_export.modules.readings import Axes, Size, adds_batch, readings, sizes_of
 
@@ -61,17 +62,22 @@ def read_axes(
         lengths: the input that holds the length of each row, if it is known.
 
     Raises:
-        UnsupportedGraph: the module does not take its own example, or no other size.
+        UnsupportedGraph: the module does not take its own example, or no other size; it keeps a
+            state as an attribute; or it calls a recurrent module more than once, as a loop over
+            time does.
     """
+    before = kept_tensors(module)
     single, failure = answer(module, call, call.tensors.values())
     if single is None:
         raise UnsupportedGraph(
             f"expected example inputs that {type(module).__name__} takes, got {failure}"
         )
+    _refuse_kept(module, before)
     failures: list[str] = []
     for axes in islice(readings(call, declared, lengths), _MOST_READINGS):
         found = _tried(module, call, axes, failures)
         if found is not None and (not adds_batch(axes) or _rows_equal(found, single)):
+            _refuse_repeated(found)
             return found
     raise UnsupportedGraph(
         f"expected {type(module).__name__} to take any batch, and any number of steps if it reads "
@@ -79,6 +85,37 @@ def read_axes(
         f"({failures[0] if failures else 'its inputs have no such axes'}); say which axes these "
         f'are, as in axes={{"{next(iter(call.tensors), "x")}": ("batch", "time")}}'
     )
+
+
+def _refuse_kept(module: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """Refuses a module that keeps a tensor from one call to the next where nobody sees it."""
+    for name, tensor in kept_tensors(module).items():
+        known = before.get(name)
+        if known is None or known.shape != tensor.shape or not known.equal(tensor):
+            raise UnsupportedGraph(
+                f"expected forward to change nothing, got another {name!r} after a call: a state "
+                f"that a module keeps to itself cannot be exported; take it as an argument of "
+                f"forward and return the next one"
+            )
+
+
+def _refuse_repeated(reading: Reading) -> None:
+    """Refuses a recurrent module that is called more than once: it would need a state for each."""
+    one, other = (Counter(use.path for use in seen.uses) for seen in reading.seen)
+    for path, times in one.items():
+        if other[path] != times:
+            raise UnsupportedGraph(
+                f"expected {path!r} to be called once in forward, got {times} calls for "
+                f"{reading.sizes[0][1]} steps and {other[path]} for {reading.sizes[1][1]}: a loop "
+                f"over time is fixed at its number of steps when it is traced; write forward for "
+                f"one step (x_t, state), or use nn.LSTM, nn.GRU or nn.RNN over whole sequences"
+            )
+        if times > 1:
+            raise UnsupportedGraph(
+                f"expected {path!r} to be called once in forward, got {times} calls, whose states "
+                f"would have one name; write forward for one step (x_t, state), or give each call "
+                f"a module of its own"
+            )
 
 
 def _tried(

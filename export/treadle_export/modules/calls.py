@@ -54,6 +54,21 @@ def called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         return module(*args, **kwargs)
 
 
+def kept_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of the tensors that modules hold beside their parameters, by path of the attribute."""
+    held = (
+        (f"{path}.{name}".lstrip("."), value)
+        for path, part in module.named_modules()
+        for name, value in (*vars(part).items(), *part.named_buffers(recurse=False))
+    )
+    return {
+        f"{name}[{place}]" if isinstance(value, tuple | list) else name: tensor.clone()
+        for name, value in held
+        for place, tensor in enumerate(value if isinstance(value, tuple | list) else [value])
+        if isinstance(tensor, Tensor)
+    }
+
+
 def first_line(error: BaseException) -> str:
     """An error in one line: its type and what it says first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -21,7 +21,7 @@ class Origin:
     sequences takes rows in any order and answers for every step of the input, as its graph does.
 
     Args:
-        states: the inputs that are states.
+        zeros: the inputs that are states.
         lengths: the input that holds each row's length, if there is one.
         outputs: the module's name of each output -> its name here; others are left out.
     """
@@ -32,12 +32,12 @@ class Origin:
         call: Call,
         reading: Reading,
         *,
-        states: frozenset[str],
+        zeros: frozenset[str],
         lengths: str | None,
         outputs: Mapping[str, str],
     ) -> None:
         self._module, self._call, self._reading = module, call, reading
-        self._states, self._lengths, self._outputs = states, lengths, outputs
+        self.zeros, self._lengths, self._outputs = zeros, lengths, outputs
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """Inputs by name -> outputs by name.
@@ -75,7 +75,7 @@ class Origin:
             else:
                 axes = self._reading.axes[name]
                 given = axes.resized(example, rows, steps, self._reading.base)
-                given = torch.zeros_like(given) if name in self._states else given
+                given = torch.zeros_like(given) if name in self.zeros else given
             completed[name] = given
         return completed
 

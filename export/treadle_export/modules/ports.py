@@ -22,12 +22,14 @@ _MOVES = frozenset(
 class Ports:
     """The inputs that are more than data.
 
-    states: inputs that are the initial state of recurrent layers and nothing else.
-    pairs: inputs that are read in other places too, with the output that carries each on.
+    states: inputs that are the initial state of recurrent layers and nothing else; carried: these
+        with the output that carries each on, where there is one.
+    pairs: the same of inputs that are read in other places too.
     lengths: the input that says how long each row is.
     """
 
     states: frozenset[str]
+    carried: tuple[StatePair, ...]
     pairs: tuple[StatePair, ...]
     lengths: str | None
 
@@ -50,14 +52,18 @@ def ports_of(graph: ir.Graph) -> Ports:
     inputs = {str(value.name): value for value in graph.inputs}
     states = frozenset(name for name in fed if feeds_states_only(inputs[name]))
     followed = _finals(graph, layers)
-    pairs = (
+    pairs = [
         StatePair(name, output)
         for name, places in fed.items()
-        if name not in states
         for output, reached in followed.items()
         if places == reached and _alike(inputs[name], graph, output)
+    ]
+    return Ports(
+        states=states,
+        carried=tuple(pair for pair in pairs if pair.input in states),
+        pairs=tuple(pair for pair in pairs if pair.input not in states),
+        lengths=lengths[0] if lengths else None,
     )
-    return Ports(states, tuple(pairs), lengths[0] if lengths else None)
 
 
 def recurrent_nodes(graph: ir.Graph) -> list[ir.Node]:

@@ -11,13 +11,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.export.lint.graphs import streaming, without_inputs
-from tests.export.lint.test_nested import chosen, in_functions, looped
+from tests.export.lint.nested_graphs import chosen, in_functions, looped
 from treadle.errors import ExportError, UnsupportedGraph
 from treadle_export.lint import lint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from onnx import ModelProto
 
 FLIPS = 400
 
@@ -85,7 +87,8 @@ def test_a_graph_that_contradicts_itself_is_unsupported(tmp_path: Path) -> None:
     path, made = tmp_path / "model.onnx", streaming()
     made.graph.initializer[0].data_type = 1000
     path.write_bytes(made.SerializeToString())
-    with pytest.raises(UnsupportedGraph, match=r"expected a valid ONNX graph in .*; check it with"):
+    expected = r"expected a valid ONNX graph in .*: 1000 is not a valid DataType; check it with"
+    with pytest.raises(UnsupportedGraph, match=expected):
         lint(path)
 
 
@@ -153,9 +156,9 @@ def test_flipped_bits_are_an_error_or_a_report(seed: int, tmp_path: Path) -> Non
     assert 0 < refused < FLIPS
 
 
-def lint_damaged(path: Path, make: Callable[[], object], seed: int) -> int:
+def lint_damaged(path: Path, make: Callable[[], ModelProto], seed: int) -> int:
     """Flips a bit, or cuts a piece out, again and again; how many were refused."""
-    content = make().SerializeToString()  # type: ignore[attr-defined]
+    content = make().SerializeToString()
     chance, refused = random.Random(seed), 0
     for _ in range(FLIPS):
         damaged = bytearray(content)

@@ -156,6 +156,13 @@ CASES = [
         "warning",
         ("Reshape node 'reshape' after it writes [-1, 3, 1, 8], which makes the batch 3",),
     ),
+    Case(
+        BATCH,
+        "a Reshape writes it and copies the other axes",
+        lambda: squeezed_and_reshaped(0, 4, 0),
+        "warning",
+        ("writes [0, 4, 0], which makes the batch 4",),
+    ),
     Case(BATCH, "a Reshape merges what is fixed", lambda: reshaped_behind(0, 0, -1)),
     Case(BATCH, "a Reshape merges the free axes", lambda: reshaped_behind(-1, HIDDEN)),
     Case(BATCH, "a Reshape merges rows in pairs", lambda: reshaped_behind(-1, 2 * HIDDEN)),

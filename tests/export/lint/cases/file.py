@@ -28,6 +28,22 @@ def dense() -> ModelProto:
     return model([node], [port("x", ["batch", 4])], [port("y", None)], weights)
 
 
+def unrelated() -> ModelProto:
+    """An input and an output that look like a state, but neither comes from the other."""
+    made = dense()
+    made.graph.input.append(port("state", ["batch", 3]))
+    made.graph.node.append(operation("Relu", "state", "unused"))
+    return made
+
+
+def of_another_domain(operator: str) -> ModelProto:
+    made = streaming()
+    made.graph.node[0].op_type = operator
+    made.graph.node[0].domain = "elsewhere"
+    made.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    return made
+
+
 def one_step() -> ModelProto:
     """A cell whose state is carried outside, behind an operator that no shape gets through."""
     nodes = [
@@ -74,6 +90,14 @@ CASES = [
     ),
     Case(NONE, "a recurrent node", streaming),
     Case(NONE, "nothing recurs", dense, "note", ("no LSTM, GRU or RNN", "nothing in it carries")),
+    Case(NONE, "inputs and outputs alike", unrelated, "note", ("nothing in it carries",)),
+    Case(NONE, "a name of ONNX's elsewhere", lambda: of_another_domain("LSTM"), "note"),
+    Case(
+        NONE,
+        "a name of onnxruntime's elsewhere",
+        lambda: of_another_domain("DynamicQuantizeLSTM"),
+        "note",
+    ),
     Case(
         NONE,
         "a step with its state outside",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from onnx import helper
 
 from tests.export.lint.cases.case import Case
+from tests.export.lint.cases.weights import quantized_lstm
 from tests.export.lint.graphs import HIDDEN, declare, streaming, tensor
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ def reset_after() -> ModelProto:
 def batch_first() -> ModelProto:
     made = declare(streaming("RNN", layout=1), "x", "batch", "time", 6)
     return declare(made, "h_in", "batch", 1, HIDDEN)
+
+
+def clipped_integers() -> ModelProto:
+    """It has no kernel for a GPU, whatever its attributes."""
+    made = quantized_lstm()
+    made.graph.node[0].attribute.append(helper.make_attribute("clip", 3.0))
+    return made
 
 
 def peepholes() -> ModelProto:
@@ -84,6 +93,7 @@ CASES = [
     ),
     Case(CUDA, "the tanh of an RNN", lambda: streaming("RNN", activations=["tanh"])),
     Case(CUDA, "a GRU of PyTorch's", reset_after),
+    Case(CUDA, "clip in integers", clipped_integers),
     Case(CUDA, "clip", lambda: streaming(clip=3.0), "note", ("LSTM node 'layer'", "lacks: clip")),
     Case(
         CUDA,

@@ -1,0 +1,123 @@
+"""`treadle adopt` as a user types it: every source, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import treadle
+import treadle_export
+from tests.export import adoptable
+from treadle.cli import run
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+
+
+def adopted(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert run(["adopt", *arguments, "--json"]) == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+@pytest.mark.parametrize("factory", ["spotter", "with_states", "one_step", "classifier"])
+def test_a_torch_module_streams_frame_by_frame(
+    factory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.treadle"
+    report = adopted(capsys, f"tests.export.adoptable:{factory}", "--out", str(out))
+    assert report["passed"]
+    assert max(r["max_rel"] for r in report["rungs"] if r["name"] == "onnx sequence") <= 1e-5
+
+
+def test_a_stream_of_frames_gives_what_the_module_gives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.treadle"
+    adopted(capsys, "tests.export.adoptable:spotter", "--out", str(out))
+    module, _ = adoptable.spotter()
+    frames = torch.randn(1, 70, 6, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        expected = module(frames)[0].numpy()
+    with treadle.load(out) as model, model.stream() as stream:
+        made = np.concatenate([stream.step(frame[None].numpy()) for frame in frames[0]])
+    assert np.abs(made - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+
+
+def test_a_checkpoint_goes_into_the_module(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, _ = adoptable.spotter()
+    for parameter in module.parameters():
+        torch.nn.init.constant_(parameter, 0.01)
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    source, out = "tests.export.adoptable:spotter", tmp_path / "x.treadle"
+    adopted(capsys, source, "--checkpoint", str(tmp_path / "weights.pt"), "--out", str(out))
+    with treadle.load(out) as model:
+        made = model.unroll(np.ones((1, 5, 6), np.float32))
+    with torch.no_grad():
+        expected = module(torch.ones(1, 5, 6)).numpy()
+    assert np.abs(made - expected).max() <= 1e-6
+
+
+def test_keras_gives_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keras = pytest.importorskip("keras", reason="the extra `keras` is not installed")
+    layers = [
+        keras.Input((None, 6)),
+        keras.layers.GRU(10, return_sequences=True, reset_after=False),
+        keras.layers.Dense(3),
+    ]
+    keras.Sequential(layers).save(tmp_path / "model.keras")
+    out = tmp_path / "x.treadle"
+    report = adopted(
+        capsys, str(tmp_path / "model.keras"), "--out", str(out), "--precision", "int8"
+    )
+    assert report["invariance"] == {"batch": 0.0, "chunk": 0.0, "promised": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.txt"], "expected FILE.onnx, FILE.keras, FILE.h5 or package.module:factory"),
+        (["nowhere.onnx"], "expected an ONNX model in nowhere.onnx"),
+        (["no_such_module:f"], "no_such_module"),
+        (["tests.export.adoptable:spotter", "--fix", "sr=1"], "--fix has no meaning for"),
+        (["nowhere.onnx", "--checkpoint", "x.pt"], "--checkpoint has no meaning for"),
+        (["nowhere.onnx", "--inputs", "absent.npy"], "expected an array in absent.npy"),
+    ],
+)
+def test_what_goes_wrong_says_what_to_do(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["adopt", *arguments, "--out", str(tmp_path / "x.treadle")]) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_in_the_way_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.treadle"
+    out.mkdir()
+    assert run(["adopt", "tests.export.adoptable:spotter", "--out", str(out)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_pair_without_a_sign_is_wrong_usage(tmp_path: Path) -> None:
+    assert run(["adopt", "x.onnx", "--state", "h", "--out", str(tmp_path / "x.treadle")]) == 2
+
+
+def test_capture_takes_any_module() -> None:
+    module, inputs = adoptable.spotter()
+    model = treadle_export.capture(module, inputs)
+    assert set(model.graphs) == {"step", "sequence"}
+    states = [port.name for port in model.graphs["step"].interface.state]
+    assert states[:2] == ["rnn.0.hidden", "rnn.1.hidden"]
+    assert len(states) == 5  # two layers, the convolution's past, the sum and its count
