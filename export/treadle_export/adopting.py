@@ -57,7 +57,7 @@ def export_foreign(
         origin=ForeignOrigin(adopted),
         trace=trace_of_foreign(adopted, inputs),
         description=_description(adopted, licence),
-        quality=_relative_error,
+        quality=relative_error,
     )
     # There is no data set to calibrate with.
     asked = Quantization(calibration=0)
@@ -76,7 +76,7 @@ def _description(adopted: Adopted, licence: str) -> Description:
     )
 
 
-def _relative_error(plain: Path, candidate: Path, precision: str, _budget: float) -> dict[str, Any]:
+def relative_error(plain: Path, candidate: Path, precision: str, _budget: float) -> dict[str, Any]:
     """How far carried outputs drift apart: the norm of the difference over that of float32's.
 
     A likelihood's budget says nothing of outputs without one, so `QUALITY_BUDGET` counts.

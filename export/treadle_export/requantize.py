@@ -16,6 +16,7 @@ from treadle.errors import ExportError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.ladder import Rung
 from treadle.selfcheck import Report
+from treadle_export.adopting import relative_error
 from treadle_export.bundle import SUFFIX, Parts, assemble, finished, refuse_taken, write_bundle
 from treadle_export.canonical import CanonicalModel
 from treadle_export.exporter import checked, evidence_of, quality, tool_versions
@@ -58,7 +59,8 @@ def requantize(
         ExportError: it is not float32, or the new one cannot be written.
         DataError: its data set is missing, to calibrate with or to judge by.
         ParityError: a rung is over its tolerance; nothing is written.
-        QualityError: the new one loses more than the budget; nothing is written.
+        QualityError: the new one loses more than the budget; nothing is written. An adopted
+            model, which has no data set, is judged by its recorded inputs.
     """
     precision = precision_named(precision_name)
     if precision.name == "float32":
@@ -82,11 +84,13 @@ def requantize(
         evidence = evidence_of(report)
         evidence["quantization"] = quantizer.evidence(precision, exceptions)
         evidence["quantization"]["from"] = plain.manifest.digest
+        compared = (source, candidate, precision.name, asked.budget(precision))
         if "dataset" in plain.description.evaluation:
             progress(f"{precision.name}: quality")
-            budget = asked.budget(precision)
-            named = (source, candidate, precision.name)
-            evidence["quality"] = quality(*named, budget, limit=quality_limit)
+            evidence["quality"] = quality(*compared, limit=quality_limit)
+        elif plain.manifest.task == "stateful":
+            progress(f"{precision.name}: quality")
+            evidence["quality"] = relative_error(*compared)
         else:
             progress("warning: the bundle names no data set, so its quality was not measured")
         progress(f"{precision.name}: write")

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 import treadle
+from tests.export.foreign_graphs import foreign
 from tests.export.small_models import untrained_run
 from treadle.bundle import open_bundle
 from treadle.errors import BundleError, DataError, ExportError, QualityError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.manifest import Manifest
 from treadle.selfcheck import verify
+from treadle_export.adopting import export_foreign
 from treadle_export.bundle import Parts, finished, write_bundle
 from treadle_export.exporter import export_run
 from treadle_export.quantizer import Quantization
@@ -82,6 +84,33 @@ def test_every_cell_gives_the_same_weights(made_up: None, tmp_path: Path, cell: 
         assert open_bundle(again).manifest.plan == open_bundle(outs[precision]).manifest.plan
         if precision == "int8":
             assert report.invariance == {"batch": 0.0, "chunk": 0.0, "promised": True}
+
+
+@pytest.mark.parametrize(
+    ("cell", "past"), [("LSTM", "plain"), ("RNN", "plain"), ("GRU", "running-mean")]
+)
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_an_adopted_model_gives_the_same_weights(
+    tmp_path: Path, cell: str, past: str, precision: str
+) -> None:
+    outs = {name: tmp_path / f"{name}.treadle" for name in ("float32", precision)}
+    export_foreign(foreign(cell, past), outs)
+    again = tmp_path / "again.treadle"
+    uncalibrated = Quantization(calibration=0)
+    report = requantize(outs["float32"], again, precision, quantization=uncalibrated)
+    assert report.passed
+    assert (again / "weights.bin").read_bytes() == (outs[precision] / "weights.bin").read_bytes()
+    found, expected = (open_bundle(path).manifest for path in (again, outs[precision]))
+    assert found.plan == expected.plan
+    assert found.graphs == expected.graphs
+    assert found.evidence["quality"] == expected.evidence["quality"]
+
+
+def test_an_adopted_model_has_nothing_to_calibrate_with(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.treadle"
+    export_foreign(foreign("LSTM"), {"float32": plain})
+    with pytest.raises(ExportError, match=r"the task stateful; export with --calibration none"):
+        requantize(plain, tmp_path / "x.treadle", "int4")
 
 
 def test_the_ladder_goes_on_where_float32_ended(exported: Exported, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "treadle_export": {
         *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),
         *("torch", "onnx", "onnx_ir", "onnxscript", "rich", "keras", "h5py", "safetensors"),
+        "matplotlib",
         "google",  # google.protobuf, in which ONNX files are written
     },
 }

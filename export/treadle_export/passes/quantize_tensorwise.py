@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from treadle_export.passes.products import bias_after, bias_of, every, products_of
-from treadle_export.passes.quantize import ZERO, quantize_columns
+from treadle_export.passes.quantize import quantize_columns
 from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_floats, given
 
 
@@ -53,7 +53,7 @@ def _quantize(node: ir.Node, root: ir.Graph) -> None:
         given(node, 0),
         e.constant(integers, f"{weights.name}.int8"),
         e.constant(scale, f"{weights.name}.scale"),
-        e.constant(np.uint8(ZERO)),
+        e.constant(np.int8(0)),
         *([] if bias_node is None else [bias_of(bias_node)]),
         domain=MICROSOFT,
     )

@@ -82,7 +82,8 @@ class Emitter:
         graph = node.graph
         if graph is None:
             raise ValueError(f"{node.name} belongs to no graph")
-        self.name_after(f"{node.outputs[0].name}.")
+        named = (value.name for value in node.outputs if value.name)  # an output may be left out
+        self.name_after(f"{next(named, node.name)}.")
         graph.insert_before(node, self.nodes)
         for old, new in zip(node.outputs, values, strict=False):
             if new is not None:
