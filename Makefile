@@ -33,10 +33,10 @@ demo: $(READY)
 	$(BIN)/treadle demo
 
 test: lint
-	$(RUN) pytest -n 2 $(PYTEST_ARGS)
+	$(RUN) pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 test-full: lint
-	$(RUN) pytest -n 2 -m "slow or not slow" $(PYTEST_ARGS)
+	$(RUN) pytest -n 2 --dist loadgroup -m "slow or not slow" $(PYTEST_ARGS)
 
 test-device: $(READY)
 	tests/device/run.sh $(BIN)/python

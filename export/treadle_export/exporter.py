@@ -27,9 +27,9 @@ from treadle_export.bundle import (
     write_bundle,
 )
 from treadle_export.canonical import CanonicalModel
-from treadle_export.network_capture import capture
 from treadle_export.golden import record
 from treadle_export.mixed_plan import planned
+from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
 from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed

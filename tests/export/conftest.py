@@ -43,3 +43,11 @@ def exported(
     folder = tmp_path_factory.mktemp("bundles")
     outs = {name: folder / f"made-up-{name}.treadle" for name in ("float32", "int8")}
     return outs, export_run(run, outs)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the small models go to one worker: each of them is captured once, not once each."""
+    for item in items:
+        module = getattr(item, "module", None)
+        if hasattr(module, "canonical") or hasattr(module, "lowered"):
+            item.add_marker(pytest.mark.xdist_group("small models"))

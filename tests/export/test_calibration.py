@@ -55,7 +55,12 @@ def assert_same(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> N
     np.testing.assert_allclose(actual, expected, rtol=0, atol=SAME_FLOAT * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Every kind of product at least once; the others cost a minute.
+AT_HAND = {"lstm-model", "folded-model", "elman-dot", "gru-before-fixed"}
+EVERY_KIND = [k if k in AT_HAND else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_every_product_of_every_graph_is_met(kind: str) -> None:
     grams = calibrate(canonical(kind), examples(kind)).grams
     plain = lower(canonical(kind), PRECISIONS["int4"], exceptions={"*": "float32"})

@@ -62,6 +62,7 @@ def test_the_evidence_says_what_was_calibrated_with(bundles: dict[str, Path]) ->
     assert blocks == {"method": "nearest", "bits": 8, "block_size": 32}
 
 
+@pytest.mark.slow
 def test_the_same_export_twice_is_the_same_bundle(
     run: Run, bundles: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_4_bits_take_less_room_than_8(bundles: dict[str, Path]) -> None:
     assert sizes["int4"] < 0.8 * sizes["int8-block"]
 
 
+@pytest.mark.slow
 def test_nothing_is_written_when_no_plan_holds(run: Run, tmp_path: Path) -> None:
     said: list[str] = []
     strict = Quantization(calibration=20, max_quality_drop=-0.5)

@@ -68,7 +68,14 @@ def test_it_is_the_model_that_the_run_would_give(
         assert ours.transduce(words) == theirs.transduce(words)
 
 
-@pytest.mark.parametrize("cell", ["elman", "elman-relu", "gru-reset-before"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "elman-relu",
+        pytest.param("elman", marks=pytest.mark.slow),
+        pytest.param("gru-reset-before", marks=pytest.mark.slow),
+    ],
+)
 def test_every_cell_gives_the_same_weights(made_up: None, tmp_path: Path, cell: str) -> None:
     """An Elman layer stands in primitive operators in the float32 bundle already."""
     run = untrained_run(tmp_path / "run", f"network.cell={cell}", "network.hidden_size=22")

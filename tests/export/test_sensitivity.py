@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from tests.export.small_models import canonical, untrained_run
 from treadle.errors import ExportError
-from treadle_export.network_capture import capture
 from treadle_export.cli_quantize import Share
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.cli_quantize import sensitivity as sensitivity_command
@@ -19,6 +18,7 @@ from treadle_export.engine import Engine
 from treadle_export.exporter import description_of
 from treadle_export.judge import FLOAT32, Judge
 from treadle_export.mixed_plan import planned
+from treadle_export.network_capture import capture
 from treadle_export.passes.split_gates import GATE_NAMES, gates_of
 from treadle_export.precision import PRECISIONS, lower
 from treadle_export.quantizer import Quantization, Quantizer
