@@ -26,6 +26,7 @@ from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.halve import HalveWeights
 from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
+from treadle_export.passes.own_blocks import OwnBlocks
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.quantize_blocks import QuantizeBlocks
 from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
@@ -175,6 +176,7 @@ def lower(
             rewritten = applied(passes, step.model.clone())
             graph = loop_over_time(rewritten, step.interface, interfaces["sequence"])
             passes = []
+        passes.append(OwnBlocks())
         if name == "step" and model.graphs[name].interface.active is None:
             passes.append(AddActiveMask(interfaces[name]))
         passes += [

@@ -17,11 +17,14 @@ def share_weights(graphs: Mapping[str, ir.Model]) -> bytes:
 
     The graphs then refer to `weights.bin` (ONNX external data). Tensors with the same type, shape
     and bytes are stored once, whichever graphs and names they have; the order is that of graph
-    and initializer names, so that the same graphs give the same file.
+    and initializer names, those inside of loops last, so that the same graphs give the same file.
     """
     blob, offsets = bytearray(), dict[str, int]()
     for _, model in sorted(graphs.items()):
-        for _, value in sorted(model.graph.initializers.items()):
+        values = [
+            value for graph in model.graphs() for _, value in sorted(graph.initializers.items())
+        ]
+        for value in values:
             tensor = value.const_value
             if tensor is None or tensor.nbytes < _INLINE or value.is_graph_input():
                 continue
