@@ -143,9 +143,11 @@ def test_a_session_is_opened_once_however_many_ask(
 ) -> None:
     opened = []
 
+    step = characters.session("step")  # before the opening is replaced
+
     def open_session(path: Path, **options: Any) -> Any:
         opened.append((path.name, options))
-        return characters.session("step")
+        return step
 
     monkeypatch.setattr(module, "open_session", open_session)
     with load(characters.bundle.path, threads=2) as model:
