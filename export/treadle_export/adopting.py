@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import treadle
 from treadle.errors import QualityError
@@ -28,7 +27,6 @@ def export_foreign(
     foreign: Foreign,
     outs: Mapping[str, Path],
     *,
-    inputs: NDArray[Any] | None = None,
     licence: str = "unknown",
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -38,7 +36,6 @@ def export_foreign(
     Args:
         foreign: the model with its origin.
         outs: precision -> directory of the bundle, ending in `.treadle`.
-        inputs: real inputs of one row to prove the model on, [time, …]; its example by default.
         licence: of the weights, as the bundle says it.
         force: replace existing bundles.
         progress: told each stage as it begins.
@@ -55,7 +52,7 @@ def export_foreign(
     material = Material(
         canonical=adopted.canonical,
         origin=ForeignOrigin(adopted),
-        trace=trace_of_foreign(adopted, inputs),
+        trace=trace_of_foreign(adopted),
         description=_description(adopted, licence),
         quality=relative_error,
     )

@@ -113,7 +113,7 @@ def adopt(
     from treadle_export.adopting import export_foreign
     from treadle_export.bundle import refuse_taken
     from treadle_export.foreign import StatePair
-    from treadle_export.sources import open_source, read_inputs
+    from treadle_export.sources import open_source, with_inputs
 
     refuse_taken(out, force=force)
     foreign = open_source(
@@ -121,8 +121,9 @@ def adopt(
         checkpoint=checkpoint,
         fixed=dict(_pair(text, "--fix") for text in fixes),
         states=[StatePair(*_pair(text, "--state")) for text in states],
-        example=None if inputs is None else read_inputs(inputs),
     )
+    if inputs is not None:
+        foreign = with_inputs(foreign, inputs)
     report = export_foreign(
         foreign,
         {precision: out},

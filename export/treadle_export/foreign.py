@@ -28,7 +28,8 @@ class Foreign:
     run: the origin itself. Inputs by name, of any batch and time -> outputs by name, those of the
         graph but states perhaps left out. States that are not given start at zero.
     lengths: the input [batch] that says how long each row is, if there is one.
-    states: pairs that are known beforehand; others are looked for.
+    states: every pair that the graph carries and shows; of those of recurrent layers, ports are
+        made from the layers themselves.
     tensorwise: the origin rounds activations with one scale for a whole tensor, `model` does not.
     """
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle_export.adoption.adopt import Adopted
-from treadle_export.adoption.recurrences import shown_states
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays
 from treadle_export.origin import Floats, Reference
@@ -68,30 +67,20 @@ class ForeignOrigin:
 
     def _stepped(self, inputs: NDArray[Any]) -> Floats:
         layout, foreign = self.adopted.layout, self.adopted.foreign
-        pairs = (*foreign.states, *shown_states(foreign.model.graph))
         state: Arrays = {}
         outputs = []
         for x in inputs:
             feeds = {layout.input.name: np.expand_dims(x, layout.axes.batch or 0), **state}
             made = foreign.run(feeds)
-            state = {pair.input: made[pair.output] for pair in pairs}
+            state = {pair.input: made[pair.output] for pair in foreign.states}
             outputs.append(flattened([self._row(made, t.name) for t in layout.outputs])[0])
         return np.stack(outputs)
 
 
-def trace_of_foreign(
-    adopted: Adopted, inputs: NDArray[Any] | None = None, steps: int = STEPS
-) -> Trace:
-    """What an adopted model is compared over: real inputs, or its example over and over.
-
-    Args:
-        adopted: the model.
-        inputs: real inputs of one row, [time, …] as a step reads them.
-        steps: how many.
-    """
-    layout, foreign = adopted.layout, adopted.foreign
-    if inputs is None:
-        inputs = _one_row(foreign.example[layout.input.name], adopted)
+def trace_of_foreign(adopted: Adopted, steps: int = STEPS) -> Trace:
+    """What an adopted model is compared over: its example over and over, one row of it."""
+    layout = adopted.layout
+    inputs = _one_row(adopted.foreign.example[layout.input.name], adopted)
     needed = steps * layout.frames
     repeated = np.take(inputs, np.arange(needed) % len(inputs), axis=0)
     shape = (steps, layout.frames, *repeated.shape[1:]) if layout.frames > 1 else repeated.shape

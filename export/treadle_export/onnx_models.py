@@ -14,7 +14,7 @@ from onnxscript import optimizer
 from treadle.errors import ExportError, InputError, UnsupportedGraph
 from treadle_export.adoption.dequantize import dequantize
 from treadle_export.adoption.pairs import find_pairs
-from treadle_export.adoption.recurrences import fed_by, layers_of
+from treadle_export.adoption.recurrences import fed_by, layers_of, shown_states
 from treadle_export.canonical import OPSET
 from treadle_export.engine import Arrays, Engine
 from treadle_export.foreign import Foreign, StatePair
@@ -30,7 +30,6 @@ def foreign_of_file(
     *,
     fixed: Mapping[str, str] | None = None,
     states: Sequence[StatePair] = (),
-    example: NDArray[Any] | None = None,
 ) -> Foreign:
     """Reads an ONNX file.
 
@@ -39,7 +38,6 @@ def foreign_of_file(
         fixed: control inputs that never change, name -> value as text; branches that die with
             them are removed.
         states: pairs that cannot be recognized by themselves.
-        example: one batch of the input, [batch, …]; made up from the declared shape by default.
 
     Raises:
         ExportError: the file is missing, damaged or not ONNX.
@@ -76,10 +74,10 @@ def foreign_of_file(
     return Foreign(
         name=path.stem,
         model=model,
-        example={str(source.name): _made_up(source) if example is None else example},
+        example={str(source.name): _made_up(source)},
         run=_runner(original, values),
         lengths=next((name for name, _ in _lengths(graph)), None),
-        states=(*states, *found),
+        states=(*states, *found, *shown_states(graph)),
         tensorwise=tensorwise,
         provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
     )

@@ -7,6 +7,7 @@ up to float32; the rungs behind it are climbed anew, over the same recorded trac
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,18 +85,25 @@ def requantize(
         evidence = evidence_of(report)
         evidence["quantization"] = quantizer.evidence(precision, exceptions)
         evidence["quantization"]["from"] = plain.manifest.digest
-        compared = (source, candidate, precision.name, asked.budget(precision))
-        if "dataset" in plain.description.evaluation:
-            progress(f"{precision.name}: quality")
-            evidence["quality"] = quality(*compared, limit=quality_limit)
-        elif plain.manifest.task == "stateful":
-            progress(f"{precision.name}: quality")
-            evidence["quality"] = relative_error(*compared)
-        else:
+        progress(f"{precision.name}: quality")
+        compare = _comparison(plain, quality_limit)
+        if compare is None:
             progress("warning: the bundle names no data set, so its quality was not measured")
+        else:
+            budget = asked.budget(precision)
+            evidence["quality"] = compare(source, candidate, precision.name, budget)
         progress(f"{precision.name}: write")
         write_bundle(out, finished(parts, evidence), force=force)
     return report
+
+
+def _comparison(
+    plain: Reopened, limit: int | None
+) -> Callable[[Path, Path, str, float], dict[str, Any]] | None:
+    """How the two bundles are compared: by their data set, an adopted model by its outputs."""
+    if "dataset" in plain.description.evaluation:
+        return partial(quality, limit=limit)
+    return relative_error if plain.manifest.task == "stateful" else None
 
 
 @dataclass(frozen=True, slots=True)

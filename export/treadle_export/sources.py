@@ -1,11 +1,10 @@
 """What `treadle adopt` may be given, and who reads it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from treadle.errors import InputError
 from treadle_export.foreign import Foreign, StatePair
@@ -17,7 +16,6 @@ def open_source(
     checkpoint: Path | None = None,
     fixed: Mapping[str, str] | None = None,
     states: Sequence[StatePair] = (),
-    example: NDArray[Any] | None = None,
 ) -> Foreign:
     """Opens a source by its looks: FILE.onnx, FILE.keras, FILE.h5 or package.module:factory.
 
@@ -29,7 +27,7 @@ def open_source(
         from treadle_export.onnx_models import foreign_of_file
 
         _refuse(source, checkpoint=checkpoint)
-        return foreign_of_file(path, fixed=fixed, states=states, example=example)
+        return foreign_of_file(path, fixed=fixed, states=states)
     if path.suffix in (".keras", ".h5", ".hdf5"):
         from treadle_export.keras_models import from_keras
 
@@ -55,14 +53,26 @@ def _refuse(source: str, **options: object) -> None:
             raise InputError(f"{option} has no meaning for {source}")
 
 
-def read_inputs(path: Path) -> NDArray[Any]:
-    """An array from a .npy file. Raises InputError for anything else."""
+def with_inputs(foreign: Foreign, path: Path) -> Foreign:
+    """The model with the array in a .npy file as its example: it is proven on what is real.
+
+    Raises:
+        InputError: the file holds no array, or one that is not like the example, but for the sizes
+            of batch and time.
+    """
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"expected an array in {path}, as numpy.save writes it, got: {error}"
         ) from error
-    if not isinstance(array, np.ndarray) or not array.size:
-        raise InputError(f"expected one array with values in {path}, got {type(array).__name__}")
-    return array
+    (name,) = (name for name in foreign.example if name != foreign.lengths)
+    known = foreign.example[name]
+    fits = isinstance(array, np.ndarray) and array.dtype == known.dtype and array.size
+    if not fits or array.ndim != known.ndim:
+        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "several"
+        raise InputError(
+            f"expected one batch of {name!r} in {path}, {known.dtype} like {list(known.shape)} "
+            f"but for batch and time, got {got}"
+        )
+    return replace(foreign, example={**foreign.example, name: array})

@@ -14,6 +14,7 @@ import treadle
 import treadle_export
 from tests.export import adoptable
 from treadle.cli import run
+from treadle.golden import GOLDEN_FILE, Golden
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -84,6 +85,32 @@ def test_keras_gives_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert report["invariance"] == {"batch": 0.0, "chunk": 0.0, "promised": True}
 
 
+def test_real_inputs_are_what_any_model_is_proven_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = np.random.default_rng(5).normal(size=(1, 80, 6)).astype(np.float32)
+    np.save(tmp_path / "frames.npy", frames)
+    out = tmp_path / "x.treadle"
+    source = ["tests.export.adoptable:spotter", "--inputs", str(tmp_path / "frames.npy")]
+    adopted(capsys, *source, "--out", str(out))
+    with treadle.load(out) as model:
+        golden = Golden.from_bytes(model.bundle.read(GOLDEN_FILE))
+    assert np.array_equal(golden.inputs[:80], frames[0])
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((1, 80, 6)), np.zeros((80, 6), np.float32), np.zeros((0, 9, 6), np.float32)]
+)
+def test_inputs_unlike_the_models_are_refused(
+    array: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "frames.npy", array)
+    source = ["tests.export.adoptable:spotter", "--inputs", str(tmp_path / "frames.npy")]
+    assert run(["adopt", *source, "--out", str(tmp_path / "x.treadle")]) == 1
+    assert "expected one batch of 'frames'" in capsys.readouterr().err
+    assert not (tmp_path / "x.treadle").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -92,7 +119,7 @@ def test_keras_gives_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["no_such_module:f"], "no_such_module"),
         (["tests.export.adoptable:spotter", "--fix", "sr=1"], "--fix has no meaning for"),
         (["nowhere.onnx", "--checkpoint", "x.pt"], "--checkpoint has no meaning for"),
-        (["nowhere.onnx", "--inputs", "absent.npy"], "expected an array in absent.npy"),
+        (["tests.export.adoptable:spotter", "--inputs", "absent.npy"], "expected an array in"),
     ],
 )
 def test_what_goes_wrong_says_what_to_do(

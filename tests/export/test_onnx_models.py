@@ -230,10 +230,3 @@ def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "cut.onnx").write_bytes(whole[:cut])
         with pytest.raises(ExportError):
             foreign_of_file(tmp_path / "cut.onnx")
-
-
-def test_an_example_of_the_users_own_is_what_the_model_is_proven_on(tmp_path: Path) -> None:
-    path = saved(layered("GRU"), tmp_path)
-    example = np.random.default_rng(8).normal(size=(1, 40, FEATURES)).astype(np.float32)
-    foreign = foreign_of_file(path, example=example)
-    assert foreign.example["x"] is example

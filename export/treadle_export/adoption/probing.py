@@ -152,7 +152,7 @@ def _plausible(model: ir.Model, axes: Mapping[str, Axes], time: int | None) -> b
     return layered and all(a.batch is not None for a in outputs)
 
 
-RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 """The operators that are one recurrent layer."""
 
 

@@ -76,7 +76,7 @@ def shown_states(graph: ir.Graph) -> list[StatePair]:
 
 
 def _parts(node: ir.Node) -> int:
-    return 2 if "LSTM" in node.op_type else 1
+    return 2 if node.op_type == "LSTM" else 1
 
 
 def _named(layers: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, str]]:
@@ -86,8 +86,7 @@ def _named(layers: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, str]]:
         weights = node.inputs[1]
         stem = str(weights.name).rpartition(".")[0] if weights is not None else ""
         plain = stem.replace("_", "").replace(".", "").isalnum()
-        kind = node.op_type.removeprefix("DynamicQuantize").lower()
-        name = stem if plain and stem not in taken else f"{kind}.{index}"
+        name = stem if plain and stem not in taken else f"{node.op_type.lower()}.{index}"
         taken.add(name)
         yield node, name
 
