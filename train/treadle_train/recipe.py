@@ -12,6 +12,7 @@ from treadle_train.sections import at_least, rate, read_section
 
 CellName = Literal["elman", "elman-relu", "lstm", "gru", "gru-reset-before"]
 AttentionName = Literal["dot", "general", "additive", "fixed"]
+PrecisionName = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ class TrainingSection:
     warmup: the share of steps in which the rate rises; gradient_clip: largest norm (0: none);
     patience: epochs without a better validation figure before training stops (0: never);
     threads: 0 takes every core; checkpoint_steps: steps between checkpoints inside an epoch;
-    validation_limit: examples to validate on (0: all).
+    validation_limit: examples to validate on (0: all); precision: of the products in training,
+    where the processor has them in bfloat16 (mixed_precision.py).
     """
 
     epochs: int = at_least(1, 4)
@@ -93,6 +95,7 @@ class TrainingSection:
     threads: int = at_least(0, 0)
     checkpoint_steps: int = at_least(1, 200)
     validation_limit: int = at_least(0, 0)
+    precision: PrecisionName = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

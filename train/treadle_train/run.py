@@ -25,7 +25,13 @@ from treadle.vocabulary import Vocabulary
 from treadle_train.files import write_json
 from treadle_train.networks import Network
 from treadle_train.networks.build import build_network
-from treadle_train.recipe import Recipe, TransducerRecipe, recipe_from_table, recipe_to_table
+from treadle_train.recipe import (
+    PrecisionName,
+    Recipe,
+    TransducerRecipe,
+    recipe_from_table,
+    recipe_to_table,
+)
 
 FORMAT = "treadle-run/1"
 RUN = "run.json"
@@ -63,8 +69,13 @@ class Run:
         return dataset
 
 
-def begin_run(recipe: Recipe, dataset: Dataset[Any], threads: int) -> dict[str, Any]:
-    """The document of run.json at the start of a training; `write_run` writes it."""
+def begin_run(
+    recipe: Recipe, dataset: Dataset[Any], threads: int, precision: PrecisionName
+) -> dict[str, Any]:
+    """The document of run.json at the start of a training; `write_run` writes it.
+
+    `precision` is what the products are made in here, which may be another than the recipe asks.
+    """
     return {
         "format": FORMAT,
         "name": recipe.name,
@@ -78,6 +89,7 @@ def begin_run(recipe: Recipe, dataset: Dataset[Any], threads: int) -> dict[str, 
         },
         "seed": recipe.training.seed,
         "threads": threads,
+        "precision": precision,
         "versions": {
             "treadle": __version__,
             "python": platform.python_version(),

@@ -18,8 +18,9 @@ from treadle_train.callbacks.keeper import Interrupted, Keeper
 from treadle_train.callbacks.progress import Progress, progress_callbacks
 from treadle_train.callbacks.recorder import Recorder
 from treadle_train.checkpoint import read_checkpoint
+from treadle_train.mixed_precision import precision_plugin, usable_precision
 from treadle_train.modules.base import TaskModule
-from treadle_train.recipe import Recipe, recipe_to_table
+from treadle_train.recipe import PrecisionName, Recipe, recipe_to_table
 from treadle_train.run import (
     RUN,
     Run,
@@ -123,7 +124,8 @@ def _cores() -> int:
 def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress: Progress) -> None:
     section = recipe.training
     path.mkdir(parents=True, exist_ok=True)
-    document = begin_run(recipe, dataset, torch.get_num_threads())
+    precision = usable_precision(section.precision)
+    document = begin_run(recipe, dataset, torch.get_num_threads(), precision)
     module = task.new_module()
     recorder = Recorder(path, document, section.patience)
     keeper = Keeper(
@@ -137,7 +139,7 @@ def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress
         keeper.restore(checkpoint)
     if module.position.epoch < section.epochs and not recorder.exhausted:
         extra = progress_callbacks(progress, recorder, section.epochs)
-        trainer = _trainer(section.epochs, module, [recorder, keeper, *extra])
+        trainer = _trainer(section.epochs, precision, module, [recorder, keeper, *extra])
         try:
             trainer.fit(module, datamodule=_Batches(task, module))
         except Interrupted as interruption:
@@ -148,13 +150,17 @@ def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress
 
 
 def _trainer(
-    epochs: int, module: TaskModule[Any], callbacks: list[lightning.Callback]
+    epochs: int,
+    precision: PrecisionName,
+    module: TaskModule[Any],
+    callbacks: list[lightning.Callback],
 ) -> lightning.Trainer:
     """A trainer that starts at the module's epoch and asks for new batches in each."""
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=epochs,
+        plugins=[precision_plugin(precision)],
         callbacks=callbacks,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,

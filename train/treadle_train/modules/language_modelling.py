@@ -27,10 +27,10 @@ class LanguageModelModule(TaskModule[LanguageModel]):
         rows = batch.inputs.shape[0]
         state = self.network.initial_state(rows) if batch.fresh else self.carried
         logits, state = self.network.sequence(batch.inputs, None, state)
-        self.carried = {name: value.detach() for name, value in state.items()}
+        self.carried = {name: value.detach().float() for name, value in state.items()}
         smoothing = self.section.label_smoothing if self.training else 0.0
         loss = functional.cross_entropy(
-            logits.flatten(0, 1), batch.targets.flatten(), label_smoothing=smoothing
+            logits.flatten(0, 1).float(), batch.targets.flatten(), label_smoothing=smoothing
         )
         return loss, batch.targets.numel()
 

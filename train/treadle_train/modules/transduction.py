@@ -44,7 +44,7 @@ class TransducerModule(TaskModule[Transducer]):
         state = self.network.initial_state(batch.source.shape[0]) | initial
         logits, _ = self.network.sequence(batch.inputs, None, state, context)
         loss = functional.cross_entropy(
-            logits.flatten(0, 1),
+            logits.flatten(0, 1).float(),
             batch.targets.flatten(),
             ignore_index=IGNORED,
             label_smoothing=self.section.label_smoothing,

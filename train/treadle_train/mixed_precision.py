@@ -1,0 +1,47 @@
+"""Products in bfloat16 while training: weights, states between batches and validation stay float32.
+
+Micikevicius et al., "Mixed precision training", 2018. bfloat16 has float32's range, so the loss
+needs no scaling.
+"""
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from typing_extensions import override
+
+from treadle_train.recipe import PrecisionName
+
+logger = logging.getLogger(__name__)
+
+_FAST = ("avx512_bf16", "amx_bf16", "arm_bf16")
+"""Features of a processor that multiply in bfloat16; without one, torch is many times slower."""
+
+
+def usable_precision(asked: PrecisionName) -> PrecisionName:
+    """`asked`, or float32 where this processor lacks instructions for bfloat16; then it says so."""
+    if asked == "bfloat16" and not any(torch.cpu.get_capabilities().get(f) for f in _FAST):
+        logger.warning(
+            "This processor has no instructions for bfloat16, so training multiplies in float32: "
+            "it takes about twice as long, and the weights at the end are others."
+        )
+        return "float32"
+    return asked
+
+
+def precision_plugin(precision: PrecisionName) -> Precision:
+    """What Lightning wraps around a training step."""
+    return _Bfloat16() if precision == "bfloat16" else Precision()
+
+
+class _Bfloat16(MixedPrecision):
+    """Autocast around training steps only, so that validation sees what will be exported."""
+
+    def __init__(self) -> None:
+        super().__init__("bf16-mixed", "cpu")
+
+    @override
+    def val_step_context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
