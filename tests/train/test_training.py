@@ -14,9 +14,11 @@ import torch
 
 from tests.train.tiny import TEXT, TINY_CHARACTERS, tiny_transducer, tiny_words
 from treadle.errors import DataError, RecipeError
-from treadle_train import training
+from treadle_train import mixed_precision, training
 from treadle_train.catalogue import load_recipe
+from treadle_train.cells import CELLS
 from treadle_train.modules.base import TaskModule
+from treadle_train.networks import Transducer
 from treadle_train.run import load_run
 from treadle_train.training import train
 
@@ -218,3 +220,39 @@ def test_training_leaves_torch_as_it_was(tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), state)
     assert training._cores() >= 1
+
+
+@pytest.mark.usefixtures("tiny_data")
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_is_for_training_steps_only(
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixed_precision, "_capabilities", lambda: {"avx512_bf16": True})
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    sequence = Transducer.sequence
+
+    def noted(self: Transducer, *inputs: Any) -> Any:
+        logits, state = sequence(self, *inputs)
+        seen[self.training].add(logits.dtype)
+        return logits, state
+
+    monkeypatch.setattr(Transducer, "sequence", noted)
+    recipe = tiny_transducer("training.precision=bfloat16", f"network.cell={cell}")
+    runs = [train(recipe, tmp_path / name) for name in "ab"]
+    assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert weights(runs[0].path) == weights(runs[1].path)
+    assert {p.dtype for p in runs[0].network.parameters()} == {torch.float32}
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["precision"] == "bfloat16"
+    assert runs[0].history[-1]["train_loss"] < runs[0].history[0]["train_loss"]
+
+
+@pytest.mark.usefixtures("tiny_data")
+def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mixed_precision, "_capabilities", dict)
+    asked = train(tiny_transducer("training.precision=bfloat16"), tmp_path / "asked")
+    assert "no instructions for bfloat16" in caplog.text
+    plain = train(tiny_transducer(), tmp_path / "plain")
+    assert weights(asked.path) == weights(plain.path)
+    assert json.loads((tmp_path / "asked" / "run.json").read_text())["precision"] == "float32"

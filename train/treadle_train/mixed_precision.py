@@ -16,13 +16,15 @@ from treadle_train.recipe import PrecisionName
 
 logger = logging.getLogger(__name__)
 
-_FAST = ("avx512_bf16", "amx_bf16", "arm_bf16")
+_FAST = ("avx512_bf16", "amx_bf16", "bf16")
 """Features of a processor that multiply in bfloat16; without one, torch is many times slower."""
+
+_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in every torch that we support
 
 
 def usable_precision(asked: PrecisionName) -> PrecisionName:
     """`asked`, or float32 where this processor lacks instructions for bfloat16; then it says so."""
-    if asked == "bfloat16" and not any(torch.cpu.get_capabilities().get(f) for f in _FAST):
+    if asked == "bfloat16" and not any(_capabilities().get(f) for f in _FAST):
         logger.warning(
             "This processor has no instructions for bfloat16, so training multiplies in float32: "
             "it takes about twice as long, and the weights at the end are others."
