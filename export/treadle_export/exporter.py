@@ -1,5 +1,6 @@
 """The export stage: from a trained run, or an adopted model, to bundles with their evidence."""
 
+import math
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ import onnxruntime
 
 import treadle
 from treadle.errors import QualityError
-from treadle.evaluation import negative_log_likelihood
+from treadle.evaluation import symbol_nats
 from treadle.golden import GOLDEN_FILE
 from treadle.ladder import Rung
+from treadle.metrics import paired_rise
 from treadle.selfcheck import Report, verify
 from treadle_export.bundle import (
     SUFFIX,
@@ -206,15 +208,18 @@ def quality(
     Raises:
         QualityError: it rises by more than `budget`, relatively.
     """
-    nats: dict[str, float] = {}
+    symbols = {}
     for name, path in (("float32", plain), (precision, candidate)):
         with treadle.load(path, unknown="symbol") as model:
-            nats[name] = negative_log_likelihood(model, split="test", limit=limit)
-    relative = nats[precision] / nats["float32"] - 1
-    if relative > budget:
+            symbols[name] = symbol_nats(model, split="test", limit=limit)
+    nats = {name: float(values.mean()) for name, values in symbols.items()}
+    rise = paired_rise(symbols["float32"], symbols[precision])
+    if rise.relative > budget:
         raise QualityError(
             f"expected {precision} to raise the negative log-likelihood by at most {budget:.1%}, "
-            f"got {relative:.2%} ({nats}); export another precision, or allow more with "
+            f"got {rise.relative:.2%} ({nats}); export another precision, or allow more with "
             f"--max-quality-drop"
         )
-    return {"metric": "nats_per_symbol", "split": "test", **nats, "relative": relative}
+    interval = [rise.low, rise.high] if math.isfinite(rise.low) else None
+    evidence: dict[str, Any] = {"metric": "nats_per_symbol", "split": "test", **nats}
+    return evidence | {"relative": rise.relative, "interval": interval}

@@ -91,20 +91,12 @@ def evaluate(
     )
 
 
-def negative_log_likelihood(
-    model: Model, *, split: str = "test", limit: int | None = None
-) -> float:
-    """Mean nats a symbol, teacher-forced; finer than an error rate to tell two bundles apart.
-
-    Raises what `evaluate` raises.
-    """
-    return nats_per_character(symbol_nats(model, split=split, limit=limit))
-
-
 def symbol_nats(
     model: Model, *, split: str = "test", limit: int | None = None
 ) -> NDArray[np.float64]:
     """Nats of each symbol [N], teacher-forced: two bundles can be compared symbol by symbol.
+
+    Their mean is the negative log-likelihood, finer than an error rate to tell bundles apart.
 
     For transduction over the first listed answer of each word with its end symbol, for language
     modelling over the text. Raises what `evaluate` raises.

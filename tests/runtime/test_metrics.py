@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from treadle.errors import InputError
-from treadle.metrics import METRICS, bits_per_character, nats_per_character, word_error_rate
+from treadle.metrics import (
+    METRICS,
+    bits_per_character,
+    nats_per_character,
+    paired_rise,
+    word_error_rate,
+)
 
 
 def test_a_word_is_right_when_it_matches_any_listed_reference() -> None:
@@ -46,3 +52,35 @@ def test_every_metric_here_is_better_when_lower() -> None:
         "nats_per_character": "nats/character",
     }
     assert not any(metric.higher_is_better for metric in METRICS.values())
+
+
+def test_a_rise_that_is_the_same_everywhere_is_certain() -> None:
+    before = np.random.default_rng(1).exponential(2.0, 500)
+    rise = paired_rise(before, before + 0.02)
+    expected = 0.02 / before.mean()
+    assert rise.relative == pytest.approx(expected)
+    assert (rise.low, rise.high) == (pytest.approx(expected), pytest.approx(expected))
+
+
+def test_the_interval_covers_the_true_rise_as_often_as_it_says() -> None:
+    random = np.random.default_rng(2)
+    before = random.exponential(2.0, 4000)
+    # noise that neighbours share, as a hard passage of a text has it
+    noises = [
+        np.convolve(random.normal(0, 0.3, 4000), np.ones(10) / 10, "same") for _ in range(200)
+    ]
+    truth = 0.01 / before.mean()
+    rises = [paired_rise(before, before + 0.01 + noise) for noise in noises]
+    covered = np.mean([rise.low <= truth <= rise.high for rise in rises])
+    assert 0.88 <= covered <= 0.99
+
+
+def test_too_few_symbols_for_an_interval() -> None:
+    rise = paired_rise(np.ones(150), np.full(150, 1.5))
+    assert (rise.relative, rise.low, rise.high) == (0.5, -math.inf, math.inf)
+
+
+def test_a_rise_is_over_the_same_symbols() -> None:
+    for before, after in (([], []), ([1.0], [1.0, 2.0]), ([[1.0]], [[1.0]])):
+        with pytest.raises(InputError, match="the same symbols before and after"):
+            paired_rise(before, after)

@@ -1,0 +1,166 @@
+"""What does each precision cost a trained run: bytes, likelihood, error rate, drift?
+
+usage: quantization.py RUN [--precision P …] [--limit N] [--steps N] [--keep DIR] [--json]
+
+Every precision is exported on the ordinary road and read back through the runtime. Perplexity is
+teacher-forced over the test split, its rise paired symbol by symbol with float32, with 95 %
+confidence. `int4 nearest` is int4 without calibration. Drift is the largest difference of a state
+between a bundle and float32 while both carry their own over the same real symbols: its maximum over
+the first and over the last tenth of the steps.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import treadle
+from treadle.evaluation import evaluate, symbol_nats
+from treadle.metrics import paired_rise
+from treadle.model import Model
+from treadle_export.exporter import export_run
+from treadle_export.quantizer import Quantization
+from treadle_export.trace import trace_of
+from treadle_train.run import Run, load_run
+
+NEAREST = "int4 nearest"
+PRECISIONS = ("float32", "int8", "int8-block", NEAREST, "int4", "int4-fast")
+COLUMNS = (
+    ("precision", "{name:14}"),
+    ("bytes", "{share:7.3f}"),
+    ("perplexity", "{perplexity:10.4f}"),
+    ("rise %", "{rise:+8.3f}"),
+    ("95 % confidence", "{interval:>19}"),
+    ("figure", "{figure:9.4f}"),
+    ("drift first", "{first:11.2e}"),
+    ("last", "{last:9.2e}"),
+    ("batch", "{batch:9.1e}"),
+    ("chunk", "{chunk:9.1e}"),
+)
+
+
+def exported(run: Run, precisions: list[str], folder: Path) -> dict[str, Path]:
+    """One bundle for each precision; whatever quality is lost is what is measured here."""
+    asked = [name for name in precisions if name != NEAREST]
+    bundles = {name: folder / f"{name}.treadle" for name in asked}
+    anything = Quantization(max_quality_drop=0.99)
+
+    def say(stage: str) -> None:
+        print(stage, file=sys.stderr)
+
+    export_run(run, bundles, force=True, quality_limit=100, quantization=anything, progress=say)
+    if NEAREST in precisions:
+        bundles[NEAREST] = folder / "int4-nearest.treadle"
+        blind = Quantization(calibration=0, max_quality_drop=0.99)
+        outs = {"int4": bundles[NEAREST]}
+        export_run(run, outs, force=True, quality_limit=100, quantization=blind, progress=say)
+    return bundles
+
+
+def carried_states(path: Path, run: Run, steps: int) -> NDArray[np.float32]:
+    """All states after every step [steps, …] of a stream over real symbols."""
+    trace = trace_of(run, steps)
+    with treadle.load(path) as model:
+        stream = model.stream([trace.source.tolist()]) if trace.source.size else model.stream()
+        rows = []
+        for token in trace.inputs:
+            stream.step(token[None], copy=False)
+            state = stream.state()
+            rows.append(np.concatenate([array.ravel() for array in state.values()]))
+    return np.stack(rows)
+
+
+def drift(states: NDArray[np.float32], base: NDArray[np.float32]) -> tuple[float, float]:
+    """Largest difference over the first and over the last tenth of the steps."""
+    largest = np.abs(states - base).max(axis=1)
+    tenth = max(1, len(largest) // 10)
+    return float(largest[:tenth].max()), float(largest[-tenth:].max())
+
+
+def size_of(path: Path) -> int:
+    """Bytes of all files of a bundle."""
+    return sum(file.stat().st_size for file in path.iterdir())
+
+
+def figures(model: Model, limit: int | None) -> tuple[NDArray[np.float64], float, dict[str, Any]]:
+    """Nats a symbol on the test split, the task's own figure, recorded invariance."""
+    nats = symbol_nats(model, split="test", limit=limit)
+    own = evaluate(model, split="test", limit=limit).value
+    return nats, own, model.manifest.evidence["invariance"]
+
+
+def measured(run: Run, precisions: list[str], folder: Path, arguments: Any) -> list[dict[str, Any]]:
+    """One row a precision, float32 first."""
+    bundles = exported(run, precisions, folder)
+    plain_bytes = size_of(bundles["float32"])
+    base = carried_states(bundles["float32"], run, arguments.steps)
+    rows: list[dict[str, Any]] = []
+    before: NDArray[np.float64] | None = None
+    for name in precisions:
+        with treadle.load(bundles[name], unknown="symbol") as model:
+            nats, own, invariance = figures(model, arguments.limit)
+        before = nats if before is None else before
+        first, last = drift(carried_states(bundles[name], run, arguments.steps), base)
+        rise = paired_rise(before, nats)
+        mean = float(before.mean())
+        # perplexity is exp(nats): a rise of the mean by r nats multiplies it by exp(r)
+        change, low, high = (
+            100 * math.expm1(mean * share) for share in (rise.relative, rise.low, rise.high)
+        )
+        rows.append(
+            {
+                "name": name,
+                "bytes": size_of(bundles[name]),
+                "share": size_of(bundles[name]) / plain_bytes,
+                "nats": float(nats.mean()),
+                "perplexity": math.exp(nats.mean()),
+                "nats_rise": 100 * rise.relative,
+                "rise": change,
+                "interval": f"[{low:+.3f}, {high:+.3f}]",
+                "symbols": len(nats),
+                "figure": own,
+                "first": first,
+                "last": last,
+                "batch": invariance["batch"],
+                "chunk": invariance["chunk"],
+            }
+        )
+    return rows
+
+
+def main() -> int:
+    """Export, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--precision", action="append", choices=PRECISIONS, default=None)
+    parser.add_argument("--limit", type=int, help="examples of the test split; all by default")
+    parser.add_argument("--steps", type=int, default=10_000, help="that drift is carried over")
+    parser.add_argument("--keep", type=Path, help="folder that the bundles stay in")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    chosen = arguments.precision or list(PRECISIONS)
+    precisions = ["float32", *(name for name in chosen if name != "float32")]
+    run = load_run(arguments.run)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = measured(run, precisions, folder, arguments)
+    if arguments.json:
+        print(json.dumps({"run": run.name, "steps": arguments.steps, "rows": rows}, indent=1))
+        return 0
+    print(f"{run.name}: {rows[0]['symbols']:,} test symbols, drift over {arguments.steps:,} steps")
+    widths = [len(form.format(**rows[0])) for _, form in COLUMNS]
+    print(" ".join(f"{title:>{w}}" for (title, _), w in zip(COLUMNS, widths, strict=True)))
+    for row in rows:
+        print(" ".join(form.format(**row) for _, form in COLUMNS))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
