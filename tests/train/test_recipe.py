@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def test_the_recipes_of_the_package() -> None:
-    assert recipe_names() == ["characters", "pronounce-en", "pronounce-en-large"]
+    assert recipe_names() == [
+        "characters",
+        "pronounce-en",
+        "pronounce-en-large",
+        "shakespeare-elman",
+        "shakespeare-gru",
+        "shakespeare-lstm",
+    ]
 
 
 @pytest.mark.parametrize("name", recipe_names())
