@@ -25,7 +25,6 @@ from treadle_export.tuning.tune import Tuning, tune_bundle, tune_foreign, tune_r
 from treadle_export.tuning.workload import STEP, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from treadle.selfcheck import Report
@@ -55,7 +54,7 @@ def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def tuned(
     exported: Exported, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, Path, dict[str, Any], str]]:
+) -> tuple[Path, Path, dict[str, Any], str]:
     """A bundle tuned by the command, its plan, what was printed as JSON, and the messages."""
     folder = tmp_path_factory.mktemp("tuned")
     out, plan, picture = folder / "x.treadle", folder / "plan.json", folder / "plot.png"
@@ -69,7 +68,7 @@ def tuned(
         done = CliRunner().invoke(requantize_command, [*arguments, *files, "--json"])
     assert done.exit_code == 0, done.output
     assert picture.read_bytes().startswith(b"\x89PNG")
-    yield out, plan, json.loads(done.stdout), done.stderr
+    return out, plan, json.loads(done.stdout), done.stderr
 
 
 def test_the_command_times_and_writes(tuned: tuple[Path, Path, dict[str, Any], str]) -> None:
