@@ -61,7 +61,8 @@ class Settings:
         lowerings = get_args(Lowering) if precision.name == "float32" else ("cell",)
         sizes = BLOCK_SIZES.get(precision.name, (None,))
         self._expect("lowering", self.lowering in lowerings, precision, lowerings)
-        self._expect("block_size", self.block_size in sizes, precision, sizes)
+        whole = self.block_size is None or type(self.block_size) is int
+        self._expect("block_size", whole and self.block_size in sizes, precision, sizes)
         self._expect("folding", isinstance(self.folding, bool), precision, (True, False))
         self._expect("call", self.call in CALLS, precision, CALLS)
         fits = type(self.threads) is int and self.threads >= 1

@@ -37,15 +37,22 @@ class Request:
     limit: int | None = None
 
     def check(self, task: str) -> None:
-        """Raises InputError for a workload that the task has no graph for, or no rounds."""
+        """Looks whether this can be done for models of the task.
+
+        Raises:
+            InputError: a workload that the task has no graph for, or no rounds.
+            ExportError: an unknown precision.
+        """
         if self.rounds < 1:
             raise InputError(f"expected at least one round, got {self.rounds}")
+        for name in self.precisions:
+            precision_named(name)
         for workload in self.workloads:
             workload.check(task)
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class Subject:
     """What is tuned: a model with its calibration, real inputs, and what is asked beside."""
 
     quantizer: Quantizer
@@ -65,7 +72,7 @@ class Built:
 
 
 def search(
-    model: Model,
+    subject: Subject,
     request: Request,
     *,
     timer: Timer = time_candidates,
@@ -74,7 +81,7 @@ def search(
     """Builds, judges and times the candidates; writes nothing but scratch bundles.
 
     Args:
-        model: what is tuned.
+        subject: what is tuned.
         request: what for.
         timer: how candidates are timed.
         progress: told each stage as it begins.
@@ -84,13 +91,13 @@ def search(
         ExportError: a precision is unknown, or the model cannot be calibrated.
         DataError: the data to judge by are missing or others.
     """
-    request.check(model.quantizer.model.task)
+    request.check(subject.quantizer.model.task)
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
-        metric, built = _build(model, request, Path(scratch), progress)
+        metric, built = _build(subject, request, Path(scratch), progress)
 
         def timed(candidates: Iterable[Candidate]) -> list[Measured]:
             paths = {each: built[each.variant].path for each in candidates}
-            times = timer(paths, request.workloads, model.trace, request.rounds)
+            times = timer(paths, request.workloads, subject.trace, request.rounds)
             return [_measured(each, times[each], built, request) for each in paths]
 
         progress(f"time {len(built)} bundles")
@@ -129,7 +136,7 @@ def _measured(
 
 
 def _build(
-    model: Model, request: Request, scratch: Path, progress: Callable[[str], None]
+    subject: Subject, request: Request, scratch: Path, progress: Callable[[str], None]
 ) -> tuple[str, dict[Candidate, Built]]:
     """What is measured as loss, and every variant that is not another again; float32 first."""
     reference = variants(["float32"])[:1]
@@ -141,15 +148,17 @@ def _build(
     for number, candidate in enumerate([*reference, *wanted]):
         progress(f"{candidate}: build")
         if candidate.precision not in exceptions:
-            exceptions[candidate.precision] = _exceptions(model, candidate, request, progress)
+            exceptions[candidate.precision] = _exceptions(subject, candidate, request, progress)
         chosen = exceptions[candidate.precision]
         path = scratch / f"{number}{SUFFIX}"
-        digest, size = _write(model.quantizer, candidate, chosen, path)
+        digest, size = _write(subject.quantizer, candidate, chosen, path)
         if digest in digests:
             progress(f"{candidate}: the same as one before")
             continue
         digests.add(digest)
-        loss = loss or loss_against(path, model.quantizer, model.trace, model.asked, request.limit)
+        loss = loss or loss_against(
+            path, subject.quantizer, subject.trace, subject.asked, request.limit
+        )
         precision = precision_named(candidate.precision)
         built[candidate] = Built(path, size, loss.of(path), loss.budget(precision), chosen)
     return "" if loss is None else loss.metric, built
@@ -167,20 +176,20 @@ def _write(
 
 
 def _exceptions(
-    model: Model, candidate: Candidate, request: Request, progress: Callable[[str], None]
+    subject: Subject, candidate: Candidate, request: Request, progress: Callable[[str], None]
 ) -> dict[str, str]:
     """Those asked for, and more where a budget was given that the precision alone exceeds."""
-    asked = model.asked
+    asked = subject.asked
     if candidate.precision == "float32":
         return {}
-    if model.quantizer.model.task == "stateful":  # it has no likelihood to choose by
+    if subject.quantizer.model.task == "stateful":  # it has no likelihood to choose by
         asked = replace(asked, max_quality_drop=None)
     precision = precision_named(candidate.precision)
     try:
-        return planned(model.quantizer, precision, asked, progress, request.limit)
+        return planned(subject.quantizer, precision, asked, progress, request.limit)
     except QualityError as error:
         progress(f"{candidate}: {error}")
-        return model.quantizer.exceptions(precision, asked.exceptions)
+        return subject.quantizer.exceptions(precision, asked.exceptions)
 
 
 def workloads_of(texts: Sequence[str]) -> tuple[Workload, ...]:

@@ -18,7 +18,7 @@ from treadle_export.requantize import requantize
 from treadle_export.trace import Trace
 from treadle_export.tuning.pareto import Measured
 from treadle_export.tuning.result import Result
-from treadle_export.tuning.search import Model, Request, search
+from treadle_export.tuning.search import Request, Subject, search
 from treadle_export.tuning.timing import Timer, time_candidates
 from treadle_train.run import Run
 
@@ -135,7 +135,7 @@ def tune_bundle(
             progress=tuning.progress,
         )
 
-    return _tune(Model(quantizer, trace, asked), tuning, export)
+    return _tune(Subject(quantizer, trace, asked), tuning, export)
 
 
 def _tune_material(
@@ -155,16 +155,16 @@ def _tune_material(
             progress=tuning.progress,
         )[precision]
 
-    return _tune(Model(quantizer, material.trace, asked), tuning, export)
+    return _tune(Subject(quantizer, material.trace, asked), tuning, export)
 
 
-def _tune(model: Model, tuning: Tuning, export: Export) -> Tuned:
+def _tune(subject: Subject, tuning: Tuning, export: Export) -> Tuned:
     """Searches, and exports the best; one that fails on the road is struck out for the next.
 
     What is chosen by the validation split has still to be proven on the test split, and on the
     parity ladder.
     """
-    result = search(model, tuning.request, timer=tuning.timer, progress=tuning.progress)
+    result = search(subject, tuning.request, timer=tuning.timer, progress=tuning.progress)
     tuning.show(result)
     struck: set[Candidate] = set()
     failure: ExportError | None = None
@@ -173,7 +173,7 @@ def _tune(model: Model, tuning: Tuning, export: Export) -> Tuned:
             one = result.choice(struck)
         except QualityError as error:
             raise failure or error from None
-        asked = replace(model.asked, exceptions=one.exceptions, settings=one.candidate.settings)
+        asked = replace(subject.asked, exceptions=one.exceptions, settings=one.candidate.settings)
         tuning.progress(f"chosen: {one.candidate}")
         try:
             report = export(one.candidate.precision, asked, result.evidence(one))

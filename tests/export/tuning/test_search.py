@@ -18,7 +18,7 @@ from treadle_export.trace import Trace
 from treadle_export.tuning import search as module
 from treadle_export.tuning.losses import Loss
 from treadle_export.tuning.pareto import front
-from treadle_export.tuning.search import Model, Request, search
+from treadle_export.tuning.search import Request, Subject, search
 from treadle_export.tuning.workload import STEP, Workload
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Clock:
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
     """A small GRU; each precision loses what its name says, whatever its weights are."""
     monkeypatch.setattr("treadle_export.tuning.candidates.cores", lambda: 2)
     losses = {"float32": 0.0, "int8": 0.001, "int4": 0.02}
@@ -69,21 +69,21 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     symbols = Vocabulary([f"s{number}" for number in range(TARGETS)], "symbols")
     about = Description("made-up", {"symbols": symbols}, {"start": 1}, {}, {}, {})
     trace = Trace(np.zeros(0, np.int64), np.arange(10) % TARGETS)
-    return Model(Quantizer(canonical("gru-model"), about, 0), trace, asked)
+    return Subject(Quantizer(canonical("gru-model"), about, 0), trace, asked)
 
 
 def names(candidates: Any) -> list[str]:
     return [str(each) for each in candidates]
 
 
-def searched(model: Model, clock: Clock, *precisions: str, **changes: Any) -> Result:
+def searched(subject: Subject, clock: Clock, *precisions: str, **changes: Any) -> Result:
     request = replace(Request(precisions=precisions), **changes)
-    return search(model, request, timer=clock)
+    return search(subject, request, timer=clock)
 
 
-def test_all_bundles_are_timed_once_and_the_front_in_every_way(model: Model) -> None:
+def test_all_bundles_are_timed_once_and_the_front_in_every_way(subject: Subject) -> None:
     clock = Clock()
-    result = searched(model, clock, "float32", "int8", "int4")
+    result = searched(subject, clock, "float32", "int8", "int4")
     first, second = clock.turns
     assert names(first) == ["float32", "float32 cell", "int8", "int4", "int4 blocks of 64"]
     assert {(each.settings.threads, each.settings.call) for each in first} == {(1, "prebound")}
@@ -95,25 +95,25 @@ def test_all_bundles_are_timed_once_and_the_front_in_every_way(model: Model) -> 
     assert latencies == sorted(latencies)
 
 
-def test_the_fastest_way_within_the_budget_is_chosen(model: Model) -> None:
-    one = searched(model, Clock(), "float32", "int8", "int4").choice()
+def test_the_fastest_way_within_the_budget_is_chosen(subject: Subject) -> None:
+    one = searched(subject, Clock(), "float32", "int8", "int4").choice()
     assert str(one.candidate) == "int8"
     assert (one.candidate.settings.threads, one.candidate.settings.call) == (2, "prebound")
     assert one.latencies[STEP].p50_us == pytest.approx(20 * SECOND_THREAD)
 
 
-def test_float32_is_measured_beside_but_not_chosen_unasked(model: Model) -> None:
+def test_float32_is_measured_beside_but_not_chosen_unasked(subject: Subject) -> None:
     clock = Clock()
-    result = searched(model, clock, "int8")
+    result = searched(subject, clock, "int8")
     assert names(clock.turns[0]) == ["float32", "int8"]
     plain = [one for one in result.measured if one.candidate.precision == "float32"]
     assert [one.offered for one in plain] == [False]
     assert plain[0] not in front(result.measured)
 
 
-def test_nothing_within_the_budget_is_an_error_after_the_figures(model: Model) -> None:
+def test_nothing_within_the_budget_is_an_error_after_the_figures(subject: Subject) -> None:
     clock = Clock()
-    result = searched(model, clock, "int4")
+    result = searched(subject, clock, "int4")
     assert len(clock.turns) == 1  # nothing is worth a second look
     assert {str(one.candidate) for one in result.measured} >= {"float32", "int4"}
     with pytest.raises(QualityError, match=r"none of 2: int4.* with \+2\.00%, and 0\.50% are"):
@@ -121,38 +121,38 @@ def test_nothing_within_the_budget_is_an_error_after_the_figures(model: Model) -
 
 
 def test_one_processor_and_one_call_need_no_second_stage(
-    model: Model, monkeypatch: pytest.MonkeyPatch
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("treadle_export.tuning.candidates.cores", lambda: 1)
     clock = Clock()
-    searched(model, clock, "int8", workloads=(Workload("sequence", 25, 1),))
+    searched(subject, clock, "int8", workloads=(Workload("sequence", 25, 1),))
     assert len(clock.turns) == 1
 
 
-def test_what_makes_no_difference_is_dropped(model: Model) -> None:
+def test_what_makes_no_difference_is_dropped(subject: Subject) -> None:
     """The vocabulary of 41 is not folded into an embedding of 20: there is nothing to try."""
     said: list[str] = []
-    search(model, Request(precisions=("int8",)), timer=Clock(), progress=said.append)
+    search(subject, Request(precisions=("int8",)), timer=Clock(), progress=said.append)
     assert "int8 not folded: the same as one before" in said
 
 
-def test_exceptions_are_part_of_every_candidate_but_float32(model: Model) -> None:
-    asked = replace(model.asked, exceptions={"out*": "int4"})
-    result = searched(replace(model, asked=asked), Clock(), "int8")
+def test_exceptions_are_part_of_every_candidate_but_float32(subject: Subject) -> None:
+    asked = replace(subject.asked, exceptions={"out*": "int4"})
+    result = searched(replace(subject, asked=asked), Clock(), "int8")
     exceptions = {one.candidate.precision: one.exceptions for one in result.measured}
     assert exceptions == {"float32": {}, "int8": {"output": "int4"}}
 
 
-def test_a_wrong_workload_is_refused_before_anything_is_built(model: Model) -> None:
+def test_a_wrong_workload_is_refused_before_anything_is_built(subject: Subject) -> None:
     said: list[str] = []
     request = Request((Workload("encode", 8, 1),))
     with pytest.raises(InputError, match="got encode:8x1"):
-        search(model, request, timer=Clock(), progress=said.append)
+        search(subject, request, timer=Clock(), progress=said.append)
     assert said == []
 
 
-def test_the_figures_as_json_evidence_and_plan(model: Model) -> None:
-    result = searched(model, Clock(), "float32", "int8")
+def test_the_figures_as_json_evidence_and_plan(subject: Subject) -> None:
+    result = searched(subject, Clock(), "float32", "int8")
     one = result.choice()
     document = result.to_json(one)
     (marked,) = [each for each in document["candidates"] if each["chosen"]]
