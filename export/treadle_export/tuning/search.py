@@ -178,13 +178,14 @@ def _write(
 def _exceptions(
     subject: Subject, candidate: Candidate, request: Request, progress: Callable[[str], None]
 ) -> dict[str, str]:
-    """Those asked for, and more where a budget was given that the precision alone exceeds."""
+    """Those asked for, and more where a budget was given that 4 bits alone exceed."""
     asked = subject.asked
     if candidate.precision == "float32":
         return {}
-    if subject.quantizer.model.task == "stateful":  # it has no likelihood to choose by
-        asked = replace(asked, max_quality_drop=None)
     precision = precision_named(candidate.precision)
+    # Where no weight has few bits there is none to spare, and an adopted model has no likelihood.
+    if not precision.calibrated or subject.quantizer.model.task == "stateful":
+        asked = replace(asked, max_quality_drop=None)
     try:
         return planned(subject.quantizer, precision, asked, progress, request.limit)
     except QualityError as error:

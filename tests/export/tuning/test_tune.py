@@ -14,6 +14,7 @@ from treadle.bundle import open_bundle
 from treadle.errors import ExportError, InputError, ParityError, QualityError
 from treadle.selfcheck import verify
 from treadle.stopwatch import Latency
+from treadle_export.adopting import QUALITY_BUDGET
 from treadle_export.cli import export as export_command
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.plan_file import read_plan
@@ -153,7 +154,7 @@ def test_an_adopted_model_is_tuned_by_its_outputs(tmp_path: Path) -> None:
     assert manifest.evidence["quality"]["metric"] == "relative_error"
     losses = {str(one.candidate): one.loss for one in result.result.measured}
     assert losses["float32"] == 0
-    assert losses["int8"] == pytest.approx(manifest.evidence["quality"]["relative"], rel=1e-3)
+    assert 0 < losses["int8"] <= QUALITY_BUDGET
 
 
 def budget(exported: Exported, out: Path, shown: list[Result], drop: float) -> None:
