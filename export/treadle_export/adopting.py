@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import treadle
 from treadle.errors import QualityError
@@ -21,6 +22,9 @@ from treadle_export.quantizer import Quantization
 
 QUALITY_BUDGET = 0.25
 """Largest relative error of carried outputs that quantizing an adopted model may bring."""
+
+UNCALIBRATED = Quantization(calibration=0)
+"""There is no data set to calibrate an adopted model with."""
 
 
 def export_foreign(
@@ -48,17 +52,20 @@ def export_foreign(
         ParityError, QualityError, ExportError: as `export_run`.
     """
     progress("adopt")
+    material = material_of_foreign(foreign, licence)
+    return export_model(material, outs, force=force, quantization=UNCALIBRATED, progress=progress)
+
+
+def material_of_foreign(foreign: Foreign, licence: str = "unknown") -> Material:
+    """A foreign model, adopted. Raises UnsupportedGraph."""
     adopted = adopt(foreign)
-    material = Material(
+    return Material(
         canonical=adopted.canonical,
         origin=ForeignOrigin(adopted),
         trace=trace_of_foreign(adopted),
         description=_description(adopted, licence),
         quality=relative_error,
     )
-    # There is no data set to calibrate with.
-    asked = Quantization(calibration=0)
-    return export_model(material, outs, force=force, quantization=asked, progress=progress)
 
 
 def _description(adopted: Adopted, licence: str) -> Description:
@@ -81,16 +88,24 @@ def relative_error(plain: Path, candidate: Path, precision: str, _budget: float)
     Raises:
         QualityError: they are further apart than the budget.
     """
-    outputs = {}
-    for name, path in (("float32", plain), (precision, candidate)):
-        with treadle.load(path) as model, model.stream() as stream:
-            inputs = Golden.from_bytes(model.bundle.read(GOLDEN_FILE)).inputs
-            outputs[name] = np.concatenate([flat_rows(stream.step(x[None])) for x in inputs])
-    difference = float(np.linalg.norm(outputs[precision] - outputs["float32"]))
-    relative = difference / max(float(np.linalg.norm(outputs["float32"])), 1e-30)
+    with treadle.load(candidate) as model:
+        inputs = Golden.from_bytes(model.bundle.read(GOLDEN_FILE)).inputs
+    relative = distance(carried_outputs(plain, inputs), carried_outputs(candidate, inputs))
     if relative > QUALITY_BUDGET:
         raise QualityError(
             f"expected {precision} outputs within {QUALITY_BUDGET:.0%} of float32's over "
             f"{len(inputs)} carried steps, got {relative:.1%}; export another precision"
         )
     return {"metric": "relative_error", "steps": len(inputs), "relative": relative}
+
+
+def carried_outputs(bundle: Path, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Outputs [N, V] of one stream over inputs [N, …]."""
+    with treadle.load(bundle) as model, model.stream() as stream:
+        return np.concatenate([flat_rows(stream.step(x[None])) for x in inputs])
+
+
+def distance(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+    """The norm of the difference over that of what is expected."""
+    difference = float(np.linalg.norm(actual - expected))
+    return difference / max(float(np.linalg.norm(expected)), 1e-30)

@@ -1,11 +1,14 @@
 """The commands `export` and `demo`; torch and onnx are imported when they run."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from treadle_export.cli_quantize import quantization_of, quantization_options
+from treadle_export.cli_quantize import quantization_of, quantization_options, show_written
+from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, written_of
 
 
 @click.command()
@@ -13,11 +16,12 @@ from treadle_export.cli_quantize import quantization_of, quantization_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
 @click.option(
     "--precision",
-    default="float32",
-    show_default=True,
+    default=None,
+    show_default="float32",
     help="float32, int8, int8-block, int4, int4-fast, int8-tensorwise or float16.",
 )
 @quantization_options
+@tuning_options
 @click.option(
     "--target",
     type=click.Choice(["cpu"]),
@@ -30,29 +34,38 @@ from treadle_export.cli_quantize import quantization_of, quantization_options
 def export(
     run: Path,
     out: Path,
-    precision: str,
+    precision: str | None,
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
     force: bool,
     as_json: bool,
+    **tuning_given: Any,
 ) -> None:
     """Export a trained RUN as a bundle, its parity proven on the way."""
-    from treadle.commands.verify import describe
     from treadle_export.exporter import export_run
     from treadle_train.run import load_run
 
-    report = export_run(
-        load_run(run),
-        {precision: out},
-        force=force,
-        quantization=quantization_of(calibration, plan_file, max_quality_drop),
-        progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
-    )[precision]
-    if as_json:
-        click.echo(json.dumps({"path": str(out), "precision": precision, **report.to_json()}))
+    progress = _progress(out)
+    plan = opened_plan(plan_file, precision, progress)
+    asked = quantization_of(calibration, plan, max_quality_drop)
+    tuning = tuning_of(precision, plan, progress, as_json=as_json, **tuning_given)
+    if tuning is not None:
+        from treadle_export.tuning.tune import tune_run
+
+        tuned = tune_run(load_run(run), out, tuning, force=force, quantization=asked)
+        report, document = tuned.report, written_of(tuned, **tuning_given)
     else:
-        click.echo(describe(report.to_json()))
+        name = precision or plan.precision or "float32"
+        report = export_run(
+            load_run(run), {name: out}, force=force, quantization=asked, progress=progress
+        )[name]
+        document = {"precision": name}
+    show_written(out, report, document, as_json=as_json)
+
+
+def _progress(out: Path) -> Callable[[str], None]:
+    return lambda stage: click.echo(f"{out.name}: {stage}", err=True)
 
 
 @click.command()
@@ -76,7 +89,8 @@ def demo(out: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option("--precision", default="float32", show_default=True, help="As treadle export.")
+@click.option("--precision", show_default="float32", help="As treadle export.")
+@tuning_options
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
@@ -95,7 +109,7 @@ def demo(out: Path, as_json: bool) -> None:
 def adopt(
     source: str,
     out: Path,
-    precision: str,
+    precision: str | None,
     checkpoint: Path | None,
     states: tuple[str, ...],
     fixes: tuple[str, ...],
@@ -103,13 +117,13 @@ def adopt(
     licence: str,
     force: bool,
     as_json: bool,
+    **tuning_given: Any,
 ) -> None:
     """Turn a recurrent model of any origin into a bundle.
 
     SOURCE is FILE.onnx, FILE.keras, FILE.h5, or package.module:factory, where factory() gives a
     torch module and example inputs; the working directory is importable.
     """
-    from treadle.commands.verify import describe
     from treadle_export.adopting import export_foreign
     from treadle_export.bundle import refuse_taken
     from treadle_export.foreign import StatePair
@@ -124,17 +138,22 @@ def adopt(
     )
     if inputs is not None:
         foreign = with_inputs(foreign, inputs)
-    report = export_foreign(
-        foreign,
-        {precision: out},
-        licence=licence,
-        force=force,
-        progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
-    )[precision]
-    if as_json:
-        click.echo(json.dumps({"path": str(out), "precision": precision, **report.to_json()}))
+    progress = _progress(out)
+    tuning = tuning_of(
+        precision, opened_plan(None, None, progress), progress, as_json=as_json, **tuning_given
+    )
+    if tuning is not None:
+        from treadle_export.tuning.tune import tune_foreign
+
+        tuned = tune_foreign(foreign, out, tuning, licence=licence, force=force)
+        report, document = tuned.report, written_of(tuned, **tuning_given)
     else:
-        click.echo(describe(report.to_json()))
+        name = precision or "float32"
+        report = export_foreign(
+            foreign, {name: out}, licence=licence, force=force, progress=progress
+        )[name]
+        document = {"precision": name}
+    show_written(out, report, document, as_json=as_json)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

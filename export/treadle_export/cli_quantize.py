@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.commands.options import together
+from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, written_of
 
 if TYPE_CHECKING:
+    from treadle.selfcheck import Report
+    from treadle_export.plan_file import Plan
     from treadle_export.quantizer import Quantization, Quantizer
 
 
@@ -58,7 +61,7 @@ quantization_options = together(
         "plan_file",
         type=click.Path(path_type=Path, dir_okay=False),
         default=None,
-        help='JSON file of exceptions by weight, e.g. {"output": "int8"}.',
+        help='JSON file of exceptions by weight, e.g. {"output": "int8"}, or a plan of --plan-out.',
     ),
     click.option(
         "--max-quality-drop",
@@ -71,49 +74,66 @@ quantization_options = together(
 
 
 def quantization_of(
-    calibration: int | None, plan_file: Path | None, max_quality_drop: float | None
+    calibration: int | None, plan: "Plan", max_quality_drop: float | None
 ) -> "Quantization":
-    """The options as the exporter takes them. Raises ExportError for a plan that is none."""
+    """The options as the exporter takes them."""
     from treadle_export.quantizer import Quantization
-    from treadle_export.weight_plan import read_exceptions
 
-    exceptions = {} if plan_file is None else read_exceptions(plan_file)
-    return Quantization(calibration, exceptions, max_quality_drop)
+    return Quantization(calibration, plan.exceptions, max_quality_drop, plan.settings)
+
+
+def show_written(out: Path, report: "Report", document: dict[str, Any], *, as_json: bool) -> None:
+    """What a command says of the bundle that it wrote; `document` is said beside it in JSON."""
+    from treadle.commands.verify import describe
+
+    if as_json:
+        click.echo(json.dumps({"path": str(out), **document, **report.to_json()}))
+    else:
+        click.echo(describe(report.to_json()))
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--precision", required=True, help="int8, int8-block, int4, float16 and others.")
+@click.option("--precision", help="int8, int8-block, int4, float16 and others.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
 @quantization_options
+@tuning_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def requantize(
     bundle: Path,
-    precision: str,
+    precision: str | None,
     out: Path,
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
     force: bool,
     as_json: bool,
+    **tuning_given: Any,
 ) -> None:
     """Write the float32 BUNDLE in another precision; needs neither the run nor its network."""
-    from treadle.commands.verify import describe
     from treadle_export.requantize import requantize as write_requantized
 
-    report = write_requantized(
-        bundle,
-        out,
-        precision,
-        force=force,
-        quantization=quantization_of(calibration, plan_file, max_quality_drop),
-        progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
-    )
-    if as_json:
-        click.echo(json.dumps({"path": str(out), "precision": precision, **report.to_json()}))
+    def progress(stage: str) -> None:
+        click.echo(f"{out.name}: {stage}", err=True)
+
+    plan = opened_plan(plan_file, precision, progress)
+    asked = quantization_of(calibration, plan, max_quality_drop)
+    tuning = tuning_of(precision, plan, progress, as_json=as_json, **tuning_given)
+    if tuning is not None:
+        from treadle_export.tuning.tune import tune_bundle
+
+        tuned = tune_bundle(bundle, out, tuning, force=force, quantization=asked)
+        report, document = tuned.report, written_of(tuned, **tuning_given)
     else:
-        click.echo(describe(report.to_json()))
+        name = precision or plan.precision
+        if name is None:
+            raise click.UsageError("--precision is missing; a tuned --plan or --tune names it, too")
+        report = write_requantized(
+            bundle, out, name, force=force, quantization=asked, progress=progress
+        )
+        document = {"precision": name}
+    show_written(out, report, document, as_json=as_json)
 
 
 @click.command()

@@ -73,13 +73,7 @@ def export_run(
     for out in outs.values():
         refuse_taken(out, force=force)
     progress("capture")
-    material = Material(
-        canonical=capture(run.network),
-        origin=NetworkOrigin(run.network),
-        trace=trace_of(run),
-        description=description_of(run),
-        quality=partial(quality, limit=quality_limit),
-    )
+    material = material_of(run, quality_limit)
     return export_model(material, outs, force=force, quantization=quantization, progress=progress)
 
 
@@ -98,17 +92,33 @@ class Material:
     quality: Callable[[Path, Path, str, float], dict[str, Any]]
 
 
+def material_of(run: Run, quality_limit: int | None = None) -> "Material":
+    """A run, captured. Raises UnsupportedGraph."""
+    return Material(
+        canonical=capture(run.network),
+        origin=NetworkOrigin(run.network),
+        trace=trace_of(run),
+        description=description_of(run),
+        quality=partial(quality, limit=quality_limit),
+    )
+
+
 def export_model(
     material: Material,
     outs: Mapping[str, Path],
     *,
     force: bool = False,
     quantization: Quantization | None = None,
+    latency: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
-    """Lowers, climbs the ladder and writes the bundles; arguments and errors as `export_run`."""
+    """Lowers, climbs the ladder and writes the bundles; arguments and errors as `export_run`.
+
+    `latency` is evidence that tuning has measured.
+    """
     asked = quantization or Quantization()
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
+    precisions |= {name: asked.applied(precisions[name]) for name in outs}
     for out in outs.values():
         refuse_taken(out, force=force)
     quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
@@ -123,7 +133,7 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
-            plan = plan_of(material.canonical, precision, exceptions.get(name))
+            plan = asked.described(plan_of(material.canonical, precision, exceptions.get(name)))
             parts = _parts(material, lowered[name], precision, plan, climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
@@ -131,7 +141,7 @@ def export_model(
             candidate, parts = candidates[name]
             progress(f"{name}: stream")
             reports[name] = checked(candidate, climbed.until(name), precisions[name])
-            evidence = evidence_of(reports[name])
+            evidence = evidence_of(reports[name], latency)
             if name != "float32":
                 progress(f"{name}: quality")
                 plain, _ = candidates["float32"]
@@ -192,11 +202,12 @@ def checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Repo
     return Report(rungs + measured, {**replayed.invariance, "promised": precision.invariant})
 
 
-def evidence_of(report: Report) -> dict[str, Any]:
-    """Parity and invariance as the manifest has them."""
+def evidence_of(report: Report, latency: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Parity, invariance and, where it was measured, latency as the manifest has them."""
     return {
         "parity": {"rungs": [rung.to_json() for rung in report.rungs]},
         "invariance": report.invariance,
+        **({} if latency is None else {"latency": dict(latency)}),
     }
 
 

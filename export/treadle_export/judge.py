@@ -47,5 +47,9 @@ class Judge:
         with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
             path = Path(scratch) / f"candidate{SUFFIX}"
             write_bundle(path, finished(parts, {}))
-            with treadle.load(path, unknown="symbol") as bundle:
-                return symbol_nats(bundle, split=SPLIT, limit=self.limit)
+            return self.nats_of(path)
+
+    def nats_of(self, bundle: Path) -> NDArray[np.float64]:
+        """As `nats`, for a bundle that is written already."""
+        with treadle.load(bundle, unknown="symbol") as model:
+            return symbol_nats(model, split=SPLIT, limit=self.limit)

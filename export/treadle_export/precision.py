@@ -61,6 +61,18 @@ class Precision:
     """Largest relative rise of the negative log-likelihood that an export accepts unasked."""
     note: str | None = None
     """What whoever exports should know."""
+    block_size: int | None = None
+    """Another size of the blocks than the precision's own, where it has any."""
+    folded: bool = True
+    """Whether products of small vocabularies become tables, where weights are integers."""
+
+    @property
+    def blocks(self) -> tuple[int, int] | None:
+        """Bits and size of the blocks that weights lie in, None where they lie in none."""
+        if self.name not in BLOCKS:
+            return None
+        bits, size = BLOCKS[self.name]
+        return bits, self.block_size or size
 
 
 PRECISIONS = {
@@ -196,14 +208,16 @@ def _passes(precision: Precision, plan: WeightPlan, rounding: Rounding) -> list[
     passes: list[Pass] = [RowByRow(), AlignActivations()] if precision.aligned else []
     if precision.name == "float32" and not plan.exceptions:
         return passes
+    if precision.folded:
+        passes.append(FoldEmbeddings(plan.bits_of))
     passes += [
-        FoldEmbeddings(plan.bits_of),
         QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8"),
         HalveWeights(plan.chooses("float16")),
         QuantizeProducts(plan.chooses("int8")),
         QuantizeTensorwise(plan.chooses("int8-tensorwise")),
     ]
-    for name, (bits, block_size) in BLOCKS.items():
+    own = {precision.name: precision.blocks} if precision.blocks else {}
+    for name, (bits, block_size) in (BLOCKS | own).items():
         rounded = partial(rounding, bits=bits, block_size=block_size)
         passes.append(QuantizeBlocks(rounded, plan.chooses(name)))
     return passes

@@ -15,8 +15,9 @@ from treadle_export.calibration import Calibration, calibrate
 from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
 from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.split_gates import gates_of
-from treadle_export.precision import BLOCKS, PRECISIONS, Precision, lower
+from treadle_export.precision import PRECISIONS, Precision, lower
 from treadle_export.rounding import COMPENSATED_BITS, Rounding
+from treadle_export.settings import Settings
 from treadle_export.weight_plan import WeightPlan, weight_sizes
 
 Gates = Mapping[str, tuple[str, ...]]
@@ -31,11 +32,13 @@ class Quantization:
     exceptions: pattern of a weight's name -> another precision for it.
     max_quality_drop: largest relative rise of the negative log-likelihood. Given, weights that
         hurt most become int8 until it holds; else the precision's own budget is only checked.
+    settings: how graphs are lowered and run; None leaves that to the precision.
     """
 
     calibration: int | None = None
     exceptions: Mapping[str, str] = field(default_factory=lambda: _NONE)
     max_quality_drop: float | None = None
+    settings: Settings | None = None
 
     def __post_init__(self) -> None:
         if self.calibration is not None and self.calibration < 0:
@@ -47,6 +50,14 @@ class Quantization:
     def budget(self, precision: Precision) -> float:
         """The relative rise of the negative log-likelihood that is accepted."""
         return precision.budget if self.max_quality_drop is None else self.max_quality_drop
+
+    def applied(self, precision: Precision) -> Precision:
+        """The precision, lowered as the settings say."""
+        return precision if self.settings is None else self.settings.applied(precision)
+
+    def described(self, plan: Mapping[str, Any]) -> dict[str, Any]:
+        """A bundle's plan, with the settings where there are any."""
+        return {**plan} if self.settings is None else {**plan, "settings": self.settings.to_json()}
 
 
 class Quantizer:
@@ -107,8 +118,8 @@ class Quantizer:
         if precision.name == "float32":
             return {}
         described: dict[str, Any] = {"method": "nearest"}
-        if precision.name in BLOCKS:
-            described["bits"], described["block_size"] = BLOCKS[precision.name]
+        if precision.blocks is not None:
+            described["bits"], described["block_size"] = precision.blocks
         if self._calibrates(precision, exceptions):
             calibration = self._calibration
             described["method"] = "nearest" if calibration is None else "gptq"

@@ -5,7 +5,7 @@ up to float32; the rungs behind it are climbed anew, over the same recorded trac
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ def requantize(
     force: bool = False,
     quality_limit: int | None = None,
     quantization: Quantization | None = None,
+    latency: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Writes a float32 bundle in another precision.
@@ -50,6 +51,7 @@ def requantize(
         force: replace an existing bundle.
         quality_limit: test examples on which both are compared; all by default.
         quantization: what is asked beside the precision.
+        latency: evidence that tuning has measured.
         progress: told each stage as it begins.
 
     Returns:
@@ -69,6 +71,7 @@ def requantize(
         raise ExportError(f"expected a precision to quantize to ({others}), got float32")
     refuse_taken(out, force=force)
     asked = quantization or Quantization()
+    precision = asked.applied(precision)
     plain = reopened(source)
     quantizer = Quantizer(plain.model, plain.description, asked.calibration, progress)
     exceptions = planned(quantizer, precision, asked, progress)
@@ -78,11 +81,12 @@ def requantize(
     refuse_failed([replay.rung])
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidate = Path(scratch) / f"candidate{SUFFIX}"
-        parts = _parts(plain, model, precision, plain.plan(precision, exceptions), replay.carried)
+        plan = asked.described(plain.plan(precision, exceptions))
+        parts = _parts(plain, model, precision, plan, replay.carried)
         write_bundle(candidate, finished(parts, {}))
         progress(f"{precision.name}: stream")
         report = checked(candidate, (*plain.rungs, replay.rung), precision)
-        evidence = evidence_of(report)
+        evidence = evidence_of(report, latency)
         evidence["quantization"] = quantizer.evidence(precision, exceptions)
         evidence["quantization"]["from"] = plain.manifest.digest
         progress(f"{precision.name}: quality")

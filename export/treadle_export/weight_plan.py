@@ -1,6 +1,5 @@
 """Which precision each weight gets: the bundle's own, but for exceptions by name."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -68,18 +67,14 @@ class WeightPlan:
                 )
 
 
-def read_exceptions(path: Path) -> dict[str, str]:
-    """The exceptions of a plan in a JSON file, pattern -> precision.
+def exceptions_of(document: object, path: Path) -> dict[str, str]:
+    """The exceptions that a plan file holds as a JSON object, pattern -> precision.
 
     Raises:
-        ExportError: the file cannot be read or is not an object of strings.
+        ExportError: it is not an object of strings; the message names `path`.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ExportError(f"cannot read the plan {path}: {error}") from error
     fits = isinstance(document, dict) and all(isinstance(v, str) for v in document.values())
-    if not fits:
+    if not isinstance(document, dict) or not fits:
         raise ExportError(
             f'expected a plan like {{"output": "int8"}} in {path}, from names of weights or '
             f"patterns to precisions, got {document!r}"

@@ -14,6 +14,7 @@ from treadle.bundle import open_bundle
 from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
+from treadle.plan import Running
 from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
 from treadle.stream import Stream
@@ -40,12 +41,13 @@ def load(
     path: str | os.PathLike[str],
     *,
     device: str = "cpu",
-    threads: int = 1,
+    threads: int | None = None,
     unknown: Literal["error", "symbol"] = "error",
 ) -> Any:
     """Open the bundle at `path`: a LanguageModel, a Transducer or a StatefulModel, by its task.
 
-    `threads` compute within a step. A symbol outside the vocabulary is an InputError, or becomes
+    `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
+    one. A symbol outside the vocabulary is an InputError, or becomes
     the unknown symbol with `unknown="symbol"`. Raises BundleError for a bundle that is missing,
     damaged, changed or of a later format, InputError for an unknown device or option; DeviceError
     comes with the first stream, when the engine or the device is missing.
@@ -59,7 +61,8 @@ def load(
 class Model(Closing):
     """An opened bundle. Threads may share it; each needs streams of its own.
 
-    bundle, manifest: what was opened. vocabularies: by role. unknown: see `load`.
+    bundle, manifest: what was opened. vocabularies: by role. unknown: see `load`. call: how new
+    streams call the engine, as the plan says it.
     """
 
     def __init__(
@@ -70,12 +73,14 @@ class Model(Closing):
         threads: int = 1,
         unknown: Literal["error", "symbol"] = "error",
     ) -> None:
+        running = Running.of(bundle.manifest.plan)
+        threads = running.threads if threads is None else threads
         check_device(device, threads)
         if unknown not in ("error", "symbol"):
             raise InputError(f'unknown must be "error" or "symbol", got {unknown!r}')
         self.bundle = bundle
         self.unknown = unknown
-        self.device, self.threads = device, threads
+        self.device, self.threads, self.call = device, threads, running.call
         self.vocabularies = {
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()

@@ -13,6 +13,7 @@ from treadle.bound_step import BoundStep
 from treadle.closing import Closing
 from treadle.errors import DeviceError, InputError, StateError
 from treadle.history import History
+from treadle.plain_step import PlainStep
 from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
 from treadle.state import Snapshot, check_snapshot, initial_state
@@ -55,7 +56,8 @@ class Stream(Closing):
         """Take over all that `start` holds. Rows of one origin have the same context."""
         self._context = {name: array.copy() for name, array in start.context.items()}
         self._origins = np.arange(self.batch_size) if origins is None else origins.copy()
-        self._bound: BoundStep | None = BoundStep(
+        kind = PlainStep if self._model.call == "plain" else BoundStep
+        self._bound: BoundStep | None = kind(
             self._model.session("step"),
             self._graph,
             self._reading,

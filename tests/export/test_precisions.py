@@ -202,14 +202,14 @@ def test_a_plan_that_fits_nothing_is_an_error(exceptions: dict[str, str], words:
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"output": 8}'])
 def test_a_plan_file_that_is_none_is_an_error(tmp_path: Path, content: str) -> None:
-    from treadle_export.weight_plan import read_exceptions
+    from treadle_export.plan_file import read_plan
 
     path = tmp_path / "plan.json"
     path.write_text(content)
     with pytest.raises(ExportError, match=r"plan\.json"):
-        read_exceptions(path)
+        read_plan(path)
     with pytest.raises(ExportError, match="cannot read the plan"):
-        read_exceptions(tmp_path / "absent.json")
+        read_plan(tmp_path / "absent.json")
 
 
 def test_weights_beyond_the_range_of_float16_are_an_error() -> None:

@@ -31,7 +31,13 @@ RUN_FILE = "run.json"
 @engine_options
 @json_option
 def evaluate(
-    path: Path, split: str, limit: int | None, beam: int, device: str, threads: int, as_json: bool
+    path: Path,
+    split: str,
+    limit: int | None,
+    beam: int,
+    device: str,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Measure a bundle, or a run directory, by its task's own metric.
 
@@ -54,7 +60,7 @@ def evaluate(
 
 
 def _evaluate_bundle(
-    path: Path, split: str, limit: int | None, beam: int, device: str, threads: int
+    path: Path, split: str, limit: int | None, beam: int, device: str, threads: int | None
 ) -> Evaluation:
     import treadle
     from treadle.evaluation import evaluate as evaluate_model

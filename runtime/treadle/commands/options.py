@@ -19,7 +19,11 @@ device_option = click.option(
     "--device", default="cpu", show_default=True, help="Hardware to run on."
 )
 threads_option = click.option(
-    "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads of a step."
+    "--threads",
+    default=None,
+    show_default="the plan's, else 1",
+    type=click.IntRange(min=1),
+    help="Threads of a step.",
 )
 
 

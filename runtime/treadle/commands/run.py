@@ -69,7 +69,7 @@ def run(
     max_length: int | None,
     unknown: Literal["error", "symbol"],
     device: str,
-    threads: int,
+    threads: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:

@@ -26,7 +26,9 @@ HEADER = ("rung", "source", "steps", "max abs", "max rel", "flips", "tolerance",
 @engine_options
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, bundle: Path, device: str, threads: int, as_json: bool) -> None:
+def verify(
+    ctx: click.Context, bundle: Path, device: str, threads: int | None, as_json: bool
+) -> None:
     """Prove on this device that BUNDLE still is the model that was trained.
 
     Replays the golden trace and probes whether a row feels its neighbours. Exits with 1 when a

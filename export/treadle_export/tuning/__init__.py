@@ -1,0 +1,1 @@
+"""Tuning: candidates timed on the machine at hand, and the choice among them."""
