@@ -29,6 +29,7 @@ def export_foreign(
     *,
     licence: str = "unknown",
     force: bool = False,
+    target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
     """Adopts a foreign model and writes one bundle for each precision asked.
@@ -38,13 +39,15 @@ def export_foreign(
         outs: precision -> directory of the bundle, ending in `.treadle`.
         licence: of the weights, as the bundle says it.
         force: replace existing bundles.
+        target: what the bundles are built for, one of `targets.TARGETS`.
         progress: told each stage as it begins.
 
     Returns:
         precision -> parity ladder and invariance of the written bundle.
 
     Raises:
-        UnsupportedGraph: the model cannot be run step by step.
+        UnsupportedGraph: the model cannot be run step by step, or has an operator that the target
+            does not run.
         ParityError, QualityError, ExportError: as `export_run`.
     """
     progress("adopt")
@@ -58,7 +61,9 @@ def export_foreign(
     )
     # There is no data set to calibrate with.
     asked = Quantization(calibration=0)
-    return export_model(material, outs, force=force, quantization=asked, progress=progress)
+    return export_model(
+        material, outs, force=force, quantization=asked, target=target, progress=progress
+    )
 
 
 def _description(adopted: Adopted, licence: str) -> Description:

@@ -6,31 +6,21 @@ from pathlib import Path
 import click
 
 from treadle_export.cli_quantize import quantization_of, quantization_options
+from treadle_export.cli_target import precision_for, target_options
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option(
-    "--precision",
-    default="float32",
-    show_default=True,
-    help="float32, int8, int8-block, int4, int4-fast, int8-tensorwise or float16.",
-)
+@target_options
 @quantization_options
-@click.option(
-    "--target",
-    type=click.Choice(["cpu"]),
-    default="cpu",
-    expose_value=False,  # the only one so far
-    help="What the bundle is built for.",
-)
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def export(
     run: Path,
     out: Path,
-    precision: str,
+    precision: str | None,
+    target: str,
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
@@ -42,11 +32,13 @@ def export(
     from treadle_export.exporter import export_run
     from treadle_train.run import load_run
 
+    precision = precision_for(target, precision)
     report = export_run(
         load_run(run),
         {precision: out},
         force=force,
         quantization=quantization_of(calibration, plan_file, max_quality_drop),
+        target=target,
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
     )[precision]
     if as_json:
@@ -76,7 +68,7 @@ def demo(out: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option("--precision", default="float32", show_default=True, help="As treadle export.")
+@target_options
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
@@ -95,7 +87,8 @@ def demo(out: Path, as_json: bool) -> None:
 def adopt(
     source: str,
     out: Path,
-    precision: str,
+    precision: str | None,
+    target: str,
     checkpoint: Path | None,
     states: tuple[str, ...],
     fixes: tuple[str, ...],
@@ -115,6 +108,7 @@ def adopt(
     from treadle_export.foreign import StatePair
     from treadle_export.sources import open_source, with_inputs
 
+    precision = precision_for(target, precision)
     refuse_taken(out, force=force)
     foreign = open_source(
         source,
@@ -129,6 +123,7 @@ def adopt(
         {precision: out},
         licence=licence,
         force=force,
+        target=target,
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
     )[precision]
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.commands.options import together
+from treadle_export.cli_target import target_option
 
 if TYPE_CHECKING:
     from treadle_export.quantizer import Quantization, Quantizer
@@ -85,6 +86,7 @@ def quantization_of(
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--precision", required=True, help="int8, int8-block, int4, float16 and others.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
+@target_option
 @quantization_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -92,6 +94,7 @@ def requantize(
     bundle: Path,
     precision: str,
     out: Path,
+    target: str,
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
@@ -108,6 +111,7 @@ def requantize(
         precision,
         force=force,
         quantization=quantization_of(calibration, plan_file, max_quality_drop),
+        target=target,
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
     )
     if as_json:

@@ -24,5 +24,5 @@ ARM64 = Target(
     summary="onnxruntime on 64-bit Arm",
     kernels=cpu_kernels,
     precisions=tuple(PRECISIONS),
-    notes={"int4": _BLOCKS, "int4-fast": _BLOCKS},
+    notes=dict.fromkeys(("int4", "int4-fast"), _BLOCKS),
 )

@@ -32,6 +32,12 @@ _ACTIVATIONS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"),
 _PEEPHOLES = 7  # input of LSTM
 
 
+_UNPROVEN = (
+    "the parity ladder is climbed on this machine's CPU: `treadle verify --device cuda` proves the "
+    "bundle where there is a GPU"
+)
+
+
 def _fault(graph_name: str, node: ir.Node) -> str | None:
     if node.op_type in _ACTIVATIONS and node.domain == "":
         return _recurrent_fault(node)
@@ -69,13 +75,16 @@ def _passes() -> list[Pass]:
     return [FloatBlocks(), WriteOpset(_OPSET)]
 
 
+_PRECISIONS = ("float16", "float32", "int8-block", "int4", "int4-fast")
+
 CUDA = Target(
     name="cuda",
     summary="onnxruntime on a GPU of NVIDIA",
     kernels=lambda _opset: CUDA_KERNELS,
-    precisions=("float16", "float32", "int8-block", "int4", "int4-fast"),
+    precisions=_PRECISIONS,
     opset=_OPSET,
     aligned=False,
     fault=_fault,
     passes=_passes,
+    notes=dict.fromkeys(_PRECISIONS, _UNPROVEN),
 )

@@ -108,7 +108,9 @@ def _type_parameters(builder: Any, table: Any) -> int:
         entry.OpIdKernelTypeStrArgsEntryAddOpId(builder, name)
         entry.OpIdKernelTypeStrArgsEntryAddKernelTypeStrArgs(builder, parameters)
         operators.append(entry.OpIdKernelTypeStrArgsEntryEnd(builder))
-    vector = _vector(builder, resolver.KernelTypeStrResolverStartOpKernelTypeStrArgsVector, operators)
+    vector = _vector(
+        builder, resolver.KernelTypeStrResolverStartOpKernelTypeStrArgsVector, operators
+    )
     resolver.KernelTypeStrResolverStart(builder)
     resolver.KernelTypeStrResolverAddOpKernelTypeStrArgs(builder, vector)
     return int(resolver.KernelTypeStrResolverEnd(builder))

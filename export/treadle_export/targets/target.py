@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from treadle_export.bundle import Parts
 from treadle_export.canonical import OPSET, CanonicalModel
-from treadle_export.passes.recurrent_weights import GATES
+from treadle_export.passes.recurrent_weights import GATES, lowerable
 from treadle_export.passes.rewriting import applied
 from treadle_export.precision import Precision
 from treadle_export.targets.kernels import Table
@@ -43,7 +43,7 @@ class Target:
         about kernels of processors; `Precision.aligned` counts where this is true.
     fault: (name of the graph, node) -> why a node that has a kernel does not run there, or None.
     passes: what is rewritten last in every graph.
-    notes: precision -> what whoever exports it should know.
+    notes: precision -> what whoever exports it for this target should know, in place of its own.
     package: the files of a bundle -> its files for this target.
     evidence: the files of a finished bundle -> what its evidence says of them.
     """
@@ -61,18 +61,22 @@ class Target:
     evidence: Callable[[Parts], dict[str, Any]] = _no_evidence
 
     def suited(self, precision: Precision, model: CanonicalModel) -> Precision:
-        """The precision with every recurrent operator lowered that would not run here as it is."""
+        """The precision for this target: recurrent operators that would not run here are lowered.
+
+        model: canonical.
+        """
         unfit = frozenset(
             node.op_type
             for name, graph in model.graphs.items()
             for node in graph.model.graph
-            if node.op_type in GATES and self.fault(name, node) is not None
+            if node.op_type in GATES and self.fault(name, node) is not None and lowerable(node)
         )
         return replace(
             precision,
             lowered=precision.lowered | unfit,
             aligned=precision.aligned and self.aligned,
             invariant=precision.invariant and self.aligned,
+            note=self.notes.get(precision.name, precision.note),
         )
 
     def rewritten(self, model: CanonicalModel) -> CanonicalModel:
