@@ -1,4 +1,4 @@
-"""arm64: onnxruntime on 64-bit Arm. The same kernels are registered as on x86, other code is inside.
+"""arm64: onnxruntime on 64-bit Arm. It registers the kernels that x86 has, with other code inside.
 
 What differs, and where it is taken care of:
 - Engines up to 1.28 end the process when 4-bit weights of a product in a loop lie outside of the

@@ -1,4 +1,4 @@
-"""cpu: onnxruntime on the processor of a desktop or a server. Everything that Treadle writes runs."""
+"""cpu: onnxruntime on the processor of a desktop or a server. It runs all that Treadle writes."""
 
 from treadle_export.precision import PRECISIONS
 from treadle_export.targets.kernels import cpu_kernels
@@ -6,7 +6,7 @@ from treadle_export.targets.target import Target
 
 CPU = Target(
     name="cpu",
-    summary="onnxruntime on x86-64 and other processors",
+    summary="onnxruntime on a processor",
     kernels=cpu_kernels,
     precisions=tuple(PRECISIONS),
 )

@@ -2,9 +2,9 @@
 
 A full onnxruntime of a phone reads both formats. A reduced build has the operators of a
 configuration file alone, and a minimal one reads ORT format alone, cannot optimize, and so needs
-the operators of the *optimized* graph: `MatMul` and `Add` may have become `FusedMatMul` there. Lists
-made from ONNX files miss those (microsoft/onnxruntime#23018), so this one is read from the graphs
-that the device opens.
+the operators of the *optimized* graph, where `Transpose` and `MatMul` may be one `FusedMatMul`.
+Lists made from ONNX files miss those (microsoft/onnxruntime#23018), so this one is read from the
+graphs that the device opens.
 https://onnxruntime.ai/docs/build/custom.html, https://onnxruntime.ai/docs/reference/operators
 
 Each graph in ORT format holds its weights, so what graphs share in `weights.bin` is there once a

@@ -55,7 +55,7 @@ def converted(files: Mapping[str, bytes], graph_file: str) -> bytes:
                 f"onnxruntime cannot write {graph_file} in ORT format: {error}; choose another "
                 f"--target"
             ) from error
-        return _in_order(target.read_bytes())
+        return in_order(target.read_bytes())
 
 
 def _fbs(name: str) -> Any:
@@ -68,7 +68,7 @@ def _root(content: bytes) -> Any:
     return _fbs("InferenceSession").InferenceSession.GetRootAsInferenceSession(content, 0)
 
 
-def _in_order(content: bytes) -> bytes:
+def in_order(content: bytes) -> bytes:
     """The same file with its table of type parameters sorted.
 
     Buffers of this kind are built from their end, and refer from the front to the back: the model

@@ -1,4 +1,4 @@
-"""How large the graphs of a bundle in ORT format are, and what an engine built for them alone needs."""
+"""How large the graphs of a bundle in ORT format are, and what an engine for them alone needs."""
 
 from typing import Any
 
