@@ -15,9 +15,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.project.repository import ROOT
 from tests.runtime.tiny_bundles import write_language_model, write_transducer
 from treadle.errors import BundleError
-from tests.project.repository import ROOT
 from treadle.manifest import FORMAT, TASKS, Manifest
 from treadle_export.targets import TARGETS
 

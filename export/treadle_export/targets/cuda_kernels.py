@@ -1,7 +1,7 @@
 """The kernels of onnxruntime's CUDA execution provider for operators of opset 18.
 
-Source: docs/OperatorKernels.md of microsoft/onnxruntime, generated from the registered kernels, as
-of the development version after 1.24 (commit 001d12d2623f); operators that no recurrent model uses
+Source: docs/OperatorKernels.md of microsoft/onnxruntime, generated from the registered kernels, at
+commit 001d12d2623f of early 2026 (about version 1.24); operators that no recurrent model uses
 are left out, and so are those of signal and image processing.
 
 Opset 18, since a kernel that is registered without an end serves only the version of the definition

@@ -5,7 +5,8 @@ configuration file alone, and a minimal one reads ORT format alone, cannot optim
 the operators of the *optimized* graph, where `Transpose` and `MatMul` may be one `FusedMatMul`.
 Lists made from ONNX files miss those (microsoft/onnxruntime#23018), so this one is read from the
 graphs that the device opens.
-https://onnxruntime.ai/docs/build/custom.html, https://onnxruntime.ai/docs/reference/operators
+https://onnxruntime.ai/docs/build/custom.html
+https://onnxruntime.ai/docs/reference/operators/reduced-operator-config-file.html
 
 Each graph in ORT format holds its weights, so what graphs share in `weights.bin` is there once a
 graph; `evidence.size` says how much that is.

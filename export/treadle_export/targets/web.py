@@ -2,7 +2,7 @@
 
 Its README (onnxruntime-web 1.24) promises full coverage of ONNX operators and of onnxruntime's
 quantization, because it is the native CPU engine compiled by Emscripten; so the table of kernels is
-that of the CPU. It is not that of its WebGPU or WebGL back ends, which have no recurrent operators.
+that of the CPU. Its WebGPU and WebGL back ends have tables of their own, with fewer operators.
 
 The browser has no files: a graph's external data is fetched by whoever opens the session and handed
 over by the name that the graph says (`externalData: [{path, data}]` of the session's options). The
@@ -14,8 +14,8 @@ from treadle_export.targets.kernels import cpu_kernels
 from treadle_export.targets.target import Target
 
 _SLOWER = (
-    "in WebAssembly products of integers have no fast instructions: for a small model float32 is "
-    "the fastest, and a quantized one only the smaller download; time both in your browser"
+    "in WebAssembly float32 is the fastest for a small model, and a quantized one is the smaller "
+    "download: time both where they will run"
 )
 
 WEB = Target(

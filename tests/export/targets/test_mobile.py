@@ -1,4 +1,4 @@
-"""A bundle for a phone: graphs in ORT format, the operators that they need, and how large they are."""
+"""A bundle for a phone: graphs in ORT format, the operators that they need, and their sizes."""
 
 from __future__ import annotations
 
