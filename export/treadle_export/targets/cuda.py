@@ -8,10 +8,10 @@ What falls back, and what is done about it:
 - Operators of opset 21, as `cuda_kernels.py` says: graphs are written in opset 18.
 - Products of integers row by row (MatMulIntegerToFloat, DynamicQuantizeMatMul) have no kernel, so
   `int8` and `int8-tensorwise` are refused.
-- MatMulNBits with a bias raises an error when it runs, in engines before pull request 29170 of June
-  2026 and with most shapes after it (onnxruntime/core/optimizer/matmul_nbits_fusion.cc): the bias is
-  added by a node of its own. The kernel keeps activations in float, so the graph says so (`accuracy_level` 1) and its
-  golden trace holds what the device will compute.
+- MatMulNBits with a bias raises an error when it runs, in engines before the middle of 2026
+  (onnxruntime/contrib_ops/cuda/quantization/matmul_nbits.cc): a node of its own adds the bias. The
+  kernel keeps activations in float, so the graph says so (`accuracy_level` 1), and its golden trace
+  holds what the device will compute.
 - CUDA graphs hold no If, Loop or Scan (onnxruntime's documentation of the provider): the step graph
   may have none.
 Rows of a batch share kernels that a GPU chooses by size, so no precision promises exactness here.
