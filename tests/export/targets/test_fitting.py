@@ -189,18 +189,21 @@ def test_cuda_refuses_control_flow_in_a_step_only() -> None:
         fitted(TARGETS["cuda"], as_step)
 
 
-@pytest.mark.parametrize(("dtype", "fits"), [(ir.DataType.FLOAT, True), (ir.DataType.BOOL, False)])
+@pytest.mark.parametrize(("dtype", "fits"), [(ir.DataType.FLOAT, True), (ir.DataType.INT32, False)])
 def test_a_type_without_a_kernel_is_refused(dtype: ir.DataType, fits: bool) -> None:
-    """CUDA chooses between numbers; a CPU between anything."""
-    inputs = [value("c", ir.DataType.BOOL), value("a", dtype), value("b", dtype)]
-    node = ir.Node("", "Where", inputs, name="choice")
-    node.outputs[0].type, node.outputs[0].shape = ir.TensorType(dtype), ir.Shape([1])
-    fitted(TARGETS["cpu"], model_of("step", inputs, node))
+    """A CPU clips integers of 32 bits, and CUDA does not."""
+
+    def clipped() -> CanonicalModel:
+        node = ir.Node("", "Clip", [value("x", dtype)], name="clip")
+        node.outputs[0].type, node.outputs[0].shape = ir.TensorType(dtype), ir.Shape([1])
+        return model_of("step", list(filter(None, node.inputs)), node)
+
+    fitted(TARGETS["cpu"], clipped())
     if fits:
-        fitted(TARGETS["cuda"], model_of("step", inputs, node))
+        fitted(TARGETS["cuda"], clipped())
         return
-    with pytest.raises(UnsupportedGraph, match=r"ai\.onnx:Where .*takes these types \(bool\)"):
-        fitted(TARGETS["cuda"], model_of("step", inputs, node))
+    with pytest.raises(UnsupportedGraph, match=r"ai\.onnx:Clip .*takes these types \(int32\)"):
+        fitted(TARGETS["cuda"], clipped())
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

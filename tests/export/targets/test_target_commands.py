@@ -29,27 +29,26 @@ if TYPE_CHECKING:
 Exported = tuple[dict[str, "Path"], dict[str, "Report"]]
 
 
-def small_lstm(*, activation: str = "Tanh", mask: bool = False) -> onnx.ModelProto:
-    """An LSTM over x [time, batch, 3]; a Where between booleans for `mask`."""
+def small_lstm(*, activation: str = "Tanh", clip: bool = False) -> onnx.ModelProto:
+    """An LSTM over x [time, batch, 3]; with `clip`, times its outputs clipped as integers."""
     rng = np.random.default_rng(5)
     shapes = {"w": (1, 16, 3), "r": (1, 16, 4), "b": (1, 32)}
     weights = {n: rng.normal(size=s).astype(np.float32) * 0.5 for n, s in shapes.items()}
     names = ["Sigmoid", "Tanh", activation]
     nodes = [
         helper.make_node("LSTM", ["x", *weights], ["y3"], hidden_size=4, activations=names),
-        helper.make_node("Squeeze", ["y3", "one"], ["y" if not mask else "ys"]),
+        helper.make_node("Squeeze", ["y3", "one"], ["ys" if clip else "y"]),
     ]
-    if mask:
+    if clip:
         nodes += [
-            helper.make_node("Greater", ["ys", "zero"], ["above"]),
-            helper.make_node("Not", ["above"], ["below"]),
-            helper.make_node("Where", ["above", "above", "below"], ["either"], name="choice"),
-            helper.make_node("Cast", ["either"], ["kept"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", ["ys"], ["whole"], to=TensorProto.INT32),
+            helper.make_node("Clip", ["whole", "zero"], ["clipped"], name="clip"),
+            helper.make_node("Cast", ["clipped"], ["kept"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["ys", "kept"], ["y"]),
         ]
     held = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     held.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
-    held.append(numpy_helper.from_array(np.float32(0), "zero"))
+    held.append(numpy_helper.from_array(np.array(0, np.int32), "zero"))
     graph = helper.make_graph(
         nodes,
         "small",
@@ -84,8 +83,8 @@ def test_an_activation_that_falls_back_is_lowered_for_cuda(tmp_path: Path) -> No
 
 def test_an_operator_without_a_kernel_leaves_nothing_behind(tmp_path: Path) -> None:
     out = tmp_path / "x.treadle"
-    foreign = of_model(small_lstm(mask=True))
-    with pytest.raises(UnsupportedGraph, match=r"target cuda runs, got ai\.onnx:Where .*\(bool\)"):
+    foreign = of_model(small_lstm(clip=True))
+    with pytest.raises(UnsupportedGraph, match=r"target cuda runs, got ai\.onnx:Clip .*\(int32\)"):
         export_foreign(foreign, {"float32": out}, target="cuda")
     assert list(tmp_path.iterdir()) == []
 
