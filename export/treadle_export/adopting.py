@@ -33,6 +33,7 @@ def export_foreign(
     *,
     licence: str = "unknown",
     force: bool = False,
+    target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
     """Adopts a foreign model and writes one bundle for each precision asked.
@@ -42,18 +43,22 @@ def export_foreign(
         outs: precision -> directory of the bundle, ending in `.treadle`.
         licence: of the weights, as the bundle says it.
         force: replace existing bundles.
+        target: what the bundles are built for, one of `targets.TARGETS`.
         progress: told each stage as it begins.
 
     Returns:
         precision -> parity ladder and invariance of the written bundle.
 
     Raises:
-        UnsupportedGraph: the model cannot be run step by step.
+        UnsupportedGraph: the model cannot be run step by step, or has an operator that the target
+            does not run.
         ParityError, QualityError, ExportError: as `export_run`.
     """
     progress("adopt")
     material = material_of_foreign(foreign, licence)
-    return export_model(material, outs, force=force, quantization=UNCALIBRATED, progress=progress)
+    return export_model(
+        material, outs, force=force, quantization=UNCALIBRATED, target=target, progress=progress
+    )
 
 
 def material_of_foreign(foreign: Foreign, licence: str = "unknown") -> Material:

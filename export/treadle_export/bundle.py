@@ -51,7 +51,11 @@ class Parts:
 
 
 def assemble(
-    model: CanonicalModel, description: Description, precision: str, plan: Mapping[str, Any]
+    model: CanonicalModel,
+    description: Description,
+    precision: str,
+    plan: Mapping[str, Any],
+    target: str = "cpu",
 ) -> Parts:
     """Serializes the graphs of a lowered model, their weights and vocabularies."""
     graphs = {name: graph.model.clone() for name, graph in model.graphs.items()}
@@ -71,7 +75,7 @@ def assemble(
         decoding=dict(description.decoding),
         precision=precision,
         plan=dict(plan),
-        target="cpu",
+        target=target,
         requires={"onnxruntime": _oldest_engine(graphs), "operators": _operators(graphs)},
         evidence={},
         evaluation=dict(description.evaluation),

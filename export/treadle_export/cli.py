@@ -8,33 +8,23 @@ from typing import Any
 import click
 
 from treadle_export.cli_quantize import quantization_of, quantization_options, show_written
+from treadle_export.cli_target import precision_for, target_options
 from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, written_of
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option(
-    "--precision",
-    default=None,
-    show_default="float32",
-    help="float32, int8, int8-block, int4, int4-fast, int8-tensorwise or float16.",
-)
+@target_options
 @quantization_options
 @tuning_options
-@click.option(
-    "--target",
-    type=click.Choice(["cpu"]),
-    default="cpu",
-    expose_value=False,  # the only one so far
-    help="What the bundle is built for.",
-)
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def export(
     run: Path,
     out: Path,
     precision: str | None,
+    target: str,
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
@@ -49,16 +39,21 @@ def export(
     progress = _progress(out)
     plan = opened_plan(plan_file, precision, progress)
     asked = quantization_of(calibration, plan, max_quality_drop)
-    tuning = tuning_of(precision, plan, progress, as_json=as_json, **tuning_given)
+    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_run
 
         tuned = tune_run(load_run(run), out, tuning, force=force, quantization=asked)
         report, document = tuned.report, written_of(tuned, **tuning_given)
     else:
-        name = precision or plan.precision or "float32"
+        name = precision_for(target, precision or plan.precision)
         report = export_run(
-            load_run(run), {name: out}, force=force, quantization=asked, progress=progress
+            load_run(run),
+            {name: out},
+            force=force,
+            quantization=asked,
+            target=target,
+            progress=progress,
         )[name]
         document = {"precision": name}
     show_written(out, report, document, as_json=as_json)
@@ -89,7 +84,7 @@ def demo(out: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@click.option("--precision", show_default="float32", help="As treadle export.")
+@target_options
 @tuning_options
 @click.option(
     "--checkpoint",
@@ -110,6 +105,7 @@ def adopt(
     source: str,
     out: Path,
     precision: str | None,
+    target: str,
     checkpoint: Path | None,
     states: tuple[str, ...],
     fixes: tuple[str, ...],
@@ -129,6 +125,7 @@ def adopt(
     from treadle_export.foreign import StatePair
     from treadle_export.sources import open_source, with_inputs
 
+    precision = precision_for(target, precision)
     refuse_taken(out, force=force)
     foreign = open_source(
         source,
@@ -138,19 +135,17 @@ def adopt(
     )
     if inputs is not None:
         foreign = with_inputs(foreign, inputs)
-    progress = _progress(out)
-    tuning = tuning_of(
-        precision, opened_plan(None, None, progress), progress, as_json=as_json, **tuning_given
-    )
+    progress, plan = _progress(out), opened_plan(None, None, _progress(out))
+    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_foreign
 
         tuned = tune_foreign(foreign, out, tuning, licence=licence, force=force)
         report, document = tuned.report, written_of(tuned, **tuning_given)
     else:
-        name = precision or "float32"
+        name = precision_for(target, precision)
         report = export_foreign(
-            foreign, {name: out}, licence=licence, force=force, progress=progress
+            foreign, {name: out}, licence=licence, force=force, target=target, progress=progress
         )[name]
         document = {"precision": name}
     show_written(out, report, document, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.commands.options import together
+from treadle_export.cli_target import target_option
 from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, written_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def show_written(out: Path, report: "Report", document: dict[str, Any], *, as_js
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--precision", help="int8, int8-block, int4, float16 and others.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
+@target_option
 @quantization_options
 @tuning_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
@@ -104,6 +106,7 @@ def requantize(
     bundle: Path,
     precision: str | None,
     out: Path,
+    target: str,
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
@@ -119,7 +122,7 @@ def requantize(
 
     plan = opened_plan(plan_file, precision, progress)
     asked = quantization_of(calibration, plan, max_quality_drop)
-    tuning = tuning_of(precision, plan, progress, as_json=as_json, **tuning_given)
+    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_bundle
 
@@ -130,7 +133,13 @@ def requantize(
         if name is None:
             raise click.UsageError("--precision is missing; a tuned --plan or --tune names it, too")
         report = write_requantized(
-            bundle, out, name, force=force, quantization=asked, progress=progress
+            bundle,
+            out,
+            name,
+            force=force,
+            quantization=asked,
+            target=target,
+            progress=progress,
         )
         document = {"precision": name}
     show_written(out, report, document, as_json=as_json)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
+_TUNED_HERE = ("cpu", "arm64")
+"""Targets whose candidates run as they are on a machine that exports."""
+
 tuning_options = together(
     click.option("--tune", is_flag=True, help="Time candidates on this machine, take the fastest."),
     click.option(
@@ -71,6 +74,7 @@ def tuning_of(
     plan: "Plan",
     progress: Progress,
     *,
+    target: str,
     as_json: bool,
     tune: bool,
     workloads: tuple[str, ...],
@@ -81,7 +85,8 @@ def tuning_of(
     """What the options ask for, None without `--tune`. The table goes to stderr beside JSON.
 
     Raises:
-        UsageError: an option of tuning without `--tune`, or a plan that was tuned before with it.
+        UsageError: an option of tuning without `--tune`; with it a plan that was tuned before, or
+            a target that is not this machine.
         InputError: a workload of no known form.
         ExportError: there is no folder for what is to be written.
     """
@@ -93,6 +98,11 @@ def tuning_of(
         return None
     if plan.precision is not None:
         raise click.UsageError("this --plan was tuned already: leave --tune or --plan out")
+    if target not in _TUNED_HERE:
+        raise click.UsageError(
+            f"--tune times what runs on this machine: it goes with --target "
+            f"{' or '.join(_TUNED_HERE)}, not with {target}"
+        )
     for path in (plot, plan_out):
         _refuse_without_folder(path)
     from treadle_export.tuning.candidates import PRECISIONS
@@ -105,6 +115,7 @@ def tuning_of(
         request=Request(workloads_of(workloads), offered, rounds or ROUNDS),
         show=lambda result: click.echo(as_table(result), err=as_json),
         progress=progress,
+        target=target,
     )
 
 

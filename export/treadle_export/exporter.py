@@ -37,6 +37,8 @@ from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, plan_of, precision_named
 from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.targets import Target, target_named
+from treadle_export.targets.fitting import evidence_for, fitted
 from treadle_export.trace import Trace, trace_of
 from treadle_train.run import Run
 
@@ -48,6 +50,7 @@ def export_run(
     force: bool = False,
     quality_limit: int | None = None,
     quantization: Quantization | None = None,
+    target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
     """Exports a trained run as one bundle for each precision asked.
@@ -59,14 +62,16 @@ def export_run(
         quality_limit: test examples on which a quantized model is compared with float32; all by
             default.
         quantization: what is asked of the quantized ones beside their precision.
+        target: what the bundles are built for, one of `targets.TARGETS`.
         progress: told each stage as it begins.
 
     Returns:
         precision -> parity ladder and invariance of the written bundle.
 
     Raises:
-        ExportError: a path is taken or cannot be written, a precision is unknown.
-        UnsupportedGraph: the network cannot be captured.
+        ExportError: a path is taken or cannot be written, a precision or the target is unknown.
+        UnsupportedGraph: the network cannot be captured, or has an operator that the target does
+            not run; that is named.
         ParityError: a rung of the ladder is over its tolerance; that bundle is not written.
         QualityError: a quantized model loses more than the budget; that bundle is not written.
     """
@@ -74,7 +79,9 @@ def export_run(
         refuse_taken(out, force=force)
     progress("capture")
     material = material_of(run, quality_limit)
-    return export_model(material, outs, force=force, quantization=quantization, progress=progress)
+    return export_model(
+        material, outs, force=force, quantization=quantization, target=target, progress=progress
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ def export_model(
     force: bool = False,
     quantization: Quantization | None = None,
     latency: Mapping[str, Any] | None = None,
+    target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
     """Lowers, climbs the ladder and writes the bundles; arguments and errors as `export_run`.
@@ -117,14 +125,20 @@ def export_model(
     `latency` is evidence that tuning has measured.
     """
     asked = quantization or Quantization()
+    # A float32 that is not asked for is what others are compared with, on this machine.
+    targets = {name: target_named(target if name in outs else "cpu") for name in ("float32", *outs)}
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
     precisions |= {name: asked.applied(precisions[name]) for name in outs}
+    precisions = {
+        name: suited.suited(precisions[name], material.canonical)
+        for name, suited in targets.items()
+    }
     for out in outs.values():
         refuse_taken(out, force=force)
     quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {
-        name: quantizer.lowered(precision, exceptions.get(name, {}))
+        name: fitted(targets[name], quantizer.lowered(precision, exceptions.get(name, {})))
         for name, precision in precisions.items()
     }
     progress("parity")
@@ -134,7 +148,7 @@ def export_model(
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
             plan = asked.described(plan_of(material.canonical, precision, exceptions.get(name)))
-            parts = _parts(material, lowered[name], precision, plan, climbed)
+            parts = _parts(material, lowered[name], precision, plan, targets[name], climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
         for name, out in outs.items():
@@ -142,6 +156,7 @@ def export_model(
             progress(f"{name}: stream")
             reports[name] = checked(candidate, climbed.until(name), precisions[name])
             evidence = evidence_of(reports[name], latency)
+            evidence |= evidence_for(targets[name], parts, progress)
             if name != "float32":
                 progress(f"{name}: quality")
                 plain, _ = candidates["float32"]
@@ -158,9 +173,11 @@ def _parts(
     model: CanonicalModel,
     precision: Precision,
     plan: Mapping[str, Any],
+    target: Target,
     climbed: Climbed,
 ) -> Parts:
-    parts = assemble(model, material.description, precision.name, plan)
+    described = assemble(model, material.description, precision.name, plan, target.name)
+    parts = target.package(described)
     size = sum(len(content) for content in parts.files.values())
     carried = climbed.carried[precision.name]
     golden = record(material.trace, climbed.origin, carried, model, size)

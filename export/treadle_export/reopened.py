@@ -14,7 +14,7 @@ from treadle.ladder import Rung
 from treadle.manifest import Graph, Manifest
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
-from treadle_export.canonical import BOUND, CanonicalGraph, CanonicalModel
+from treadle_export.canonical import BOUND, OPSET, CanonicalGraph, CanonicalModel
 from treadle_export.passes.active_mask import RemoveActiveMask
 from treadle_export.passes.bounds import mark_scan_bounds
 from treadle_export.passes.loop_over_time import is_looped
@@ -50,7 +50,7 @@ def reopened(path: Path) -> Reopened:
 
     Raises:
         BundleError: it is none, damaged, or has no golden trace.
-        ExportError: its precision is another.
+        ExportError: its precision is another, or its graphs are not ONNX.
     """
     bundle = open_bundle(path)
     manifest = bundle.manifest
@@ -58,6 +58,11 @@ def reopened(path: Path) -> Reopened:
         raise ExportError(
             f"expected a float32 bundle, got {path} in {manifest.precision}: what rounding took "
             f"from its weights is gone; export float32 from the run and take that one"
+        )
+    if manifest.target == "mobile":
+        raise ExportError(
+            f"expected a bundle whose graphs are ONNX, got {path}, built for mobile, whose graphs "
+            f"are optimized already; take the float32 bundle of another target"
         )
     if GOLDEN_FILE not in manifest.files:
         raise BundleError(
@@ -95,6 +100,8 @@ def _graph(bundle: Bundle, name: str, interface: Graph) -> CanonicalGraph:
         ) from error
     _check_ports(bundle, interface, model.graph)
     model.graph.name = name
+    # One for cuda is in an older opset; what it uses means the same in this one.
+    model.graph.opset_imports[""] = max(OPSET, model.graph.opset_imports.get("", OPSET))
     for given in model.graph.inputs:
         for port in interface.state:
             if given.name == port.input and port.bound is not None:

@@ -28,6 +28,8 @@ from treadle_export.parity import carry, flattened, quantized_rung, refuse_faile
 from treadle_export.precision import PRECISIONS, Precision, lower, precision_named
 from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.reopened import Reopened, reopened
+from treadle_export.targets import Target, target_named
+from treadle_export.targets.fitting import evidence_for, fitted
 from treadle_export.trace import Trace
 
 
@@ -40,6 +42,7 @@ def requantize(
     quality_limit: int | None = None,
     quantization: Quantization | None = None,
     latency: Mapping[str, Any] | None = None,
+    target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Writes a float32 bundle in another precision.
@@ -52,6 +55,7 @@ def requantize(
         quality_limit: test examples on which both are compared; all by default.
         quantization: what is asked beside the precision.
         latency: evidence that tuning has measured.
+        target: what the new bundle is built for, one of `targets.TARGETS`.
         progress: told each stage as it begins.
 
     Returns:
@@ -60,11 +64,13 @@ def requantize(
     Raises:
         BundleError: `source` is no bundle, damaged, or has no golden trace.
         ExportError: it is not float32, or the new one cannot be written.
+        UnsupportedGraph: it has an operator that the target does not run; that is named.
         DataError: its data set is missing, to calibrate with or to judge by.
         ParityError: a rung is over its tolerance; nothing is written.
         QualityError: the new one loses more than the budget; nothing is written. An adopted
             model, which has no data set, is judged by its recorded inputs.
     """
+    aim = target_named(target)
     precision = precision_named(precision_name)
     if precision.name == "float32":
         others = ", ".join(name for name in PRECISIONS if name != "float32")
@@ -73,20 +79,21 @@ def requantize(
     asked = quantization or Quantization()
     precision = asked.applied(precision)
     plain = reopened(source)
+    precision = aim.suited(precision, plain.model)
     quantizer = Quantizer(plain.model, plain.description, asked.calibration, progress)
     exceptions = planned(quantizer, precision, asked, progress)
-    model = quantizer.lowered(precision, exceptions)
+    model = fitted(aim, quantizer.lowered(precision, exceptions))
     progress("parity")
     replay = _replay(plain, model, precision)
     refuse_failed([replay.rung])
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidate = Path(scratch) / f"candidate{SUFFIX}"
         plan = asked.described(plain.plan(precision, exceptions))
-        parts = _parts(plain, model, precision, plan, replay.carried)
+        parts = _parts(plain, model, precision, plan, aim, replay.carried)
         write_bundle(candidate, finished(parts, {}))
         progress(f"{precision.name}: stream")
         report = checked(candidate, (*plain.rungs, replay.rung), precision)
-        evidence = evidence_of(report, latency)
+        evidence = evidence_of(report, latency) | evidence_for(aim, parts, progress)
         evidence["quantization"] = quantizer.evidence(precision, exceptions)
         evidence["quantization"]["from"] = plain.manifest.digest
         progress(f"{precision.name}: quality")
@@ -135,11 +142,12 @@ def _parts(
     model: CanonicalModel,
     precision: Precision,
     plan: dict[str, Any],
+    target: Target,
     carried: Carried,
 ) -> Parts:
     provenance = {**plain.description.provenance, **tool_versions()}
     description = replace(plain.description, provenance=provenance)
-    parts = assemble(model, description, precision.name, plan)
+    parts = target.package(assemble(model, description, precision.name, plan, target.name))
     size = sum(len(content) for content in parts.files.values())
     golden = _golden(plain.golden, model, carried, size)
     return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treadle.ladder import Rung, compare
+from treadle.tolerances import processor_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +48,13 @@ def probe(model: Model, golden: Golden) -> Invariance:
         with _stream(model, source, [row]) as stream:
             chunked.append(_unrolled(stream, row))
     precision = model.manifest.precision
-    batch = compare("batch", precision, outputs=_pairs(alone, together), source="replayed")
-    chunk = compare("chunk", precision, outputs=_pairs(alone, chunked), source="replayed")
+    processor = processor_of(model.manifest.target, model.device)
+    batch, chunk = (
+        compare(
+            name, precision, outputs=_pairs(alone, other), source="replayed", processor=processor
+        )
+        for name, other in (("batch", together), ("chunk", chunked))
+    )
     return Invariance(batch.max_abs, chunk.max_abs, (batch, chunk))
 
 

@@ -62,6 +62,7 @@ def compare(
     outputs: Sequence[Pair] = (),
     choices: Pair | None = None,
     source: Literal["replayed", "recorded"] = "recorded",
+    processor: str | None = None,
 ) -> Rung:
     """Compares expected and actual arrays, the first axis of each being the step.
 
@@ -72,8 +73,9 @@ def compare(
         outputs: the same for outputs.
         choices: (expected, actual) arg-max `[steps]`, compared for flips.
         source: whether this device has just replayed the rung.
+        processor: as `tolerance` takes it.
     """
-    allowed = tolerance(name, precision)
+    allowed = tolerance(name, precision, processor)
     pairs = [*states, *outputs]
     errors = [_largest_by_step(expected, actual) for expected, actual in pairs]
     largest = [float(error.max(initial=0.0)) for error in errors]

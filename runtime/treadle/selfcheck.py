@@ -15,6 +15,7 @@ from treadle.golden import GOLDEN_FILE, Golden
 from treadle.invariance import flat_rows, probe
 from treadle.ladder import Rung, compare
 from treadle.state import Snapshot
+from treadle.tolerances import processor_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +107,7 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
         outputs=[(golden.outputs[stage], outputs)],
         choices=(golden.choices[stage], choices) if golden.choices else None,
         source="replayed",
+        processor=processor_of(model.manifest.target, model.device),
     )
 
 

@@ -159,11 +159,20 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 ON_PROCESSORS: dict[tuple[str, str, str], Tolerance] = {
     ("stream", precision, "arm64"): _STREAM_BLOCKS_ARM
     for precision in ("int8-block", "int4", "int4-fast")
-}
+} | {(rung, "int8-block", "cuda"): TOLERANCES["batch", "float32"] for rung in ("batch", "chunk")}
 """Where a class of processors has kernels of its own: (rung, precision, class) goes before."""
 
 _CLASSES = {"aarch64": "arm64", "arm64": "arm64"}
 """`platform.machine()` in lower case -> class of processors; any other is its own class."""
+
+
+def processor_of(target: str, device: str) -> str | None:
+    """The class of processors whose kernels a bundle meets, None for this machine's own.
+
+    On a GPU blocks are multiplied with activations in float, by kernels chosen by size, and what is
+    built for one is written like that.
+    """
+    return "cuda" if "cuda" in (target, device) else None
 
 
 def tolerance(rung: str, precision: str, processor: str | None = None) -> Tolerance:

@@ -15,9 +15,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.project.repository import ROOT
 from tests.runtime.tiny_bundles import write_language_model, write_transducer
 from treadle.errors import BundleError
 from treadle.manifest import FORMAT, TASKS, Manifest
+from treadle_export.targets import TARGETS
 
 Document = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -130,3 +132,12 @@ def test_schema_names_the_format_and_the_tasks_of_the_code(
     assert properties["format"]["const"] == FORMAT
     assert properties["task"]["enum"] == list(TASKS)
     assert set(properties["graphs"]["properties"]) == {g for t in TASKS.values() for g in t.graphs}
+
+
+def test_schema_and_specification_name_the_targets_of_the_exporter(
+    schema: jsonschema.Draft202012Validator,
+) -> None:
+    assert schema.schema["properties"]["target"]["examples"] == list(TARGETS)
+    *others, last = (f"`{name}`" for name in TARGETS)
+    page = (ROOT / "docs/bundle-format.md").read_text(encoding="utf-8")
+    assert f"what the bundle is built for: {', '.join(others)} or {last}, " in page

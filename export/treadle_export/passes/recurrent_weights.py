@@ -62,6 +62,15 @@ def _refuse_variants(node: ir.Node) -> None:
         )
 
 
+def lowerable(node: ir.Node) -> bool:
+    """Whether a recurrent node is of no variant that only the fused operator computes."""
+    try:
+        _refuse_variants(node)
+    except UnsupportedGraph:
+        return False
+    return True
+
+
 def recurrence_of(node: ir.Node) -> Recurrence:
     """Reads a recurrent node.
 

@@ -38,13 +38,15 @@ class Tuning:
     """How to tune and whom to tell.
 
     show: given the result before anything is exported, also where nothing is within the budget.
-    progress: told each stage as it begins. timer: how candidates are timed.
+    progress: told each stage as it begins. timer: how candidates are timed. target: what the
+    bundle is built for.
     """
 
     request: Request = field(default_factory=Request)
     show: Callable[[Result], None] = _silent
     progress: Callable[[str], None] = _silent
     timer: Timer = time_candidates
+    target: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def tune_bundle(
             quality_limit=quality_limit,
             quantization=wanted,
             latency=latency,
+            target=tuning.target,
             progress=tuning.progress,
         )
 
@@ -152,6 +155,7 @@ def _tune_material(
             force=force,
             quantization=wanted,
             latency=latency,
+            target=tuning.target,
             progress=tuning.progress,
         )[precision]
 

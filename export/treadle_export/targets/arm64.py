@@ -1,0 +1,28 @@
+"""arm64: onnxruntime on 64-bit Arm. It registers the kernels that x86 has, with other code inside.
+
+What differs, and where it is taken care of:
+- Engines up to 1.28 end the process when 4-bit weights of a product in a loop lie outside of the
+  loop's body (microsoft/onnxruntime#31137): `passes/own_blocks.py` puts them inside.
+- Engine 1.22 multiplies blocks of 8 bits on x86 alone: `requires` says 1.23 for such a graph.
+- Kernels of 4-bit blocks round a row with its company, and without dot-product instructions
+  (cortex-a53) keep activations in float: `int4` promises no exactness, and `int8` does.
+- Non-linearities treat the rest of an unaligned row by another path: `align_activations.py`.
+`make test-arm64` runs all of it on emulated processors.
+"""
+
+from treadle_export.precision import PRECISIONS
+from treadle_export.targets.kernels import cpu_kernels
+from treadle_export.targets.target import Target
+
+_BLOCKS = (
+    "on 64-bit Arm the kernel of 4-bit blocks differs from one processor to the next, so a row may "
+    "change in its last digits with the rows beside it; int8 promises that it does not"
+)
+
+ARM64 = Target(
+    name="arm64",
+    summary="onnxruntime on 64-bit Arm",
+    kernels=cpu_kernels,
+    precisions=tuple(PRECISIONS),
+    notes=dict.fromkeys(("int4", "int4-fast"), _BLOCKS),
+)
