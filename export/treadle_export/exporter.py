@@ -28,6 +28,7 @@ from treadle_export.bundle import (
 )
 from treadle_export.canonical import CanonicalModel
 from treadle_export.golden import record
+from treadle_export.learned_blocks import LearnedBlocks, learned_blocks
 from treadle_export.mixed_plan import planned
 from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
@@ -77,6 +78,7 @@ def export_run(
         trace=trace_of(run),
         description=description_of(run),
         quality=partial(quality, limit=quality_limit),
+        learned=learned_blocks(run),
     )
     return export_model(material, outs, force=force, quantization=quantization, progress=progress)
 
@@ -87,6 +89,7 @@ class Material:
 
     quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
     evidence; raises QualityError.
+    learned: the blocks of a fine-tuned network.
     """
 
     canonical: CanonicalModel
@@ -94,6 +97,7 @@ class Material:
     trace: Trace
     description: Description
     quality: Callable[[Path, Path, str, float], dict[str, Any]]
+    learned: LearnedBlocks | None = None
 
 
 def export_model(
@@ -109,7 +113,9 @@ def export_model(
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
     for out in outs.values():
         refuse_taken(out, force=force)
-    quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
+    quantizer = Quantizer(
+        material.canonical, material.description, asked.calibration, progress, material.learned
+    )
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {
         name: quantizer.lowered(precision, exceptions.get(name, {}))
