@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 import torch
 
 import treadle
 from tests.export import small_models
+from tests.export.small_models import canonical
 from treadle.errors import ExportError
 from treadle.selfcheck import verify
 from treadle_export.exporter import description_of, export_run
@@ -27,7 +26,7 @@ from treadle_export.quantizer import Quantizer
 from treadle_export.rounding import Rounding
 from treadle_train.catalogue import load_recipe
 from treadle_train.fine_tuning import FineTuning
-from treadle_train.networks import LanguageModel, Network
+from treadle_train.networks import LanguageModel, Network, Transducer
 from treadle_train.quantization.fake import FakeQuantization
 from treadle_train.run import FineTuned, Run
 from treadle_train.training import train
@@ -35,44 +34,48 @@ from treadle_train.training import train
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnx_ir as ir
     from torch import Tensor
 
     from treadle_export.canonical import CanonicalModel
 
-# A language model whose embedding is folded also where weights have 4 bits, and a transducer of
-# which this holds for one of two.
-FOLDED = {
-    "folded-in-4-bits": lambda: LanguageModel(11, 45, 33, 1, "gru"),
-    "half-folded": lambda: small_models.Transducer(11, 41, 45, 22, 1, 1, "lstm", "general"),
-}
 KINDS = ["lstm-model", "gru-before-model", "relu-model", "gru-additive", "gru-before-fixed"]
+# Folded also where weights have 4 bits: a language model's embedding, one of a transducer's two.
+FOLDED = {
+    "model": lambda: LanguageModel(11, 45, 33, 1, "gru"),
+    "transducer": lambda: Transducer(11, 41, 45, 22, 1, 1, "lstm", "general"),
+}
 
 
-def network(kind: str) -> Network:
-    if kind not in FOLDED:
-        return copy.deepcopy(small_models.network(kind))
+def small(kind: str) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        return FOLDED[kind]().eval()
+        made = FOLDED[kind]() if kind in FOLDED else LanguageModel(19, 12, 37, 2, "lstm")
+    return made.eval()
+
+
+def rounding_of(made: Network) -> FakeQuantization:
+    rounding = FakeQuantization(made, "int4")
+    rounding.search()
+    return rounding
 
 
 @cache
-def fine_tuned(kind: str) -> tuple[Run, dict[str, Tensor]]:
-    """A run with rounded weights, and what its training's last forward pass saw."""
-    made = network(kind)
-    rounding = FakeQuantization(made, "int4")
-    rounding.search()
-    seen = rounding.rounded()
+def fine_tuned(kind: str) -> tuple[Run, CanonicalModel]:
+    """A run whose weights are rounded, and its network captured."""
+    made = small(kind)
+    rounding = rounding_of(made)
     rounding.put()
     tuned = FineTuned("int4", rounding.scales, "word_error_rate", 10.0, 10.1)
-    return replace(small_models.untrained_run("nowhere"), network=made, fine_tuned=tuned), seen
+    run = replace(small_models.untrained_run("nowhere"), network=made, fine_tuned=tuned)
+    return run, capture(made)
 
 
 class Watched(Rounding):
     """Keeps every matrix as its blocks say it."""
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(learned=learned_blocks(run))
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__(learned=None if run is None else learned_blocks(run))
         self.given: dict[str, np.ndarray[Any, Any]] = {}
 
     def __call__(self, name: str, weights: Any, *, bits: int, block_size: int) -> Any:
@@ -119,19 +122,37 @@ def scale_of(gather: ir.Node) -> np.ndarray[Any, Any]:
     return scale
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *FOLDED])
-def test_the_export_holds_what_training_saw(kind: str) -> None:
-    run, seen = fine_tuned(kind)
-    rounding = Watched(run)
-    model = lower(capture(run.network), precision_named("int4"), rounding=rounding)
-    found = tables(model)
-    blocks = [w.numpy().T for name, w in seen.items() if not name.endswith("embedding.weight")]
-    assert columns(rounding.given.values()) == columns(blocks)
+def check(made: Network, model: CanonicalModel, rounding: Watched) -> list[str]:
+    """That every block and table is what a forward pass sees; the names of tables of products."""
+    lowered = lower(model, precision_named("int4"), rounding=rounding)
+    seen = rounding_of(made).rounded()
+    in_blocks = [w.numpy().T for name, w in seen.items() if not name.endswith("embedding.weight")]
+    assert columns(rounding.given.values()) == columns(in_blocks)
+    found = tables(lowered)
     assert set(found) == {name for name in seen if name.endswith("embedding.weight")}
     for name, table in found.items():
         np.testing.assert_array_equal(table, seen[name].numpy())
-    lookups = [name for name in names(model) if name.endswith(".lookup")]
-    assert bool(lookups) is (kind in FOLDED)
+    return [name for name in names(lowered) if name.endswith(".lookup")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_rounds_what_the_export_rounds_and_nothing_else(kind: str) -> None:
+    assert not check(small_models.network(kind), canonical(kind), Watched())
+
+
+@pytest.mark.parametrize("kind", ["model", pytest.param("transducer", marks=pytest.mark.slow)])
+def test_what_is_folded_into_a_table_is_not_rounded(kind: str) -> None:
+    made = small(kind)
+    assert check(made, capture(made), Watched())
+
+
+def test_the_export_of_a_fine_tuned_run_holds_what_training_saw() -> None:
+    run, model = fine_tuned("plain")
+    rounding = Watched(run)
+    lower(model, precision_named("int4"), rounding=rounding)
+    assert run.fine_tuned is not None
+    seen = [run.network.get_parameter(n).detach().numpy().T for n in run.fine_tuned.scales]
+    assert columns(rounding.given.values()) == columns(seen)
 
 
 def names(model: CanonicalModel) -> list[str]:
@@ -139,15 +160,15 @@ def names(model: CanonicalModel) -> list[str]:
 
 
 def test_a_gate_alone_is_still_known() -> None:
-    run, _ = fine_tuned("lstm-model")
-    quantizer = Quantizer(capture(run.network), description_of(run), learned=learned_blocks(run))
+    run, captured = fine_tuned("plain")
+    quantizer = Quantizer(captured, description_of(run), learned=learned_blocks(run))
     gates = {"recurrent.layers.0.recurrent": ("input", "output", "forget", "cell")}
     model = quantizer.lowered(precision_named("int4"), gates=gates)
     assert any("layers.0.recurrent.forget.int4" in name for name in names(model))
 
 
 def test_weights_that_were_not_trained_so_are_refused() -> None:
-    run, _ = fine_tuned("lstm-model")
+    run, _ = fine_tuned("plain")
     learned = learned_blocks(run)
     assert learned is not None
     weights = run.network.get_parameter("output.weight").detach().numpy().T.copy()
@@ -206,8 +227,8 @@ def test_from_training_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_other_precisions_are_rounded_as_ever() -> None:
-    run, _ = fine_tuned("lstm-model")
-    quantizer = Quantizer(capture(run.network), description_of(run), 0, learned=learned_blocks(run))
+    run, captured = fine_tuned("plain")
+    quantizer = Quantizer(captured, description_of(run), 0, learned=learned_blocks(run))
     assert quantizer.evidence(precision_named("int4"), {})["method"] == "fine-tuned"
     found = quantizer.evidence(precision_named("int4-fast"), {})
     assert found == {"method": "nearest", "bits": 4, "block_size": 128, "calibration": None}
