@@ -11,7 +11,7 @@ from treadle_train.modules.base import TaskModule
 from treadle_train.quantization.blocks import BLOCKS
 from treadle_train.quantization.fake import FakeQuantization
 from treadle_train.recipe import Recipe, recipe_to_table
-from treadle_train.run import WEIGHTS, Run, read_run
+from treadle_train.run import WEIGHTS, Run, best_value, read_run
 
 PRECISIONS = tuple(name for name, (bits, _) in BLOCKS.items() if bits < 8)
 """What may be fine-tuned for: 8 bits lose nothing that training could win back."""
@@ -54,7 +54,7 @@ class FineTuning:
         """What run.json says of it: precision and, of the run it starts from, which one."""
         if self.start is None:
             return {"precision": self.precision, "from": None}
-        best = read_run(self.start.path)["best"]
+        best = best_value(read_run(self.start.path))
         same = self.start.recipe.training.validation_limit == recipe.training.validation_limit
         weights = (self.start.path / WEIGHTS).read_bytes()
         return {
@@ -62,7 +62,7 @@ class FineTuning:
             "from": {
                 "name": self.start.name,
                 "weights": f"sha256:{hashlib.sha256(weights).hexdigest()}",
-                "best": best["value"] if same else None,  # of other examples: another figure
+                "best": best if same else None,  # of other examples: another figure
             },
         }
 

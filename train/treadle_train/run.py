@@ -45,15 +45,15 @@ class FineTuned:
     """The rounding that a network was trained with; its weights are rounded already.
 
     scales: parameter's name -> float32 [N, C] of its blocks, for parameters [N, K];
-    float32, rounded: the figure of the run it started from (None if there is none to compare with)
-    and its own, on the validation split.
+    float32, rounded: the figure of the run it started from and its own, on the validation split;
+    None where there is none, or none to compare with.
     """
 
     precision: str
     scales: dict[str, Tensor]
     metric: str
     float32: float | None
-    rounded: float
+    rounded: float | None
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,12 @@ def read_run(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
+def best_value(document: dict[str, Any]) -> float | None:
+    """The validation figure of the best epoch in run.json; None before one is written down."""
+    best = document["best"]
+    return None if best is None else best["value"]
+
+
 def write_vocabularies(path: Path, vocabularies: dict[str, Vocabulary]) -> None:
     """One file each under vocabularies/."""
     (path / "vocabularies").mkdir(exist_ok=True)
@@ -206,7 +212,7 @@ def _fine_tuned(
         scales=scales,
         metric=_evaluation(recipe, document)["metric"],
         float32=asked["from"] and asked["from"]["best"],
-        rounded=document["best"]["value"],
+        rounded=best_value(document),
     )
 
 
