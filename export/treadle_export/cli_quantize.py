@@ -193,8 +193,11 @@ def _quantizer(source: Path, calibration: int | None, progress: Any) -> "Quantiz
         plain = reopened(source)
         return Quantizer(plain.model, plain.description, calibration, progress)
     from treadle_export.exporter import description_of
+    from treadle_export.learned_blocks import learned_blocks
     from treadle_export.network_capture import capture
     from treadle_train.run import load_run
 
     run = load_run(source)
-    return Quantizer(capture(run.network), description_of(run), calibration, progress)
+    return Quantizer(
+        capture(run.network), description_of(run), calibration, progress, learned_blocks(run)
+    )

@@ -30,6 +30,7 @@ from treadle_export.bundle import (
 )
 from treadle_export.canonical import CanonicalModel
 from treadle_export.golden import record
+from treadle_export.learned_blocks import LearnedBlocks, learned_blocks
 from treadle_export.mixed_plan import planned
 from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
@@ -90,6 +91,7 @@ class Material:
 
     quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
     evidence; raises QualityError.
+    learned: the blocks of a fine-tuned network.
     """
 
     canonical: CanonicalModel
@@ -97,6 +99,7 @@ class Material:
     trace: Trace
     description: Description
     quality: Callable[[Path, Path, str, float], dict[str, Any]]
+    learned: LearnedBlocks | None = None
 
 
 def material_of(run: Run, quality_limit: int | None = None) -> "Material":
@@ -107,6 +110,7 @@ def material_of(run: Run, quality_limit: int | None = None) -> "Material":
         trace=trace_of(run),
         description=description_of(run),
         quality=partial(quality, limit=quality_limit),
+        learned=learned_blocks(run),
     )
 
 
@@ -135,7 +139,9 @@ def export_model(
     }
     for out in outs.values():
         refuse_taken(out, force=force)
-    quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
+    quantizer = Quantizer(
+        material.canonical, material.description, asked.calibration, progress, material.learned
+    )
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {
         name: fitted(targets[name], quantizer.lowered(precision, exceptions.get(name, {})))

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle_export.blocks import BlockWeights
-
-Floats = NDArray[np.float64]
+from treadle_train.quantization.blocks import (
+    Floats,
+    best_scale,
+    levels_in_blocks,
+    nearest_levels,
+    search_scales,
+)
 
 DAMPING = 0.01
 """Share of the mean square of the inputs that is added to each: few samples say too much."""
-
-_GRID = 24
-_REACH = 1.5  # levels: how far beyond, and how far inside the range a scale may put the largest
 
 
 def round_to_nearest(weights: NDArray[np.float32], *, bits: int, block_size: int) -> BlockWeights:
@@ -31,14 +33,17 @@ def round_to_nearest(weights: NDArray[np.float32], *, bits: int, block_size: int
         ExportError: `bits` is neither 4 nor 8, or `block_size` is no power of two from 16 on.
     """
     _check(bits, block_size)
-    w = weights.astype(np.float64)
-    levels = np.empty(w.shape, np.int8)
-    scales = np.empty((-(-len(w) // block_size), w.shape[1]))
-    for index, first in enumerate(range(0, len(w), block_size)):
-        block = w[first : first + block_size]
-        scales[index] = _scales(block, np.ones(len(block)), bits)
-        levels[first : first + block_size] = _levels(block, scales[index], bits)
-    return BlockWeights(levels, scales.astype(np.float32), bits, block_size)
+    scales = search_scales(weights, bits=bits, block_size=block_size)
+    return round_with_scales(weights, scales, bits=bits, block_size=block_size)
+
+
+def round_with_scales(
+    weights: NDArray[np.float32], scales: NDArray[np.float32], *, bits: int, block_size: int
+) -> BlockWeights:
+    """Weights float32 [K, N] to the nearest levels under given scales [C, N]; errors as above."""
+    _check(bits, block_size)
+    levels = levels_in_blocks(weights, scales, bits=bits, block_size=block_size)
+    return BlockWeights(levels, scales, bits, block_size)
 
 
 def round_compensated(
@@ -74,10 +79,10 @@ def round_compensated(
     scales = np.empty((-(-len(w) // block_size), w.shape[1]))
     for index, first in enumerate(range(0, len(w), block_size)):
         end = min(first + block_size, len(w))
-        scales[index] = _scales(w[first:end], cost[first:end], bits)
+        scales[index] = best_scale(w[first:end], cost[first:end], bits)
         errors = np.empty((end - first, w.shape[1]))
         for row in range(first, end):
-            levels[row] = _levels(w[row], scales[index], bits)
+            levels[row] = nearest_levels(w[row], scales[index], bits)
             errors[row - first] = (w[row] - levels[row] * scales[index]) / inverse[row, row]
             w[row + 1 : end] -= inverse[row, row + 1 : end, None] * errors[row - first]
         w[end:] -= inverse[first:end, end:].T @ errors
@@ -112,34 +117,3 @@ def _inverse_factor(gram: Floats, damping: float) -> Floats:
     damped = gram / np.diag(gram).mean() + damping * np.eye(len(gram))
     factor = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
     return np.triu(np.linalg.inv(factor))
-
-
-def _levels(w: Floats, scale: Floats, bits: int) -> Floats:
-    half = 2 ** (bits - 1)
-    levels: Floats = np.clip(np.rint(w / scale), -half, half - 1)
-    return levels
-
-
-def _scales(block: Floats, cost: Floats, bits: int) -> Floats:
-    """The scale [N] of each column of a block [R, N] with the least error, weighed by cost [R].
-
-    There is one level more below zero than above it. A negative scale lets it serve the side with
-    the larger magnitude, so scales of both signs are tried, each around the one that puts the
-    largest magnitude on the last level.
-    """
-    half = 2 ** (bits - 1)
-    largest = np.take_along_axis(block, np.abs(block).argmax(axis=0)[None], axis=0)[0]
-    # Among 256 levels one more or less, or a finer search, is nothing that a model would feel.
-    reach = np.array([half - 1.0])
-    if bits == 4:
-        reach = np.linspace(half - _REACH, half + _REACH, _GRID + 1)
-    best: Floats = np.ones_like(largest)
-    least: Floats = np.full_like(largest, np.inf)
-    for divisor in np.concatenate([reach, -reach]):
-        # As it will be stored, so that its error is the one that is weighed.
-        scale = (largest / divisor).astype(np.float32).astype(np.float64)
-        scale[scale == 0] = 1
-        error = cost @ (block - _levels(block, scale, bits) * scale) ** 2
-        better = error < least
-        best, least = np.where(better, scale, best), np.where(better, error, least)
-    return best

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from treadle.errors import ExportError, QualityError
 from treadle_export.judge import FLOAT32, Judge
-from treadle_export.precision import BLOCKS, Precision
+from treadle_export.precision import Precision
 from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.sensitivity import sensitivity
 from treadle_export.sensitivity_report import as_table
+from treadle_train.quantization.blocks import BLOCKS
 
 SAFER = "int8"
 """What a weight becomes that loses too much in few bits."""

@@ -37,12 +37,11 @@ from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
 from treadle_export.rounding import Rounding
 from treadle_export.weight_plan import WeightPlan, weight_sizes
+from treadle_train.quantization.blocks import BLOCKS
 
 Pass = ir.passes.PassBase
 
 _ALL = frozenset(GATES)
-BLOCKS = {"int8-block": (8, 32), "int4": (4, 32), "int4-fast": (4, 128)}
-"""Bits and block size of the precisions that MatMulNBits computes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from treadle_export.bundle import Description
 from treadle_export.calibration import Calibration, calibrate
 from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
 from treadle_export.canonical import CanonicalModel
+from treadle_export.learned_blocks import LearnedBlocks
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.precision import PRECISIONS, Precision, lower
 from treadle_export.rounding import COMPENSATED_BITS, Rounding
 from treadle_export.settings import Settings
 from treadle_export.weight_plan import WeightPlan, weight_sizes
+from treadle_train.quantization.blocks import BLOCKS
 
 Gates = Mapping[str, tuple[str, ...]]
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -64,7 +66,8 @@ class Quantizer:
     """One model and its calibration, which is measured once, and only where a precision needs it.
 
     model: canonical; description: says the data set and the vocabularies; examples: as
-    `Quantization.calibration`; progress: told when calibration begins, or that there is none.
+    `Quantization.calibration`; progress: told when calibration begins, or that there is none;
+    learned: the blocks of a fine-tuned network, which are taken in place of calibrated ones.
     """
 
     def __init__(
@@ -73,11 +76,13 @@ class Quantizer:
         description: Description,
         examples: int | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        learned: LearnedBlocks | None = None,
     ) -> None:
         self.model = model
         self.description = description
         self._examples = examples
         self._progress = progress
+        self._learned = learned
 
     def lowered(
         self,
@@ -94,7 +99,11 @@ class Quantizer:
         return lower(
             self.model,
             precision,
-            rounding=self._rounding if self._calibrates(precision, exceptions) else None,
+            rounding=(
+                self._rounding
+                if self._calibrates(precision, exceptions)
+                else Rounding(learned=self._learned)
+            ),
             exceptions=exceptions,
             gates=gates,
         )
@@ -124,6 +133,9 @@ class Quantizer:
             calibration = self._calibration
             described["method"] = "nearest" if calibration is None else "gptq"
             described["calibration"] = None if calibration is None else calibration.provenance
+        if self._learned is not None and precision.name == self._learned.precision:
+            described["method"] = "fine-tuned"
+            described["fine_tuning"] = self._learned.evidence
         if exceptions:
             described["exceptions"] = dict(exceptions)
         return described
@@ -131,17 +143,19 @@ class Quantizer:
     def _calibrates(self, precision: Precision, exceptions: Mapping[str, str]) -> bool:
         """Whether some weights are worth rounding with the inputs that they meet."""
         used = {precision.name, *exceptions.values()}
+        if self._learned is not None:
+            used.discard(self._learned.precision)
         return any(PRECISIONS[name].calibrated for name in used if name in PRECISIONS)
 
     @cached_property
     def _rounding(self) -> Rounding:
         if self._calibration is None:
-            return Rounding()
+            return Rounding(learned=self._learned)
         grams = dict(self._calibration.grams)
         for graph in self.model.graphs.values():
             for product, names in gates_of(graph.model.graph).items():
                 grams |= _by_gate(grams, product, names)
-        return Rounding(grams)
+        return Rounding(grams, self._learned)
 
     @cached_property
     def _calibration(self) -> Calibration | None:

@@ -31,6 +31,17 @@ def recipes(as_json: bool) -> None:
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe."
 )
+@click.option(
+    "--quantize",
+    metavar="PRECISION",
+    help="Train with weights rounded as in int4 or int4-fast, for an export in that precision.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    help="Run whose weights --quantize starts from: 3 epochs at a tenth of the learning rate.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the directory.")
 @click.option("--force", is_flag=True, help="Replace the run in the directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -40,6 +51,8 @@ def train(
     recipe: str,
     out: Path,
     changes: tuple[str, ...],
+    quantize: str | None,
+    start: Path | None,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -47,11 +60,20 @@ def train(
     """Train RECIPE, a name from `treadle recipes` or a TOML file."""
     from treadle_train.catalogue import load_recipe
 
-    loaded = load_recipe(recipe, changes)
+    if start is not None and quantize is None:
+        raise click.UsageError("--from goes with --quantize")
+    loaded = load_recipe(recipe, changes)  # a mistake is named before torch is imported
+    from treadle_train.fine_tuning import FineTuning, short_schedule
+    from treadle_train.run import load_run
     from treadle_train.training import train as train_recipe
 
+    fine_tuning = None
+    if quantize is not None:
+        fine_tuning = FineTuning(quantize, None if start is None else load_run(start))
+    if start is not None:
+        loaded = load_recipe(recipe, [*short_schedule(loaded), *changes])
     try:
-        run = train_recipe(loaded, out, resume=resume, force=force)
+        run = train_recipe(loaded, out, resume=resume, force=force, fine_tuning=fine_tuning)
     except OSError as error:
         raise TreadleError(
             f"Cannot write the run {out}: {error}. Make room, or choose another directory; what "
@@ -59,7 +81,8 @@ def train(
         ) from error
     except KeyboardInterrupt:
         again = ["treadle", "train", recipe, "--out", str(out)]
-        again += [part for change in changes for part in ("--set", change)]
+        for option, values in (("--set", changes), ("--quantize", [quantize]), ("--from", [start])):
+            again += [part for value in values if value for part in (option, str(value))]
         click.echo(f"\nInterrupted. Continue with: {shlex.join([*again, '--resume'])}", err=True)
         context.exit(130)
     if as_json:

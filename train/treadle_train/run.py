@@ -1,7 +1,7 @@
 """A run directory: what training leaves behind and everything else starts from.
 
 run.json              recipe with every default, data digest, versions, seed, history
-weights.safetensors   of the best epoch
+weights.safetensors   of the best epoch; after fine-tuning for int4 as rounded, with their scales
 vocabularies/         one JSON file each
 checkpoint/           to resume from
 history.csv curve.png the learning curve
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from treadle import __version__
 from treadle.data import Dataset, open_dataset
@@ -25,6 +26,7 @@ from treadle.vocabulary import Vocabulary
 from treadle_train.files import write_json
 from treadle_train.networks import Network
 from treadle_train.networks.build import build_network
+from treadle_train.quantization.fake import SCALES
 from treadle_train.recipe import (
     PrecisionName,
     Recipe,
@@ -36,6 +38,22 @@ from treadle_train.recipe import (
 FORMAT = "treadle-run/1"
 RUN = "run.json"
 WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The rounding that a network was trained with; its weights are rounded already.
+
+    scales: parameter's name -> float32 [N, C] of its blocks, for parameters [N, K];
+    float32, rounded: the figure of the run it started from and its own, on the validation split;
+    None where there is none, or none to compare with.
+    """
+
+    precision: str
+    scales: dict[str, Tensor]
+    metric: str
+    float32: float | None
+    rounded: float | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,7 @@ class Run:
     licence: dict[str, str]
     provenance: dict[str, Any]
     history: list[dict[str, float]]
+    fine_tuned: FineTuned | None = None
 
     @property
     def name(self) -> str:
@@ -125,6 +144,12 @@ def read_run(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
+def best_value(document: dict[str, Any]) -> float | None:
+    """The validation figure of the best epoch in run.json; None before one is written down."""
+    best = document["best"]
+    return None if best is None else best["value"]
+
+
 def write_vocabularies(path: Path, vocabularies: dict[str, Vocabulary]) -> None:
     """One file each under vocabularies/."""
     (path / "vocabularies").mkdir(exist_ok=True)
@@ -142,7 +167,8 @@ def load_run(path: str | Path) -> Run:
         vocabularies = {file.stem: Vocabulary.read(file) for file in names}
         with torch.random.fork_rng(devices=[]):  # the weights it starts with are not kept
             network = build_network(recipe, vocabularies)
-        network.load_state_dict(load_file(path / WEIGHTS))
+        weights, scales = _without_scales(load_file(path / WEIGHTS))
+        network.load_state_dict(weights)
     except FileNotFoundError as error:
         raise DataError(
             f"The run {path} has no weights yet: its first epoch is not over; continue with "
@@ -166,6 +192,27 @@ def load_run(path: str | Path) -> Run:
             "seed": document["seed"],
         },
         history=document["history"],
+        fine_tuned=_fine_tuned(recipe, document, scales),
+    )
+
+
+def _without_scales(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    scales = {name: tensors.pop(name) for name in list(tensors) if name.startswith(SCALES)}
+    return tensors, {name.removeprefix(SCALES): scale for name, scale in scales.items()}
+
+
+def _fine_tuned(
+    recipe: Recipe, document: dict[str, Any], scales: dict[str, Tensor]
+) -> FineTuned | None:
+    asked = document.get("quantization")
+    if asked is None:
+        return None
+    return FineTuned(
+        precision=asked["precision"],
+        scales=scales,
+        metric=_evaluation(recipe, document)["metric"],
+        float32=asked["from"] and asked["from"]["best"],
+        rounded=best_value(document),
     )
 
 

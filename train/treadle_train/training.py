@@ -12,12 +12,14 @@ from typing import Any
 import lightning
 import torch
 
-from treadle.data import Dataset, open_dataset
+from treadle.data import open_dataset
 from treadle.errors import RecipeError
 from treadle_train.callbacks.keeper import Interrupted, Keeper
 from treadle_train.callbacks.progress import Progress, progress_callbacks
 from treadle_train.callbacks.recorder import Recorder
+from treadle_train.callbacks.rounder import Rounder
 from treadle_train.checkpoint import read_checkpoint
+from treadle_train.fine_tuning import FineTuning
 from treadle_train.mixed_precision import precision_plugin, usable_precision
 from treadle_train.modules.base import TaskModule
 from treadle_train.recipe import PrecisionName, Recipe, recipe_to_table
@@ -39,34 +41,54 @@ def train(
     *,
     resume: bool = False,
     force: bool = False,
+    fine_tuning: FineTuning | None = None,
     progress: Progress = "auto",
 ) -> Run:
     """Train `recipe` into the directory `out` and return the run, with its best weights.
 
     resume goes on from the last checkpoint; the weights at the end are, on CPU and with as many
     threads, the same to the bit as without the interruption. force replaces what is at `out`.
+    fine_tuning rounds the weights in every forward pass, and may start from another run's.
     Ctrl-C writes a checkpoint and raises KeyboardInterrupt.
 
-    Raises RecipeError when `out` is in the way, or holds another recipe's run; DataError.
+    Raises RecipeError when `out` is in the way, holds another recipe's run, or does not fit the
+    run to start from; DataError.
     """
     path = Path(out)
-    _make_way(path, recipe, resume=resume, force=force)
+    quantization = None
+    if fine_tuning is not None:
+        fine_tuning.check(recipe, path)
+        quantization = fine_tuning.to_json(recipe)
+    asked = {**recipe_to_table(recipe), "quantization": quantization}
+    _make_way(path, asked, resume=resume, force=force)
     dataset = open_dataset(recipe.data.name, recipe.data.options)
     task = open_task(recipe, dataset)
     with _torch_settings(recipe):
-        _fit(path, recipe, dataset, task, progress)
+        module = task.new_module()
+        document = begin_run(
+            recipe, dataset, torch.get_num_threads(), usable_precision(recipe.training.precision)
+        )
+        if fine_tuning is not None:
+            fine_tuning.begin(module, task.vocabularies)
+            document["quantization"] = quantization
+        _fit(path, task, module, document, progress)
     return load_run(path)
 
 
-def _make_way(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
-    """Leave at `path` what the training may start from: nothing, or a run of this recipe."""
+def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -> None:
+    """Leave at `path` what the training may start from: nothing, or a run of the same recipe.
+
+    asked: the recipe as a table, with what is quantized.
+    """
     if resume and (path / RUN).exists():
-        before = read_run(path)["recipe"]
-        changed = _differences(before, recipe_to_table(recipe))
+        document = read_run(path)
+        before = {**document["recipe"], "quantization": document.get("quantization")}
+        changed = _differences(before, asked)
         if changed:
             raise RecipeError(
                 f"The run {path} was started with another recipe: {'; '.join(changed)}. Resume it "
-                "with the same recipe and the same --set, or train into another directory."
+                "with the same recipe and the same --set, --quantize and --from, or train into "
+                "another directory."
             )
         return
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -121,12 +143,15 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress: Progress) -> None:
-    section = recipe.training
+def _fit(
+    path: Path,
+    task: Task,
+    module: TaskModule[Any],
+    document: dict[str, Any],
+    progress: Progress,
+) -> None:
+    section = module.section
     path.mkdir(parents=True, exist_ok=True)
-    precision = usable_precision(section.precision)
-    document = begin_run(recipe, dataset, torch.get_num_threads(), precision)
-    module = task.new_module()
     recorder = Recorder(path, document, section.patience)
     keeper = Keeper(
         path / "checkpoint", module, recorder, section.checkpoint_steps, task.steps_per_epoch()
@@ -139,7 +164,9 @@ def _fit(path: Path, recipe: Recipe, dataset: Dataset[Any], task: Task, progress
         keeper.restore(checkpoint)
     if module.position.epoch < section.epochs and not recorder.exhausted:
         extra = progress_callbacks(progress, recorder, section.epochs)
-        trainer = _trainer(section.epochs, precision, module, [recorder, keeper, *extra])
+        rounder = [] if module.rounding is None else [Rounder(module, module.rounding)]
+        callbacks = [*rounder, recorder, keeper, *extra]
+        trainer = _trainer(section.epochs, document["precision"], module, callbacks)
         try:
             trainer.fit(module, datamodule=_Batches(task, module))
         except Interrupted as interruption:

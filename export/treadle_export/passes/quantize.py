@@ -32,6 +32,7 @@ from treadle_export.passes.rewriting import (
     constant_floats,
     given,
 )
+from treadle_train.quantization.blocks import TABLE_LEVELS
 
 LEVELS = 127
 ZERO = 128
@@ -87,7 +88,7 @@ def _quantize_embedding(node: ir.Node, graph: ir.Graph) -> None:
     ids, array = node.inputs[1], constant_floats(table)
     if array is None:
         raise ValueError(f"{node.name!r} reads no constant table")
-    integers, scale = quantize_columns(array.T, LEVELS)
+    integers, scale = quantize_columns(array.T, TABLE_LEVELS)
     unsigned = (integers.T.astype(np.int16) + ZERO).astype(np.uint8)
     rows = e.constant(unsigned, f"{table.name}.int8")
     scales = e.constant(scale[:, None], f"{table.name}.scale")

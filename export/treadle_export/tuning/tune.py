@@ -145,7 +145,11 @@ def _tune_material(
     material: Material, out: Path, tuning: Tuning, force: bool, asked: Quantization
 ) -> Tuned:
     quantizer = Quantizer(
-        material.canonical, material.description, asked.calibration, tuning.progress
+        material.canonical,
+        material.description,
+        asked.calibration,
+        tuning.progress,
+        material.learned,
     )
 
     def export(precision: str, wanted: Quantization, latency: Mapping[str, Any]) -> Report:

@@ -45,6 +45,8 @@ class Keeper(Callback):
         document = checkpoint.document
         self.module.network.load_state_dict(checkpoint.tensors["network"])
         self.module.restore_carried(checkpoint.tensors.get("carried", {}))
+        if self.module.rounding is not None:
+            self.module.rounding.restore(checkpoint.tensors["scales"])
         self.module.position = Position(**document["position"])
         self.module.train_totals = Totals(**document["train_totals"])
         self.recorder.restore(document["recorder"])
@@ -127,5 +129,6 @@ class Keeper(Callback):
             "network": dict(self.module.network.state_dict()),
             "optimizer": optimizer_tensors(optimizer),
             "carried": self.module.carried_state(),
+            "scales": {} if self.module.rounding is None else self.module.rounding.scales,
         }
         write_checkpoint(self.folder, Checkpoint(tensors, document), position.step)

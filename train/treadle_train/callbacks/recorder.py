@@ -82,7 +82,7 @@ class Recorder(Callback):
         value = next(iter(figures.values()))
         if self.best is None or value < self.best["value"]:
             self.best = {"epoch": row["epoch"], "value": value}
-            weights = {k: v.contiguous() for k, v in module.network.state_dict().items()}
+            weights = {k: v.contiguous() for k, v in module.trained_weights().items()}
             write_atomically(self.run / WEIGHTS, save(weights))
         write_run(self.run, self.document | {"history": self.history, "best": self.best})
         write_history(self.run, self.history)

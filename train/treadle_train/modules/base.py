@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from treadle_train.networks import Network
+from treadle_train.quantization.fake import SCALES, FakeQuantization
 from treadle_train.recipe import TrainingSection
 
 N = TypeVar("N", bound=Network)
@@ -57,6 +58,15 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         self.position = Position()
         self.train_totals = Totals()
         self.validation_totals = Totals()
+        self.rounding: FakeQuantization | None = None
+
+    def trained_weights(self) -> dict[str, Tensor]:
+        """The network's weights as its forward passes see them; with scales where it rounds."""
+        weights = dict(self.network.state_dict())
+        if self.rounding is not None:
+            weights |= self.rounding.rounded()
+            weights |= {f"{SCALES}{name}": scale for name, scale in self.rounding.scales.items()}
+        return weights
 
     @abstractmethod
     def loss(self, batch: Any) -> tuple[Tensor, int]:

@@ -1,0 +1,68 @@
+"""Which parameters of a network a 4-bit export keeps in blocks, and which as tables of 8 bits.
+
+The export decides by the graph (`treadle_export.precision`); this says the same by the network, and
+a test holds the two together.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import nn
+
+from treadle_train.cells.cell import Cell
+from treadle_train.networks import LanguageModel, Network, Transducer
+from treadle_train.networks.attention import AdditiveAttention
+from treadle_train.quantization.blocks import folds
+
+
+class Forms(NamedTuple):
+    """Names of parameters; every other one stays a float."""
+
+    blocks: tuple[str, ...]  # [N, K]: rows of integers of few bits, in blocks along K
+    tables: tuple[str, ...]  # [V, E]: embeddings, 8 bits with a scale a row
+
+
+def forms_of(network: Network, bits: int) -> Forms:
+    """What becomes of each matrix of `network` where weights have `bits` bits.
+
+    An embedding that is folded with the weights that read it stays a float, and so do these: the
+    table of their products has 16 bits.
+    """
+    floats = set(_folded(network, bits))
+    modules = dict(network.named_modules())
+    # The energy of additive attention is a vector, which products do not have in blocks.
+    floats |= {f"{n}.energy.weight" for n, m in modules.items() if isinstance(m, AdditiveAttention)}
+    blocks = {matrix for name, module in modules.items() for matrix in _matrices(name, module)}
+    tables = {f"{name}.weight" for name, m in modules.items() if isinstance(m, nn.Embedding)}
+    return Forms(tuple(sorted(blocks - floats)), tuple(sorted(tables - floats)))
+
+
+def _matrices(name: str, module: nn.Module) -> Iterator[str]:
+    """Parameters of a module that are multiplied with."""
+    if isinstance(module, Cell):
+        yield from (f"{name}.input_weights", f"{name}.recurrent_weights")
+    elif isinstance(module, nn.Linear):
+        yield f"{name}.weight"
+
+
+def _folded(network: Network, bits: int) -> Iterator[str]:
+    for embedding, stack in _readers(network).items():
+        table = network.get_parameter(f"{embedding}.weight")
+        if folds(*table.shape, bits):
+            yield f"{embedding}.weight"
+            first = network.get_submodule(f"{stack}.layers.0")
+            for name, module in first.named_children():
+                if isinstance(module, Cell):
+                    yield f"{stack}.layers.0.{name}.input_weights"
+
+
+def _readers(network: Network) -> dict[str, str]:
+    """Embeddings, and the stack of recurrent layers that reads nothing but it."""
+    if isinstance(network, LanguageModel):
+        return {"embedding": "recurrent"}
+    if not isinstance(network, Transducer):
+        return {}
+    readers = {"source_embedding": "encoder"}
+    if network.summary is None:  # else the decoder reads the summary beside it
+        readers["target_embedding"] = "decoder"
+    return readers
