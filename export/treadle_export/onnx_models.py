@@ -9,11 +9,14 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
+from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from treadle.errors import ExportError, InputError, UnsupportedGraph
+from treadle_export.adoption.control_flow import choices_of
 from treadle_export.adoption.dequantize import dequantize
 from treadle_export.adoption.pairs import find_pairs
+from treadle_export.adoption.probing import forget_sizes
 from treadle_export.adoption.recurrences import fed_by, layers_of, shown_states
 from treadle_export.canonical import OPSET
 from treadle_export.engine import Arrays, Engine
@@ -50,8 +53,9 @@ def foreign_of_file(
     values = {name: _parsed(model, name, text) for name, text in (fixed or {}).items()}
     for name, value in values.items():
         _fix(model, name, value)
-    if fixed:
+    if fixed or any(node.op_type == "If" for node in model.graph):
         optimizer.optimize(model)
+    _lift_constants(model)
     _refuse_custom(model)
     tensorwise = dequantize(model.graph)
     graph = model.graph
@@ -69,6 +73,7 @@ def foreign_of_file(
             f"expected one input that changes at every step, got "
             f"{', '.join(repr(v.name) for v in others) or 'none'}; name the states with --state "
             f"INPUT=OUTPUT, and fix what never changes with --fix NAME=VALUE"
+            f"{choices_of(graph, [str(value.name) for value in others])}"
         )
     source = others[0]
     return Foreign(
@@ -108,6 +113,12 @@ def _converted(model: ir.Model) -> ir.Model:
             f"{model.graph.opset_imports.get('')}: {error}; export it again with a newer opset"
         ) from error
     return ir.from_proto(proto)
+
+
+def _lift_constants(model: ir.Model) -> None:
+    """Makes Constant nodes initializers of the main graph, those of bodies as well."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.LiftSubgraphInitializersToMainGraphPass()(model)
 
 
 def _fix(model: ir.Model, name: str, array: NDArray[Any]) -> None:
@@ -198,7 +209,7 @@ def _runner(model: ir.Model, fixed: Arrays) -> Callable[[Arrays], Arrays]:
     declared = {str(value.name): value for value in model.graph.inputs}
     free = model.clone()
     for value in (*tuple(free.graph.inputs), *tuple(free.graph.outputs)):
-        value.shape = None
+        forget_sizes(value)
     engine = Engine(free)
 
     def run(feeds: Arrays) -> Arrays:

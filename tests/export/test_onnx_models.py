@@ -203,8 +203,10 @@ def test_an_input_too_many_is_named(tmp_path: Path) -> None:
     path = saved(voice_detector(), tmp_path)
     with pytest.raises(
         UnsupportedGraph, match="one input that changes at every step, got 'x', 'sr'"
-    ):
+    ) as caught:
         foreign_of_file(path)
+    assert "'sr' chooses between branches with the layers GRU" in str(caught.value)
+    assert "--fix sr=16000" in str(caught.value)
 
 
 def test_an_operator_of_its_own_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Adopts a foreign graph: the canonical step and sequence graphs of a model from elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -7,8 +8,10 @@ import onnx_ir as ir
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import Graph, StatePort
 from treadle_export.adoption.caches import carry_the_past
+from treadle_export.adoption.control_flow import flatten
 from treadle_export.adoption.pairs import make_ports, probe_with_pairs
 from treadle_export.adoption.recurrences import give_ports, layers_of, remove_unused
+from treadle_export.adoption.scans import carry_scans, put_bodies
 from treadle_export.adoption.streams import (
     Layout,
     layout_of,
@@ -18,7 +21,7 @@ from treadle_export.adoption.streams import (
     step_interface,
 )
 from treadle_export.canonical import IR_VERSION, CanonicalGraph, CanonicalModel
-from treadle_export.foreign import Foreign
+from treadle_export.foreign import Foreign, StatePair
 from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.passes.loop_over_time import loop_over_time
 
@@ -44,11 +47,13 @@ def adopt(foreign: Foreign) -> Adopted:
     model = foreign.model.clone()
     graph = model.graph
     source = _one_input(foreign)
+    seen = flatten(model, foreign.example, foreign.states)
     _refuse_both_directions(graph)
+    scanned = [] if seen is None else carry_scans(graph, seen)
     ports = give_ports(graph)
-    _refuse_stateless(foreign, ports)
+    _refuse_stateless(foreign, ports, scanned)
     left = {value.name for value in graph.inputs}
-    carried = tuple(pair for pair in foreign.states if pair.input in left)
+    carried = tuple(pair for pair in (*foreign.states, *scanned) if pair.input in left)
     shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in ports}
     probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, carried)
     _forget_shapes(graph, {port.output for port in ports})
@@ -58,7 +63,8 @@ def adopt(foreign: Foreign) -> Adopted:
     layout = layout_of(graph, probed, source)
     states = (*ports, *pairs, *past)
     step = step_interface(layout, states)
-    stepped = _canonical(step_graph(model, layout, foreign.lengths), "step", step)
+    single = put_bodies(step_graph(model, layout, foreign.lengths), step)
+    stepped = _canonical(single, "step", step)
     interface = sequence_interface(step)
     looped = bool(pairs or past) or not layout.aligned
     if looped:
@@ -105,8 +111,10 @@ def _refuse_both_directions(graph: ir.Graph) -> None:
             )
 
 
-def _refuse_stateless(foreign: Foreign, ports: list[StatePort]) -> None:
-    if not ports and not foreign.states:
+def _refuse_stateless(
+    foreign: Foreign, ports: list[StatePort], scanned: Sequence[StatePair]
+) -> None:
+    if not ports and not foreign.states and not scanned:
         raise UnsupportedGraph(
             f"expected a model with a recurrent layer or a state, got neither in "
             f"{foreign.name!r}; name a state with --state INPUT=OUTPUT, or run the model with "

@@ -14,6 +14,7 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import Graph, StatePort, Tensor
 from treadle_export.adoption.probing import TIMES, Axes, Probed
 from treadle_export.adoption.recurrences import layers_of, remove_unused
+from treadle_export.adoption.scans import over_time, scanned_values
 from treadle_export.passes.rewriting import Emitter
 
 LENGTHS = "lengths"
@@ -64,7 +65,9 @@ def layout_of(graph: ir.Graph, probed: Probed, source: str) -> Layout:
 
 def _frames(graph: ir.Graph, probed: Probed, axes: Axes) -> int:
     """Input steps to one step of the recurrent layers."""
-    read = [probed.lengths.get(str(v.name)) for n in layers_of(graph) if (v := n.inputs[0])]
+    values = [v for n in layers_of(graph) if (v := n.inputs[0])]
+    values += [v for n in over_time(graph) for v in scanned_values(n)]
+    read = [probed.lengths.get(str(v.name)) for v in values]
     if axes.time is None or not read or read[0] is None:
         return 1
     made = read[0][1] - read[0][0]
