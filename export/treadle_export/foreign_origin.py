@@ -29,10 +29,6 @@ class ForeignOrigin:
         one; step by step, states carried, where the model is one step.
         """
         layout = self.adopted.layout
-        ports = canonical.graphs["step"].interface.state
-        initial: Arrays = {
-            port.name: np.zeros((1, *map(int, port.shape[1:])), port.dtype) for port in ports
-        }
         if layout.axes.time is None:
             steps, outputs = np.arange(len(trace.inputs)), self._stepped(trace.inputs)
         elif layout.aligned:
@@ -42,7 +38,7 @@ class ForeignOrigin:
             steps = np.unique(ends) - 1
             outputs = np.stack([self._unrolled(trace.inputs[: end + 1])[-1] for end in steps])
         precision = "int8-tensorwise" if self.adopted.foreign.tensorwise else "float32"
-        return Reference((), initial, steps, outputs, precision=precision)
+        return Reference((), canonical.initial_state(1), steps, outputs, precision=precision)
 
     def _unrolled(self, inputs: NDArray[Any]) -> Floats:
         """[N, …] -> outputs [N, V], or [1, V] of those that only the end has."""

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from treadle.bundle import Bundle, open_bundle
 from treadle.errors import BundleError, ExportError
 from treadle.golden import GOLDEN_FILE, Golden
+from treadle.initial import read_initial
 from treadle.ladder import Rung
 from treadle.manifest import Graph, Manifest
 from treadle.vocabulary import Vocabulary
@@ -65,7 +66,12 @@ def reopened(path: Path) -> Reopened:
         )
     graphs = {name: _graph(bundle, name, graph) for name, graph in manifest.graphs.items()}
     return Reopened(
-        model=CanonicalModel(manifest.task, graphs, looped=is_looped(graphs["sequence"].model)),
+        model=CanonicalModel(
+            manifest.task,
+            graphs,
+            looped=is_looped(graphs["sequence"].model),
+            initial=read_initial(bundle),
+        ),
         description=Description(
             name=manifest.name,
             vocabularies={

@@ -118,14 +118,24 @@ def _check_origins(graphs: dict[str, Graph]) -> None:
             "same dtype and shape",
         )
     for port in step.state:
-        if isinstance(port.initial, dict):
+        if isinstance(port.initial, dict) and set(port.initial) != {"file", "name"}:
             _require(
                 set(port.initial) == {"from", "output"}
                 and port.initial["from"] == "encode"
                 and made.get(port.initial["output"]) == (port.dtype, port.shape),
                 f"graphs.step: the state {port.name!r} must start from an output of graphs.encode "
-                f"of the same dtype and shape, not from {port.initial}",
+                f"of the same dtype and shape, or from an array of a file, not from {port.initial}",
             )
+
+
+def initial_files(graphs: dict[str, Graph]) -> dict[str, str]:
+    """The files that states start from, by the place that names them."""
+    return {
+        f"graphs.{name}: the state {port.name!r}": port.initial["file"]
+        for name, graph in graphs.items()
+        for port in graph.state
+        if isinstance(port.initial, dict) and "file" in port.initial
+    }
 
 
 def _names(tensors: Iterable[Tensor | ContextTensor | StatePort]) -> list[str]:

@@ -13,6 +13,7 @@ from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
+from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
@@ -21,7 +22,7 @@ from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -80,6 +81,7 @@ class Model(Closing):
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()
         }
+        self._learned = read_initial(bundle)
         self._sessions: dict[str, Any] = {}
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._opening = threading.Lock()
@@ -159,11 +161,15 @@ class Model(Closing):
             raise InputError("source_lengths need a source")
         start = Snapshot(
             self.manifest.digest,
-            initial_state(self.manifest, context, rows),
+            self.initial_state(context, rows),
             context,
             np.zeros(rows, np.int64),
         )
         return self._open(start, history, origins)
+
+    def initial_state(self, context: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """What `rows` rows start from, name -> [batch, …]; `context` as `encode` gave it."""
+        return initial_state(self.manifest, context, rows, self._learned)
 
     def resume(self, snapshot: Snapshot, *, history: int = 0) -> Stream:
         """A new stream that goes on from `snapshot`, of its batch size and with its context.

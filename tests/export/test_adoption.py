@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 import treadle
 from tests.export.foreign_graphs import (
@@ -207,16 +207,6 @@ def test_a_model_without_state_is_no_stream() -> None:
     b.op("MatMul", "x", b.weight("w", FEATURES, OUTPUTS), to="y")
     model = b.model([("x", TensorProto.FLOAT, ["b", "t", FEATURES])], [("y", None)])
     assert "a recurrent layer or a state, got neither in 'foreign'" in _refused(model)
-
-
-def test_an_initial_state_that_is_not_zero_is_refused() -> None:
-    model = _with_layer("steps")
-    node = next(node for node in model.graph.node if node.op_type == "LSTM")
-    b = Builder()
-    b.constant("start", np.full((1, 1, HIDDEN), 0.5, np.float32))
-    model.graph.initializer.append(numpy_helper.from_array(b.weights["start"], "start"))
-    node.input.extend(["", "start"])
-    assert "to be zero or an input, got a constant with other values ('start')" in _refused(model)
 
 
 def test_a_batch_that_is_baked_in_is_refused() -> None:

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
-from tests.runtime.tiny_bundles import write_language_model, write_transducer
+from tests.runtime.tiny_bundles import (
+    HIDDEN,
+    start_from_file,
+    write_language_model,
+    write_transducer,
+)
 from treadle.errors import BundleError
 from treadle.manifest import FORMAT, TASKS, Manifest
 
@@ -25,6 +31,9 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "characters": write_language_model,
     "features": lambda directory: write_language_model(directory, features=3),
     "transducer": write_transducer,
+    "learned": lambda directory: start_from_file(
+        write_language_model(directory), {"recurrent.0.hidden": np.full(HIDDEN, 0.5, np.float32)}
+    ),
 }
 # Neither a digest nor a size is looked at before the file it belongs to is: opening does that.
 JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}

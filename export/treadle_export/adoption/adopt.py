@@ -1,17 +1,17 @@
 """Adopts a foreign graph: the canonical step and sequence graphs of a model from elsewhere."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
-from treadle.manifest import Graph, StatePort
+from treadle.manifest import Graph
 from treadle_export.adoption.caches import carry_the_past
 from treadle_export.adoption.control_flow import flatten
+from treadle_export.adoption.first_states import first_rows
 from treadle_export.adoption.pairs import make_ports, probe_with_pairs
 from treadle_export.adoption.recurrences import give_ports, layers_of, remove_unused
-from treadle_export.adoption.scans import carry_scans, put_bodies
+from treadle_export.adoption.scans import Carried, carry_scans, put_bodies
 from treadle_export.adoption.streams import (
     Layout,
     layout_of,
@@ -21,7 +21,7 @@ from treadle_export.adoption.streams import (
     step_interface,
 )
 from treadle_export.canonical import IR_VERSION, CanonicalGraph, CanonicalModel
-from treadle_export.foreign import Foreign, StatePair
+from treadle_export.foreign import Foreign
 from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.passes.loop_over_time import loop_over_time
 
@@ -49,30 +49,31 @@ def adopt(foreign: Foreign) -> Adopted:
     source = _one_input(foreign)
     seen = flatten(model, foreign.example, foreign.states)
     _refuse_both_directions(graph)
-    scanned = [] if seen is None else carry_scans(graph, seen)
-    ports = give_ports(graph)
-    _refuse_stateless(foreign, ports, scanned)
+    scanned = Carried() if seen is None else carry_scans(model, seen, foreign.example)
+    layers = give_ports(graph, first_rows(model, foreign.example))
+    _refuse_stateless(foreign, bool(layers.ports or scanned.pairs))
     left = {value.name for value in graph.inputs}
-    carried = tuple(pair for pair in (*foreign.states, *scanned) if pair.input in left)
-    shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in ports}
+    carried = tuple(pair for pair in (*foreign.states, *scanned.pairs) if pair.input in left)
+    shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in layers.ports}
     probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, carried)
-    _forget_shapes(graph, {port.output for port in ports})
-    pairs = make_ports(graph, carried, batch_axes, probed)
+    _forget_shapes(graph, {port.output for port in layers.ports})
+    pairs = make_ports(graph, carried, batch_axes, probed, scanned.rows)
     past = carry_the_past(graph, probed)
     remove_unused(graph)
     layout = layout_of(graph, probed, source)
-    states = (*ports, *pairs, *past)
+    states = (*layers.ports, *pairs.ports, *past)
     step = step_interface(layout, states)
     single = put_bodies(step_graph(model, layout, foreign.lengths), step)
     stepped = _canonical(single, "step", step)
     interface = sequence_interface(step)
-    looped = bool(pairs or past) or not layout.aligned
+    looped = bool(pairs.ports or past) or not layout.aligned
     if looped:
         sequence = loop_over_time(stepped.model, step, interface)
     else:
         sequence = sequence_graph(model, layout, foreign.lengths)
     graphs = {"step": stepped, "sequence": _canonical(sequence, "sequence", interface)}
-    return Adopted(foreign, CanonicalModel(TASK, graphs, looped=looped), layout)
+    rows = {**layers.rows, **pairs.rows}
+    return Adopted(foreign, CanonicalModel(TASK, graphs, looped=looped, initial=rows), layout)
 
 
 def _canonical(model: ir.Model, name: str, interface: Graph) -> CanonicalGraph:
@@ -111,10 +112,8 @@ def _refuse_both_directions(graph: ir.Graph) -> None:
             )
 
 
-def _refuse_stateless(
-    foreign: Foreign, ports: list[StatePort], scanned: Sequence[StatePair]
-) -> None:
-    if not ports and not foreign.states and not scanned:
+def _refuse_stateless(foreign: Foreign, recurrent: bool) -> None:
+    if not recurrent and not foreign.states:
         raise UnsupportedGraph(
             f"expected a model with a recurrent layer or a state, got neither in "
             f"{foreign.name!r}; name a state with --state INPUT=OUTPUT, or run the model with "

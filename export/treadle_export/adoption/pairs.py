@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import Probed, probe
+from treadle_export.adoption.recurrences import Ports, from_file
 from treadle_export.engine import Arrays
 from treadle_export.foreign import StatePair
 from treadle_export.passes.rewriting import Emitter
@@ -118,10 +122,23 @@ def _refuse_mismatch(pair: StatePair, shape: tuple[int, ...], probed: Probed) ->
 
 
 def make_ports(
-    graph: ir.Graph, pairs: Sequence[StatePair], axes: Mapping[str, int], probed: Probed
-) -> list[StatePort]:
-    """Gives each pair the names and the layout of ports: [batch, …]."""
-    return [_port(graph, pair, axes[pair.input], probed) for pair in pairs]
+    graph: ir.Graph,
+    pairs: Sequence[StatePair],
+    axes: Mapping[str, int],
+    probed: Probed,
+    first: Mapping[str, NDArray[Any]],
+) -> Ports:
+    """Gives each pair the names and the layout of ports: [batch, …].
+
+    `first`: input of a pair -> the row that it starts from, where that is not zero.
+    """
+    made = {pair.input: _port(graph, pair, axes[pair.input], probed) for pair in pairs}
+    rows = {made[name].name: row for name, row in first.items()}
+    ports = [
+        replace(port, initial=from_file(port.name)) if port.name in rows else port
+        for port in made.values()
+    ]
+    return Ports(tuple(ports), rows)
 
 
 def _port(graph: ir.Graph, pair: StatePair, batch: int, probed: Probed) -> StatePort:

@@ -5,14 +5,18 @@ step a Scan is its body.
 Operator: ONNX Scan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import Graph
 from treadle_export.adoption.bodies import bodies_of, captured, data_roots, move_out
+from treadle_export.adoption.first_states import evaluated, one_row
 from treadle_export.adoption.probing import Probed
 from treadle_export.adoption.recurrences import layers_of, roots_of
 from treadle_export.engine import Arrays, Engine
@@ -42,16 +46,25 @@ def over_time(graph: ir.Graph) -> list[ir.Node]:
     return [node for node in graph if node.meta.get(_OVER_TIME)]
 
 
-def carry_scans(graph: ir.Graph, probed: Probed) -> list[StatePair]:
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Pairs that Scans carry; and the row that the input of one starts from, if it is not zero."""
+
+    pairs: tuple[StatePair, ...] = ()
+    rows: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def carry_scans(model: ir.Model, probed: Probed, example: Arrays) -> Carried:
     """Makes what every Scan over time carries an input and an output of the graph, in place.
 
-    Returns the new pairs; a state that the graph shows already stays as it is.
+    A state that the graph shows already stays as it is.
 
     Raises:
         UnsupportedGraph: a Scan reads backwards, or looks at all of time in each step; what it
             carries has no batch axis, or begins with what is computed from data.
     """
-    pairs: list[StatePair] = []
+    graph = model.graph
+    found: list[tuple[ir.Node, int, str]] = []
     for place, node in enumerate(n for n in graph if n.op_type == "Scan"):
         axes = [probed.axes.get(str(value.name)) for value in scanned_values(node)]
         if not any(a is not None and a.time is not None for a in axes):
@@ -65,9 +78,18 @@ def carry_scans(graph: ir.Graph, probed: Probed) -> list[StatePair]:
             if any(root.is_graph_input() for root in roots_of(start)):
                 continue
             _refuse_computed(node, start)
-            pairs.append(_pair(graph, node, index, f"{name}.{index}", probed))
+            found.append((node, index, f"{name}.{index}"))
+    starts = {name: str(given(node, index).name) for node, index, name in found}
+    begun = evaluated(model, starts.values(), example)
+    pairs, rows = [], {}
+    for node, index, name in found:
+        pair, batch = _pair(graph, node, index, name, probed)
+        pairs.append(pair)
+        row = one_row(begun[starts[name]], batch, node)
+        if np.any(row):
+            rows[pair.input] = row
     _drop_final_states(graph, pairs)
-    return pairs
+    return Carried(tuple(pairs), rows)
 
 
 def _drop_final_states(graph: ir.Graph, pairs: Sequence[StatePair]) -> None:
@@ -119,7 +141,10 @@ def _refuse_computed(node: ir.Node, start: ir.Value) -> None:
         )
 
 
-def _pair(graph: ir.Graph, node: ir.Node, index: int, name: str, probed: Probed) -> StatePair:
+def _pair(
+    graph: ir.Graph, node: ir.Node, index: int, name: str, probed: Probed
+) -> tuple[StatePair, int]:
+    """The new pair of one carried state, and its batch axis."""
     final = node.outputs[index]
     seen = [run.get(str(final.name)) for run in probed.runs]
     axes = probed.axes.get(str(final.name))
@@ -140,7 +165,7 @@ def _pair(graph: ir.Graph, node: ir.Node, index: int, name: str, probed: Probed)
     e.name_after(f"{name}.")
     graph.insert_after(node, e.nodes)
     graph.outputs.append(out)
-    return StatePair(name, f"{name}.next")
+    return StatePair(name, f"{name}.next"), axes.batch
 
 
 def put_bodies(step: ir.Model, interface: Graph) -> ir.Model:
