@@ -33,6 +33,7 @@ def foreign_of_file(
     *,
     fixed: Mapping[str, str] | None = None,
     states: Sequence[StatePair] = (),
+    lengths: str | None = None,
 ) -> Foreign:
     """Reads an ONNX file.
 
@@ -41,12 +42,14 @@ def foreign_of_file(
         fixed: control inputs that never change, name -> value as text; branches that die with
             them are removed.
         states: pairs that cannot be recognized by themselves.
+        lengths: the input [batch] that says how long each row is, where no recurrent layer reads
+            it as its lengths.
 
     Raises:
         ExportError: the file is missing, damaged or not ONNX.
         UnsupportedGraph: it uses operators of its own, or inputs are left that are neither the
             model's nor states.
-        InputError: a name in `fixed` or `states` is none of the model's.
+        InputError: a name in `fixed`, `states` or `lengths` is none of the model's.
     """
     original = _read(path)
     model = _converted(original)
@@ -60,8 +63,11 @@ def foreign_of_file(
     tensorwise = dequantize(model.graph)
     graph = model.graph
     _refuse_unknown(graph, states)
+    if lengths is not None:
+        _refuse_no_lengths(_input(model, lengths))
+    known = lengths or next((name for name, _ in _lengths(graph)), None)
     initial = {str(v.name) for v in fed_by(layers_of(graph))}
-    named = {pair.input for pair in states} | {name for name, _ in _lengths(graph)}
+    named = {pair.input for pair in states} | {known}
     others = [v for v in graph.inputs if str(v.name) not in initial | named]
     taken = {pair.output for pair in states}
     free = [v for v in graph.outputs if str(v.name) not in taken]
@@ -72,7 +78,8 @@ def foreign_of_file(
         raise UnsupportedGraph(
             f"expected one input that changes at every step, got "
             f"{', '.join(repr(v.name) for v in others) or 'none'}; name the states with --state "
-            f"INPUT=OUTPUT, and fix what never changes with --fix NAME=VALUE"
+            f"INPUT=OUTPUT, what says how long each row is with --lengths NAME, and fix what never "
+            f"changes with --fix NAME=VALUE"
             f"{choices_of(graph, [str(value.name) for value in others])}"
         )
     source = others[0]
@@ -81,7 +88,7 @@ def foreign_of_file(
         model=model,
         example={str(source.name): _made_up(source)},
         run=_runner(original, values),
-        lengths=next((name for name, _ in _lengths(graph)), None),
+        lengths=known,
         states=(*states, *found, *shown_states(graph)),
         tensorwise=tensorwise,
         provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
@@ -165,6 +172,17 @@ def _refuse_unknown(graph: ir.Graph, states: Sequence[StatePair]) -> None:
                 f"expected a state as INPUT=OUTPUT out of the inputs {', '.join(inputs)} and the "
                 f"outputs {', '.join(outputs)}, got {pair.input}={pair.output}"
             )
+
+
+def _refuse_no_lengths(value: ir.Value) -> None:
+    """Lengths are one integer a row."""
+    dtype, rank = value.dtype, None if value.shape is None else len(value.shape)
+    if dtype not in (ir.DataType.INT64, ir.DataType.INT32) or rank not in (None, 1):
+        shape = None if value.shape is None else list(value.shape)
+        raise InputError(
+            f"expected the lengths {value.name!r} to be int64 or int32 [batch], got "
+            f"{'no type' if dtype is None else dtype.name} {shape}; name another input"
+        )
 
 
 def _lengths(graph: ir.Graph) -> list[tuple[str, ir.Value]]:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import Graph, StatePort, Tensor
+from treadle_export.adoption.positions import NAME as POSITION
 from treadle_export.adoption.probing import TIMES, Axes, Probed
 from treadle_export.adoption.recurrences import layers_of, remove_unused
 from treadle_export.adoption.scans import over_time, scanned_values
@@ -153,20 +154,17 @@ def sequence_graph(model: ir.Model, layout: Layout, lengths: str | None) -> ir.M
     unrolled = model.clone()
     graph = unrolled.graph
     _feed(graph, layout, with_time=True)
-    given = next((value for value in graph.inputs if value.name == lengths), None)
-    if given is None:
-        given = ir.Value(
-            name=LENGTHS, shape=ir.Shape(["batch"]), type=ir.TensorType(ir.DataType.INT64)
-        )
-        graph.inputs.insert(1, given)
-        e = Emitter(graph)
-        steps = e.op("Cast", given, to=ir.DataType.INT32)
-        e.name_after(f"{LENGTHS}.")
-        graph.insert_before(graph[0], e.nodes)
-        for node in layers_of(graph):
-            node.replace_input_with(_LENGTHS_INPUT, steps)
-    else:
-        _accept_lengths(graph, given, layout.frames)
+    old = next((value for value in graph.inputs if value.name == lengths), None)
+    new = ir.Value(name=LENGTHS, shape=ir.Shape(["batch"]), type=ir.TensorType(ir.DataType.INT64))
+    graph.inputs.insert(1, new)
+    e = Emitter(graph)
+    steps = e.op("Cast", new, to=ir.DataType.INT32)
+    e.name_after(f"{LENGTHS}.steps.")
+    graph.insert_before(graph[0], e.nodes)
+    for node in layers_of(graph):
+        node.replace_input_with(_LENGTHS_INPUT, steps)
+    if old is not None:
+        _accept_lengths(graph, old, new, layout.frames)
     _answer(graph, layout, with_time=True)
     return unrolled
 
@@ -251,7 +249,7 @@ def _transposed(e: Emitter, x: ir.Value, perm: list[int]) -> ir.Value:
 
 
 def _replace_lengths(graph: ir.Graph, lengths: str | None, layout: Layout) -> None:
-    """In a step every row is one step long."""
+    """In a step every row is as long as what it has read: one step, or all that were counted."""
     given = next((value for value in graph.inputs if value.name == lengths), None)
     if given is None:
         return
@@ -260,25 +258,25 @@ def _replace_lengths(graph: ir.Graph, lengths: str | None, layout: Layout) -> No
     e = Emitter(graph)
     rows = e.op("Slice", e.op("Shape", x), e.axes(0), e.axes(1))
     one = ir.Tensor(np.array([layout.frames], dtype))
-    ones = e.op("ConstantOfShape", rows, value=one)
+    read = e.op("ConstantOfShape", rows, value=one)
+    counted = next((value for value in graph.inputs if value.name == f"state.{POSITION}"), None)
+    if counted is not None:
+        before = e.op("Cast", counted, to=ir.DataType.from_numpy(dtype))
+        read = e.op("Add", before, read)
     e.name_after(f"{LENGTHS}.")
     graph.insert_before(graph[0], e.nodes)
     for user, index in list(given.uses()):
-        user.replace_input_with(index, ones)
+        user.replace_input_with(index, read)
     graph.inputs.remove(given)
 
 
-def _accept_lengths(graph: ir.Graph, given: ir.Value, frames: int) -> None:
-    """Makes a graph's own lengths the contract's: int64, counted in steps of the stream."""
-    dtype = given.dtype or ir.DataType.INT64
-    new = ir.Value(name=LENGTHS, shape=ir.Shape(["batch"]), type=ir.TensorType(ir.DataType.INT64))
-    given.name = f"{LENGTHS}.inside"
+def _accept_lengths(graph: ir.Graph, old: ir.Value, new: ir.Value, frames: int) -> None:
+    """Lets what read a graph's own lengths read the contract's, counted in the graph's steps."""
     e = Emitter(graph)
     inside = new if frames == 1 else e.op("Mul", new, e.constant(np.int64(frames)))
-    inside = e.op("Cast", inside, to=dtype)
-    e.name_after(f"{LENGTHS}.")
-    graph.inputs.remove(given)
-    graph.inputs.insert(1, new)
+    inside = e.op("Cast", inside, to=old.dtype or ir.DataType.INT64)
+    e.name_after(f"{LENGTHS}.own.")
+    graph.inputs.remove(old)
     graph.insert_before(graph[0], e.nodes)
-    for user, index in list(given.uses()):
+    for user, index in list(old.uses()):
         user.replace_input_with(index, inside)
