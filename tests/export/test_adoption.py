@@ -112,7 +112,7 @@ def test_what_looks_back_becomes_state_of_its_length() -> None:
         for past in PASTS
     }
     layers = {"rnn.0.hidden": (HIDDEN,), "rnn.1.hidden": (HIDDEN,)}
-    assert shapes["plain"] == shapes["stacked-frames"] == layers
+    assert shapes["plain"] == shapes["stacked-frames"] == shapes["pair-conv"] == layers
     assert shapes["conv"] == {**layers, "conv.0.past": (FEATURES, 4)}
     assert shapes["padded-conv"] == {**layers, "pad.0.past": (FEATURES, 2)}
     assert shapes["chomped-conv"] == {**layers, "conv.0.past": (FEATURES, 2)}
@@ -122,7 +122,7 @@ def test_what_looks_back_becomes_state_of_its_length() -> None:
 
 
 def test_frames_that_go_together_are_one_step() -> None:
-    for past in ("stacked-frames", "strided-conv"):
+    for past in ("stacked-frames", "strided-conv", "pair-conv"):
         assert _adopted(past).layout.input.shape == ("batch", 2, FEATURES)
 
 
@@ -135,7 +135,7 @@ def test_an_answer_at_the_end_becomes_one_at_every_step() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize("past", ["plain", "running-mean", "strided-conv"])
+@pytest.mark.parametrize("past", ["plain", "running-mean", "strided-conv", "pair-conv"])
 def test_a_bundle_streams_chunks_and_proves_itself(
     past: str, precision: str, tmp_path: Path
 ) -> None:
