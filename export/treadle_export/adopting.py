@@ -18,6 +18,7 @@ from treadle_export.exporter import Material, export_model, tool_versions
 from treadle_export.foreign import Foreign
 from treadle_export.foreign_origin import ForeignOrigin, trace_of_foreign
 from treadle_export.quantizer import Quantization
+from treadle_export.real_inputs import calibration_of, check_inputs
 
 QUALITY_BUDGET = 0.25
 """Largest relative error of carried outputs that quantizing an adopted model may bring."""
@@ -45,19 +46,23 @@ def export_foreign(
 
     Raises:
         UnsupportedGraph: the model cannot be run step by step.
+        InputError: real inputs are not what the model reads.
         ParityError, QualityError, ExportError: as `export_run`.
     """
     progress("adopt")
     adopted = adopt(foreign)
+    check_inputs(adopted)
+    real = calibration_of(adopted)
     material = Material(
         canonical=adopted.canonical,
         origin=ForeignOrigin(adopted),
         trace=trace_of_foreign(adopted),
         description=_description(adopted, licence),
         quality=relative_error,
+        calibration=real,
     )
-    # There is no data set to calibrate with.
-    asked = Quantization(calibration=0)
+    # There is no data set to calibrate with, only real inputs, if these.
+    asked = Quantization(calibration=0 if real is None else None)
     return export_model(material, outs, force=force, quantization=asked, progress=progress)
 
 

@@ -26,6 +26,7 @@ from treadle_export.bundle import (
     refuse_taken,
     write_bundle,
 )
+from treadle_export.calibration_data import CalibrationData
 from treadle_export.canonical import CanonicalModel
 from treadle_export.golden import record
 from treadle_export.mixed_plan import planned
@@ -86,7 +87,7 @@ class Material:
     """A captured model with all that its bundles say of it.
 
     quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
-    evidence; raises QualityError.
+    evidence; raises QualityError. calibration: real inputs of a model without a data set.
     """
 
     canonical: CanonicalModel
@@ -94,6 +95,7 @@ class Material:
     trace: Trace
     description: Description
     quality: Callable[[Path, Path, str, float], dict[str, Any]]
+    calibration: CalibrationData | None = None
 
 
 def export_model(
@@ -109,7 +111,13 @@ def export_model(
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
     for out in outs.values():
         refuse_taken(out, force=force)
-    quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
+    quantizer = Quantizer(
+        material.canonical,
+        material.description,
+        asked.calibration,
+        progress,
+        material.calibration,
+    )
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {
         name: quantizer.lowered(precision, exceptions.get(name, {}))

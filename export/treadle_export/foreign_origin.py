@@ -74,9 +74,10 @@ class ForeignOrigin:
 
 
 def trace_of_foreign(adopted: Adopted, steps: int = STEPS) -> Trace:
-    """What an adopted model is compared over: its example over and over, one row of it."""
-    layout = adopted.layout
-    inputs = _one_row(adopted.foreign.example[layout.input.name], adopted)
+    """What an adopted model is compared over: its inputs over and over, as one row."""
+    layout, foreign = adopted.layout, adopted.foreign
+    example = foreign.example[layout.input.name] if foreign.inputs is None else foreign.inputs
+    inputs = _one_row(example, adopted)
     needed = steps * layout.frames
     repeated = np.take(inputs, np.arange(needed) % len(inputs), axis=0)
     shape = (steps, layout.frames, *repeated.shape[1:]) if layout.frames > 1 else repeated.shape

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from treadle.errors import ExportError
 from treadle_export.bundle import Description
 from treadle_export.calibration import Calibration, calibrate
-from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
+from treadle_export.calibration_data import (
+    DEFAULT_EXAMPLES,
+    CalibrationData,
+    calibration_data,
+)
 from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.precision import BLOCKS, PRECISIONS, Precision, lower
@@ -53,7 +57,8 @@ class Quantizer:
     """One model and its calibration, which is measured once, and only where a precision needs it.
 
     model: canonical; description: says the data set and the vocabularies; examples: as
-    `Quantization.calibration`; progress: told when calibration begins, or that there is none.
+    `Quantization.calibration`; progress: told when calibration begins, or that there is none;
+    data: what is read, in place of the data set's examples.
     """
 
     def __init__(
@@ -62,11 +67,13 @@ class Quantizer:
         description: Description,
         examples: int | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        data: CalibrationData | None = None,
     ) -> None:
         self.model = model
         self.description = description
         self._examples = examples
         self._progress = progress
+        self._data = data
 
     def lowered(
         self,
@@ -141,7 +148,7 @@ class Quantizer:
             )
             return None
         examples = self._examples or DEFAULT_EXAMPLES.get(self.model.task, 1)
-        data = calibration_data(self.model.task, self.description, examples)
+        data = self._data or calibration_data(self.model.task, self.description, examples)
         self._progress(f"calibrate on {data.examples:,} {data.unit}")
         return calibrate(self.model, data)
 

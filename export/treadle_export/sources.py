@@ -76,4 +76,4 @@ def with_inputs(foreign: Foreign, path: Path) -> Foreign:
             f"expected one batch of {name!r} in {path}, {known.dtype} like {list(known.shape)} "
             f"but for batch and time, got {got}"
         )
-    return replace(foreign, example={**foreign.example, name: array})
+    return replace(foreign, inputs=array)
