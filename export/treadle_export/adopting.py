@@ -13,12 +13,14 @@ from treadle.golden import GOLDEN_FILE, Golden
 from treadle.invariance import flat_rows
 from treadle.selfcheck import Report
 from treadle_export.adoption.adopt import Adopted, adopt
+from treadle_export.adoption.whole import adopt_whole, reads_backwards
 from treadle_export.bundle import Description
 from treadle_export.exporter import Material, export_model, tool_versions
 from treadle_export.foreign import Foreign
 from treadle_export.foreign_origin import ForeignOrigin, trace_of_foreign
 from treadle_export.quantizer import Quantization
 from treadle_export.real_inputs import calibration_of, check_inputs
+from treadle_export.whole_export import export_whole
 
 QUALITY_BUDGET = 0.25
 """Largest relative error of carried outputs that quantizing an adopted model may bring."""
@@ -45,14 +47,21 @@ def export_foreign(
         precision -> parity ladder and invariance of the written bundle.
 
     Raises:
-        UnsupportedGraph: the model cannot be run step by step.
+        UnsupportedGraph: the model cannot be run step by step, nor reads backwards, so that it
+            could be run on whole sequences.
         InputError: real inputs are not what the model reads.
         ParityError, QualityError, ExportError: as `export_run`.
     """
     progress("adopt")
-    adopted = adopt(foreign)
+    whole = reads_backwards(foreign)
+    adopted = adopt_whole(foreign) if whole else adopt(foreign)
     check_inputs(adopted)
     real = calibration_of(adopted)
+    if whole:
+        described = _description(adopted, licence)
+        return export_whole(
+            adopted, outs, described, real, QUALITY_BUDGET, force=force, progress=progress
+        )
     material = Material(
         canonical=adopted.canonical,
         origin=ForeignOrigin(adopted),

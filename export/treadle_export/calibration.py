@@ -47,9 +47,10 @@ def calibrate(model: CanonicalModel, data: CalibrationData) -> Calibration:
 
 def _sequence(model: CanonicalModel) -> CanonicalGraph:
     """The sequence graph; one that is its step in a loop, with the layers within it lowered."""
-    sequence, step = model.graphs["sequence"], model.graphs["step"]
+    sequence = model.graphs["sequence"]
     if not model.looped:
         return sequence
+    step = model.graphs["step"]
     cell = applied([LowerRecurrent("cell")], step.model.clone())
     return replace(sequence, model=loop_over_time(cell, step.interface, sequence.interface))
 

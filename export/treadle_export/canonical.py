@@ -46,7 +46,7 @@ class CanonicalModel:
     def initial_state(self, rows: int) -> Arrays:
         """State -> [rows, …]: what a stream starts from; zeros for what `encode` gives."""
         state: Arrays = {}
-        for port in self.graphs["step"].interface.state:
+        for port in self.graphs["sequence"].interface.state:
             row = np.zeros([int(size) for size in port.shape[1:]], port.dtype)
             state[port.name] = np.repeat(self.initial.get(port.name, row)[None], rows, axis=0)
         return state

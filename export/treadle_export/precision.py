@@ -161,7 +161,9 @@ def lower(
 
     # what promises that a chunk is its steps has no kernel whose rounding tells them apart
     looped = model.looped or (
-        precision.aligned and rounds_by_length(model.graphs["sequence"].model)
+        precision.aligned
+        and "step" in model.graphs
+        and rounds_by_length(model.graphs["sequence"].model)
     )
 
     def structure(name: str, graph: ir.Model) -> ir.Model:

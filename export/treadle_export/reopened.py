@@ -60,6 +60,11 @@ def reopened(path: Path) -> Reopened:
             f"expected a float32 bundle, got {path} in {manifest.precision}: what rounding took "
             f"from its weights is gone; export float32 from the run and take that one"
         )
+    if "step" not in manifest.graphs:
+        raise ExportError(
+            f"expected a bundle that steps, got {path}, which reads whole sequences; adopt its "
+            f"model again with --precision"
+        )
     if GOLDEN_FILE not in manifest.files:
         raise BundleError(
             f"expected a golden trace {GOLDEN_FILE} in {path}, got none; export the bundle again"

@@ -26,7 +26,7 @@ def read_initial(bundle: Bundle) -> dict[str, Array]:
     """
     files: dict[str, dict[str, Array]] = {}
     rows: dict[str, Array] = {}
-    for port in bundle.manifest.graphs["step"].state:
+    for port in bundle.manifest.graphs["sequence"].state:
         if isinstance(port.initial, dict) and "file" in port.initial:
             file = port.initial["file"]
             if file not in files:

@@ -42,6 +42,7 @@ TASKS: dict[str, Task] = {
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
     "stateful": Task(("step", "sequence"), {}, chooses=False),
+    "whole-sequence": Task(("sequence",), {}, chooses=False),
 }
 
 

@@ -34,6 +34,7 @@ CLASSES = {
     "language-modelling": "treadle.language_model:LanguageModel",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
+    "whole-sequence": "treadle.whole_sequence_model:WholeSequenceModel",
 }
 
 
@@ -44,7 +45,9 @@ def load(
     threads: int = 1,
     unknown: Literal["error", "symbol"] = "error",
 ) -> Any:
-    """Open the bundle at `path`: a LanguageModel, a Transducer or a StatefulModel, by its task.
+    """Open the bundle at `path`, as what its task is.
+
+    A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel.
 
     `threads` compute within a step. A symbol outside the vocabulary is an InputError, or becomes
     the unknown symbol with `unknown="symbol"`. Raises BundleError for a bundle that is missing,
@@ -117,10 +120,10 @@ class Model(Closing):
             return self._sessions[graph_name]
 
     def reading(self, graph_name: str) -> Reading:
-        """What a row of the first input of `step` or `encode` may hold at one time step."""
+        """What a row of a graph's first input may hold at one time step."""
         role = TASKS[self.manifest.task].vocabularies.get(graph_name, "")
         symbols = len(self.vocabularies[role]) if role in self.vocabularies else None
-        axes = 2 if graph_name == "encode" else 1
+        axes = 1 if graph_name == "step" else 2
         return Reading.of(self.manifest.graphs[graph_name].inputs[0], symbols, axes=axes)
 
     def stream(

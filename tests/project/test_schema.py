@@ -21,6 +21,7 @@ from tests.runtime.tiny_bundles import (
     start_from_file,
     write_language_model,
     write_transducer,
+    write_whole_sequence,
 )
 from treadle.errors import BundleError
 from treadle.manifest import FORMAT, TASKS, Manifest
@@ -31,6 +32,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "characters": write_language_model,
     "features": lambda directory: write_language_model(directory, features=3),
     "transducer": write_transducer,
+    "whole": write_whole_sequence,
     "learned": lambda directory: start_from_file(
         write_language_model(directory), {"recurrent.0.hidden": np.full(HIDDEN, 0.5, np.float32)}
     ),

@@ -46,7 +46,7 @@ def adopt(foreign: Foreign) -> Adopted:
     """
     model = foreign.model.clone()
     graph = model.graph
-    source = _one_input(foreign)
+    source = one_input(foreign)
     seen = flatten(model, foreign.example, foreign.states)
     _refuse_both_directions(graph)
     scanned = Carried() if seen is None else carry_scans(model, seen, foreign.example)
@@ -82,7 +82,8 @@ def _canonical(model: ir.Model, name: str, interface: Graph) -> CanonicalGraph:
     return CanonicalGraph(canonicalize(model, interface), interface)
 
 
-def _one_input(foreign: Foreign) -> str:
+def one_input(foreign: Foreign) -> str:
+    """The name of the input that changes at every step. Raises UnsupportedGraph for others."""
     names = [name for name in foreign.example if name != foreign.lengths]
     if len(names) != 1:
         raise UnsupportedGraph(
@@ -108,7 +109,8 @@ def _refuse_both_directions(graph: ir.Graph) -> None:
             raise UnsupportedGraph(
                 f"expected recurrent layers that read forward, got the {direction} "
                 f"{node.op_type} node {node.name!r}: it needs the end of a sequence before its "
-                f"beginning, so it cannot be a stream; train a forward layer"
+                f"beginning, so it cannot be a stream; train a forward layer, or let treadle "
+                f"adopt write a bundle that reads whole sequences"
             )
 
 

@@ -111,6 +111,12 @@ def _named(layers: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, str]]:
         yield node, name
 
 
+def name_layers(graph: ir.Graph) -> None:
+    """Gives every layer weights of its own name."""
+    for node, name in _named(layers_of(graph)):
+        _name_weights(graph, node, name)
+
+
 def _name_weights(graph: ir.Graph, node: ir.Node, name: str) -> None:
     """Gives a layer weights of its own name; what is lowered is named after them."""
     for index, part in zip((1, 2, 3), "wrb", strict=True):

@@ -111,13 +111,14 @@ def sequence_interface(step: Graph) -> Graph:
     lengths = Tensor(LENGTHS, "int64", ("batch",))
     return Graph(
         file="sequence.onnx",
-        inputs=(_with_time(tensor), lengths),
-        outputs=tuple(_with_time(output) for output in step.outputs),
+        inputs=(timed(tensor), lengths),
+        outputs=tuple(timed(output) for output in step.outputs),
         state=step.state,
     )
 
 
-def _with_time(tensor: Tensor) -> Tensor:
+def timed(tensor: Tensor) -> Tensor:
+    """What a step reads or gives, over time: [batch, time, …]."""
     return Tensor(tensor.name, tensor.dtype, ("batch", "time", *tensor.shape[1:]))
 
 
@@ -172,7 +173,7 @@ def sequence_graph(model: ir.Model, layout: Layout, lengths: str | None) -> ir.M
 def _feed(graph: ir.Graph, layout: Layout, *, with_time: bool) -> None:
     """Lets the graph read the contract's layout: a new input, its axes moved to the old one's."""
     old = next(value for value in graph.inputs if value.name == layout.input.name)
-    tensor = _with_time(layout.input) if with_time else layout.input
+    tensor = timed(layout.input) if with_time else layout.input
     old.name = f"{layout.input.name}.inside"
     new = ir.Value(
         name=layout.input.name,
