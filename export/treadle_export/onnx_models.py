@@ -66,8 +66,29 @@ def foreign_of_file(
     if lengths is not None:
         _refuse_no_lengths(_input(model, lengths))
     known = lengths or next((name for name, _ in _lengths(graph)), None)
+    source, found = _sorted_inputs(graph, states, known)
+    return Foreign(
+        name=path.stem,
+        model=model,
+        example={str(source.name): _made_up(source)},
+        run=_runner(original, values),
+        lengths=known,
+        states=(*states, *found, *shown_states(graph)),
+        tensorwise=tensorwise,
+        provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
+    )
+
+
+def _sorted_inputs(
+    graph: ir.Graph, states: Sequence[StatePair], lengths: str | None
+) -> tuple[ir.Value, list[StatePair]]:
+    """The one input that changes at every step, and the states that names and places tell.
+
+    Raises:
+        UnsupportedGraph: it is not one.
+    """
     initial = {str(v.name) for v in fed_by(layers_of(graph))}
-    named = {pair.input for pair in states} | {known}
+    named = {pair.input for pair in states} | {lengths}
     others = [v for v in graph.inputs if str(v.name) not in initial | named]
     taken = {pair.output for pair in states}
     free = [v for v in graph.outputs if str(v.name) not in taken]
@@ -82,17 +103,7 @@ def foreign_of_file(
             f"changes with --fix NAME=VALUE"
             f"{choices_of(graph, [str(value.name) for value in others])}"
         )
-    source = others[0]
-    return Foreign(
-        name=path.stem,
-        model=model,
-        example={str(source.name): _made_up(source)},
-        run=_runner(original, values),
-        lengths=known,
-        states=(*states, *found, *shown_states(graph)),
-        tensorwise=tensorwise,
-        provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
-    )
+    return others[0], found
 
 
 def _read(path: Path) -> ir.Model:

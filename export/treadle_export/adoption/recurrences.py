@@ -155,43 +155,44 @@ def _cut(
     node.resize_inputs(max(len(node.inputs), _FIRST_STATE + parts))
     node.resize_outputs(1 + parts)
     for part, label in enumerate(PARTS[:parts]):
-        state = f"{name}.{label}"
-        largest = 0.0 if starts[part] is None else float(np.abs(starts[part]).max())
+        state, start = f"{name}.{label}", starts[part]
+        largest = 0.0 if start is None else float(np.abs(start).max())
         bound = hidden_bound(node.op_type, activations_of(node)[0], largest)
-        bound = bound if label == "hidden" else None
-        given = ir.Value(
-            name=f"state.{state}",
-            shape=ir.Shape(["batch", size]),
-            type=ir.TensorType(ir.DataType.FLOAT),
-        )
-        if bound is not None:
-            given.meta[BOUND] = bound
-        given.meta[_PORT] = True
-        graph.inputs.append(given)
-        before, after = Emitter(graph), Emitter(graph)
-        inside = before.op("Unsqueeze", given, before.axes(0))
-        before.name_after(f"state.{state}.")
-        graph.insert_before(graph[0], before.nodes)
-        _share(graph, node.inputs[_FIRST_STATE + part], given, inside)
-        node.replace_input_with(_FIRST_STATE + part, inside)
-        final = node.outputs[1 + part]
-        final.name = final.name or f"{name}.final_{label}"
-        following = after.op("Squeeze", final, after.axes(0))
-        following.name = f"next_state.{state}"
-        following.shape, following.type = given.shape, given.type
-        after.name_after(f"next_state.{state}.")
-        graph.insert_after(node, after.nodes)
-        graph.outputs.append(following)
         port = StatePort(
             name=state,
             input=f"state.{state}",
             output=f"next_state.{state}",
             dtype="float32",
             shape=("batch", size),
-            initial="zeros" if starts[part] is None else from_file(state),
-            bound=bound,
+            initial="zeros" if start is None else from_file(state),
+            bound=bound if label == "hidden" else None,
         )
-        yield port, starts[part]
+        node.outputs[1 + part].name = node.outputs[1 + part].name or f"{name}.final_{label}"
+        _connect(graph, node, part, port)
+        yield port, start
+
+
+def _connect(graph: ir.Graph, node: ir.Node, part: int, port: StatePort) -> None:
+    """Puts a port in the place of a layer's initial state, and its other end at the final one."""
+    given = ir.Value(
+        name=port.input, shape=ir.Shape(port.shape), type=ir.TensorType(ir.DataType.FLOAT)
+    )
+    if port.bound is not None:
+        given.meta[BOUND] = port.bound
+    given.meta[_PORT] = True
+    graph.inputs.append(given)
+    before, after = Emitter(graph), Emitter(graph)
+    inside = before.op("Unsqueeze", given, before.axes(0))
+    before.name_after(f"{port.input}.")
+    graph.insert_before(graph[0], before.nodes)
+    _share(graph, node.inputs[_FIRST_STATE + part], given, inside)
+    node.replace_input_with(_FIRST_STATE + part, inside)
+    following = after.op("Squeeze", node.outputs[1 + part], after.axes(0))
+    following.name = port.output
+    following.shape, following.type = given.shape, given.type
+    after.name_after(f"{port.output}.")
+    graph.insert_after(node, after.nodes)
+    graph.outputs.append(following)
 
 
 def _share(graph: ir.Graph, old: ir.Value | None, port: ir.Value, inside: ir.Value) -> None:
