@@ -45,8 +45,18 @@ def adopted(model: onnx.ModelProto, folder: Path, precision: str = "float32") ->
     return out
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize("name", MODELS)
+FAST = {
+    "float32": {"scan-time-first", "loop", "loop-fixed", "scan-fixed", "if-features"},
+    "int8": {"scan", "loop-layer"},
+}
+CASES = [
+    pytest.param(name, precision, marks=[] if name in fast else pytest.mark.slow)
+    for precision, fast in FAST.items()
+    for name in MODELS
+]
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
 def test_a_recurrence_inside_a_body_streams(name: str, precision: str, tmp_path: Path) -> None:
     make, states = MODELS[name]
     out = adopted(make(), tmp_path, precision)

@@ -57,6 +57,7 @@ def test_real_inputs_round_what_an_adopted_model_multiplies(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.slow
 def test_rounding_with_real_inputs_loses_less(tmp_path: Path) -> None:
     losses = {}
     for name, array in (("with", frames()), ("without", None)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,9 +80,18 @@ def frames(rows: int, steps: int, seed: int = 3) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("end", ["steps", "last"])
-@pytest.mark.parametrize("direction", ["bidirectional", "reverse"])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+FAST = {
+    ("LSTM", "bidirectional", "steps"),
+    ("GRU", "reverse", "steps"),
+    ("RNN", "bidirectional", "last"),
+}
+KINDS = [
+    pytest.param(*kind, marks=[] if kind in FAST else pytest.mark.slow)
+    for kind in product(GATES, ("bidirectional", "reverse"), ("steps", "last"))
+]
+
+
+@pytest.mark.parametrize(("kind", "direction", "end"), KINDS)
 def test_rows_of_any_length_are_read_as_the_model_reads_them(
     kind: str, direction: str, end: str, tmp_path: Path
 ) -> None:
@@ -191,7 +201,7 @@ class Tagger(nn.Module):
         return self.head(padded), h[-1] + h[-2]
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_torch_tagger_reads_rows_of_unequal_length(precision: str, tmp_path: Path) -> None:
     torch.manual_seed(5)
     module, out = Tagger(), tmp_path / "x.treadle"
@@ -208,7 +218,9 @@ def test_a_torch_tagger_reads_rows_of_unequal_length(precision: str, tmp_path: P
         assert np.abs(steps[row, :length] - expected[0][row, :length]).max() <= limit
 
 
-@pytest.mark.parametrize("kind", ["Bidirectional", "go_backwards"])
+@pytest.mark.parametrize(
+    "kind", ["Bidirectional", pytest.param("go_backwards", marks=pytest.mark.slow)]
+)
 def test_a_keras_model_reads_whole_sequences(kind: str, tmp_path: Path) -> None:
     keras = pytest.importorskip("keras", reason="the extra `keras` is not installed")
     layer = keras.layers.GRU(HIDDEN, return_sequences=True, go_backwards=kind == "go_backwards")
