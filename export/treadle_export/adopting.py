@@ -14,17 +14,18 @@ from treadle.golden import GOLDEN_FILE, Golden
 from treadle.invariance import flat_rows
 from treadle.selfcheck import Report
 from treadle_export.adoption.adopt import Adopted, adopt
+from treadle_export.adoption.whole import adopt_whole, reads_backwards
 from treadle_export.bundle import Description
+from treadle_export.calibration_data import CalibrationData
 from treadle_export.exporter import Material, export_model, tool_versions
 from treadle_export.foreign import Foreign
 from treadle_export.foreign_origin import ForeignOrigin, trace_of_foreign
 from treadle_export.quantizer import Quantization
+from treadle_export.real_inputs import calibration_of, check_inputs
+from treadle_export.whole_export import export_whole
 
 QUALITY_BUDGET = 0.25
 """Largest relative error of carried outputs that quantizing an adopted model may bring."""
-
-UNCALIBRATED = Quantization(calibration=0)
-"""There is no data set to calibrate an adopted model with."""
 
 
 def export_foreign(
@@ -50,26 +51,53 @@ def export_foreign(
         precision -> parity ladder and invariance of the written bundle.
 
     Raises:
-        UnsupportedGraph: the model cannot be run step by step, or has an operator that the target
-            does not run.
+        UnsupportedGraph: the model cannot be run step by step, nor reads backwards, so that it
+            could be run on whole sequences; or it has an operator that the target does not run.
+        InputError: real inputs are not what the model reads.
         ParityError, QualityError, ExportError: as `export_run`.
     """
     progress("adopt")
+    if reads_backwards(foreign):
+        adopted = adopt_whole(foreign)
+        check_inputs(adopted)
+        described, real = _description(adopted, licence), calibration_of(adopted)
+        return export_whole(
+            adopted,
+            outs,
+            described,
+            real,
+            QUALITY_BUDGET,
+            force=force,
+            target=target,
+            progress=progress,
+        )
     material = material_of_foreign(foreign, licence)
     return export_model(
-        material, outs, force=force, quantization=UNCALIBRATED, target=target, progress=progress
+        material,
+        outs,
+        force=force,
+        quantization=asked_of(material.calibration),
+        target=target,
+        progress=progress,
     )
 
 
+def asked_of(real: CalibrationData | None) -> Quantization:
+    """A foreign model has no data set to calibrate with, only real inputs, if these."""
+    return Quantization(calibration=0 if real is None else None)
+
+
 def material_of_foreign(foreign: Foreign, licence: str = "unknown") -> Material:
-    """A foreign model, adopted. Raises UnsupportedGraph."""
+    """A foreign model, adopted. Raises UnsupportedGraph, InputError for inputs unlike its own."""
     adopted = adopt(foreign)
+    check_inputs(adopted)
     return Material(
         canonical=adopted.canonical,
         origin=ForeignOrigin(adopted),
         trace=trace_of_foreign(adopted),
         description=_description(adopted, licence),
         quality=relative_error,
+        calibration=calibration_of(adopted),
     )
 
 

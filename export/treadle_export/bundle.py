@@ -16,7 +16,9 @@ import onnx_ir as ir
 
 from treadle.document import canonical_bytes
 from treadle.errors import ExportError
+from treadle.initial import INITIAL_FILE
 from treadle.manifest import MANIFEST_FILE, File, Graph, Manifest, sha256
+from treadle.npz import to_npz
 from treadle.vocabulary import Vocabulary
 from treadle_export.canonical import CanonicalModel
 from treadle_export.weights import WEIGHTS_FILE, share_weights
@@ -57,11 +59,13 @@ def assemble(
     plan: Mapping[str, Any],
     target: str = "cpu",
 ) -> Parts:
-    """Serializes the graphs of a lowered model, their weights and vocabularies."""
+    """Serializes the graphs of a lowered model, weights, first states and vocabularies."""
     graphs = {name: graph.model.clone() for name, graph in model.graphs.items()}
     files = {WEIGHTS_FILE: share_weights(graphs)}
     for name, graph in model.graphs.items():
         files[graph.interface.file] = _serialized(graphs[name], name, graph.interface)
+    if model.initial:
+        files[INITIAL_FILE] = to_npz(model.initial)
     names = {role: _vocabulary_file(role) for role in description.vocabularies}
     for role, vocabulary in description.vocabularies.items():
         files[names[role]] = canonical_bytes(vocabulary.to_json())

@@ -8,7 +8,7 @@ that `step` has.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from treadle_export.calibration_data import Batch, CalibrationData
 from treadle_export.canonical import CanonicalGraph, CanonicalModel
 from treadle_export.engine import Arrays, Engine
 from treadle_export.passes.expose_inputs import expose_inputs
+from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.lower_recurrent import LowerRecurrent
 from treadle_export.passes.rewriting import applied
 
@@ -36,12 +37,22 @@ class Calibration:
 def calibrate(model: CanonicalModel, data: CalibrationData) -> Calibration:
     """Runs the float32 graphs of a canonical model over `data`."""
     grams: dict[str, NDArray[np.float64]] = {}
-    sequence = _Observed(model.graphs["sequence"], grams)
+    sequence = _Observed(_sequence(model), grams)
     encode = _Observed(model.graphs["encode"], grams) if "encode" in model.graphs else None
     for batch in data.batches:
         context = {} if encode is None else encode.run(_source_feeds(encode, batch))
-        _carry(sequence, batch, context)
+        _carry(sequence, batch, context, model.initial_state(len(batch.inputs)))
     return Calibration(grams, data.provenance)
+
+
+def _sequence(model: CanonicalModel) -> CanonicalGraph:
+    """The sequence graph; one that is its step in a loop, with the layers within it lowered."""
+    sequence = model.graphs["sequence"]
+    if not model.looped:
+        return sequence
+    step = model.graphs["step"]
+    cell = applied([LowerRecurrent("cell")], step.model.clone())
+    return replace(sequence, model=loop_over_time(cell, step.interface, sequence.interface))
 
 
 class _Observed:
@@ -77,21 +88,17 @@ def _source_feeds(encode: _Observed, batch: Batch) -> Arrays:
     return {source.name: batch.source, lengths.name: np.full(rows, width, np.int64)}
 
 
-def _carry(sequence: _Observed, batch: Batch, context: Arrays) -> None:
+def _carry(sequence: _Observed, batch: Batch, context: Arrays, initial: Arrays) -> None:
     """All steps of a batch in calls of at most `_STEPS`, states carried between them."""
-    rows, steps = batch.inputs.shape
+    rows, steps = batch.inputs.shape[:2]
     x, lengths = sequence.interface.inputs
     ports = sequence.interface.state
-    state = {p.input: np.zeros((rows, *_sizes(p.shape)), np.float32) for p in ports}
+    state = {port.input: initial[port.name] for port in ports}
     for port in ports:
-        if isinstance(port.initial, dict):
+        if isinstance(port.initial, dict) and "output" in port.initial:
             state[port.input] = context[port.initial["output"]]
     for first in range(0, steps, _STEPS):
         chunk = batch.inputs[:, first : first + _STEPS]
         feeds = {x.name: chunk, lengths.name: np.full(rows, chunk.shape[1], np.int64)}
         result = sequence.run({**context, **feeds, **state})
         state = {port.input: result[port.output] for port in ports}
-
-
-def _sizes(shape: tuple[int | str, ...]) -> tuple[int, ...]:
-    return tuple(int(size) for size in shape[1:])

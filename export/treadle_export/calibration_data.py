@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,32 +29,33 @@ _ROWS = 64  # of one batch at most
 class Batch:
     """Rows of one length, so that nothing is padded.
 
-    inputs: what the recurrence reads, int64 [B, T]; source: what an encoder reads, int64 [B, S],
-    None where there is none.
+    inputs: what the recurrence reads, ids int64 [B, T] or numbers [B, T, …]; source: what an
+    encoder reads, int64 [B, S], None where there is none.
     """
 
-    inputs: NDArray[np.int64]
+    inputs: NDArray[Any]
     source: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationData:
-    """Batches, and where they come from."""
+    """Batches, and where they come from: the training split unless `origin` says otherwise."""
 
     batches: tuple[Batch, ...]
     examples: int
     unit: str
+    origin: Mapping[str, str] = field(default_factory=lambda: {"split": SPLIT})
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Split, number of examples and digest of their ids."""
+        """Origin, number of examples and digest of what they hold."""
         digest = hashlib.sha256()
         for batch in self.batches:
             for array in (batch.inputs, batch.source):
                 if array is not None:
                     digest.update(f"{array.shape}".encode() + array.tobytes())
         return {
-            "split": SPLIT,
+            **self.origin,
             "examples": self.examples,
             "unit": self.unit,
             "digest": f"sha256:{digest.hexdigest()}",

@@ -93,6 +93,7 @@ def demo(out: Path, as_json: bool) -> None:
 )
 @click.option("--state", "states", multiple=True, metavar="IN=OUT", help="A state of the graph.")
 @click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="A constant input.")
+@click.option("--lengths", metavar="NAME", help="The input that says how long each row is.")
 @click.option(
     "--inputs",
     type=click.Path(path_type=Path),
@@ -109,6 +110,7 @@ def adopt(
     checkpoint: Path | None,
     states: tuple[str, ...],
     fixes: tuple[str, ...],
+    lengths: str | None,
     inputs: Path | None,
     licence: str,
     force: bool,
@@ -132,6 +134,7 @@ def adopt(
         checkpoint=checkpoint,
         fixed=dict(_pair(text, "--fix") for text in fixes),
         states=[StatePair(*_pair(text, "--state")) for text in states],
+        lengths=lengths,
     )
     if inputs is not None:
         foreign = with_inputs(foreign, inputs)

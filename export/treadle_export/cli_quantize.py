@@ -199,5 +199,9 @@ def _quantizer(source: Path, calibration: int | None, progress: Any) -> "Quantiz
 
     run = load_run(source)
     return Quantizer(
-        capture(run.network), description_of(run), calibration, progress, learned_blocks(run)
+        capture(run.network),
+        description_of(run),
+        calibration,
+        progress,
+        learned=learned_blocks(run),
     )

@@ -28,6 +28,7 @@ from treadle_export.bundle import (
     refuse_taken,
     write_bundle,
 )
+from treadle_export.calibration_data import CalibrationData
 from treadle_export.canonical import CanonicalModel
 from treadle_export.golden import record
 from treadle_export.learned_blocks import LearnedBlocks, learned_blocks
@@ -90,8 +91,8 @@ class Material:
     """A captured model with all that its bundles say of it.
 
     quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
-    evidence; raises QualityError.
-    learned: the blocks of a fine-tuned network.
+    evidence; raises QualityError. learned: the blocks of a fine-tuned network. calibration: real
+    inputs of a model without a data set.
     """
 
     canonical: CanonicalModel
@@ -100,6 +101,7 @@ class Material:
     description: Description
     quality: Callable[[Path, Path, str, float], dict[str, Any]]
     learned: LearnedBlocks | None = None
+    calibration: CalibrationData | None = None
 
 
 def material_of(run: Run, quality_limit: int | None = None) -> "Material":
@@ -140,7 +142,12 @@ def export_model(
     for out in outs.values():
         refuse_taken(out, force=force)
     quantizer = Quantizer(
-        material.canonical, material.description, asked.calibration, progress, material.learned
+        material.canonical,
+        material.description,
+        asked.calibration,
+        progress,
+        learned=material.learned,
+        data=material.calibration,
     )
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from treadle_export.engine import Arrays
 
@@ -30,6 +32,8 @@ class Foreign:
     lengths: the input [batch] that says how long each row is, if there is one.
     states: every pair that the graph carries and shows; of those of recurrent layers, ports are
         made from the layers themselves.
+    inputs: real inputs, one batch as the model reads it, of any batch and time.
+    own_example: whether the example is the user's; else it was made up.
     tensorwise: the origin rounds activations with one scale for a whole tensor, `model` does not.
     """
 
@@ -39,5 +43,7 @@ class Foreign:
     run: Callable[[Arrays], Arrays]
     lengths: str | None = None
     states: tuple[StatePair, ...] = ()
+    inputs: NDArray[Any] | None = None
+    own_example: bool = False
     tensorwise: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)

@@ -29,10 +29,6 @@ class ForeignOrigin:
         one; step by step, states carried, where the model is one step.
         """
         layout = self.adopted.layout
-        ports = canonical.graphs["step"].interface.state
-        initial: Arrays = {
-            port.name: np.zeros((1, *map(int, port.shape[1:])), port.dtype) for port in ports
-        }
         if layout.axes.time is None:
             steps, outputs = np.arange(len(trace.inputs)), self._stepped(trace.inputs)
         elif layout.aligned:
@@ -42,7 +38,7 @@ class ForeignOrigin:
             steps = np.unique(ends) - 1
             outputs = np.stack([self._unrolled(trace.inputs[: end + 1])[-1] for end in steps])
         precision = "int8-tensorwise" if self.adopted.foreign.tensorwise else "float32"
-        return Reference((), initial, steps, outputs, precision=precision)
+        return Reference((), canonical.initial_state(1), steps, outputs, precision=precision)
 
     def _unrolled(self, inputs: NDArray[Any]) -> Floats:
         """[N, …] -> outputs [N, V], or [1, V] of those that only the end has."""
@@ -78,9 +74,10 @@ class ForeignOrigin:
 
 
 def trace_of_foreign(adopted: Adopted, steps: int = STEPS) -> Trace:
-    """What an adopted model is compared over: its example over and over, one row of it."""
-    layout = adopted.layout
-    inputs = _one_row(adopted.foreign.example[layout.input.name], adopted)
+    """What an adopted model is compared over: its inputs over and over, as one row."""
+    layout, foreign = adopted.layout, adopted.foreign
+    example = foreign.example[layout.input.name] if foreign.inputs is None else foreign.inputs
+    inputs = _one_row(example, adopted)
     needed = steps * layout.frames
     repeated = np.take(inputs, np.arange(needed) % len(inputs), axis=0)
     shape = (steps, layout.frames, *repeated.shape[1:]) if layout.frames > 1 else repeated.shape

@@ -9,11 +9,14 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
+from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from treadle.errors import ExportError, InputError, UnsupportedGraph
+from treadle_export.adoption.control_flow import choices_of
 from treadle_export.adoption.dequantize import dequantize
 from treadle_export.adoption.pairs import find_pairs
+from treadle_export.adoption.probing import forget_sizes
 from treadle_export.adoption.recurrences import fed_by, layers_of, shown_states
 from treadle_export.canonical import OPSET
 from treadle_export.engine import Arrays, Engine
@@ -30,6 +33,7 @@ def foreign_of_file(
     *,
     fixed: Mapping[str, str] | None = None,
     states: Sequence[StatePair] = (),
+    lengths: str | None = None,
 ) -> Foreign:
     """Reads an ONNX file.
 
@@ -38,26 +42,53 @@ def foreign_of_file(
         fixed: control inputs that never change, name -> value as text; branches that die with
             them are removed.
         states: pairs that cannot be recognized by themselves.
+        lengths: the input [batch] that says how long each row is, where no recurrent layer reads
+            it as its lengths.
 
     Raises:
         ExportError: the file is missing, damaged or not ONNX.
         UnsupportedGraph: it uses operators of its own, or inputs are left that are neither the
             model's nor states.
-        InputError: a name in `fixed` or `states` is none of the model's.
+        InputError: a name in `fixed`, `states` or `lengths` is none of the model's.
     """
     original = _read(path)
     model = _converted(original)
     values = {name: _parsed(model, name, text) for name, text in (fixed or {}).items()}
     for name, value in values.items():
         _fix(model, name, value)
-    if fixed:
+    if fixed or any(node.op_type == "If" for node in model.graph):
         optimizer.optimize(model)
+    _lift_constants(model)
     _refuse_custom(model)
     tensorwise = dequantize(model.graph)
     graph = model.graph
     _refuse_unknown(graph, states)
+    if lengths is not None:
+        _refuse_no_lengths(_input(model, lengths))
+    known = lengths or next((name for name, _ in _lengths(graph)), None)
+    source, found = _sorted_inputs(graph, states, known)
+    return Foreign(
+        name=path.stem,
+        model=model,
+        example={str(source.name): _made_up(source)},
+        run=_runner(original, values),
+        lengths=known,
+        states=(*states, *found, *shown_states(graph)),
+        tensorwise=tensorwise,
+        provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
+    )
+
+
+def _sorted_inputs(
+    graph: ir.Graph, states: Sequence[StatePair], lengths: str | None
+) -> tuple[ir.Value, list[StatePair]]:
+    """The one input that changes at every step, and the states that names and places tell.
+
+    Raises:
+        UnsupportedGraph: it is not one.
+    """
     initial = {str(v.name) for v in fed_by(layers_of(graph))}
-    named = {pair.input for pair in states} | {name for name, _ in _lengths(graph)}
+    named = {pair.input for pair in states} | {lengths}
     others = [v for v in graph.inputs if str(v.name) not in initial | named]
     taken = {pair.output for pair in states}
     free = [v for v in graph.outputs if str(v.name) not in taken]
@@ -68,19 +99,11 @@ def foreign_of_file(
         raise UnsupportedGraph(
             f"expected one input that changes at every step, got "
             f"{', '.join(repr(v.name) for v in others) or 'none'}; name the states with --state "
-            f"INPUT=OUTPUT, and fix what never changes with --fix NAME=VALUE"
+            f"INPUT=OUTPUT, what says how long each row is with --lengths NAME, and fix what never "
+            f"changes with --fix NAME=VALUE"
+            f"{choices_of(graph, [str(value.name) for value in others])}"
         )
-    source = others[0]
-    return Foreign(
-        name=path.stem,
-        model=model,
-        example={str(source.name): _made_up(source)},
-        run=_runner(original, values),
-        lengths=next((name for name, _ in _lengths(graph)), None),
-        states=(*states, *found, *shown_states(graph)),
-        tensorwise=tensorwise,
-        provenance={"origin": "onnx", "producer": str(original.producer_name or "unknown")},
-    )
+    return others[0], found
 
 
 def _read(path: Path) -> ir.Model:
@@ -108,6 +131,12 @@ def _converted(model: ir.Model) -> ir.Model:
             f"{model.graph.opset_imports.get('')}: {error}; export it again with a newer opset"
         ) from error
     return ir.from_proto(proto)
+
+
+def _lift_constants(model: ir.Model) -> None:
+    """Makes Constant nodes initializers of the main graph, those of bodies as well."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.LiftSubgraphInitializersToMainGraphPass()(model)
 
 
 def _fix(model: ir.Model, name: str, array: NDArray[Any]) -> None:
@@ -156,6 +185,17 @@ def _refuse_unknown(graph: ir.Graph, states: Sequence[StatePair]) -> None:
             )
 
 
+def _refuse_no_lengths(value: ir.Value) -> None:
+    """Lengths are one integer a row."""
+    dtype, rank = value.dtype, None if value.shape is None else len(value.shape)
+    if dtype not in (ir.DataType.INT64, ir.DataType.INT32) or rank not in (None, 1):
+        shape = None if value.shape is None else list(value.shape)
+        raise InputError(
+            f"expected the lengths {value.name!r} to be int64 or int32 [batch], got "
+            f"{'no type' if dtype is None else dtype.name} {shape}; name another input"
+        )
+
+
 def _lengths(graph: ir.Graph) -> list[tuple[str, ir.Value]]:
     """Inputs that recurrent layers read as lengths, through a Cast perhaps."""
     found: dict[str, ir.Value] = {}
@@ -198,7 +238,7 @@ def _runner(model: ir.Model, fixed: Arrays) -> Callable[[Arrays], Arrays]:
     declared = {str(value.name): value for value in model.graph.inputs}
     free = model.clone()
     for value in (*tuple(free.graph.inputs), *tuple(free.graph.outputs)):
-        value.shape = None
+        forget_sizes(value)
     engine = Engine(free)
 
     def run(feeds: Arrays) -> Arrays:

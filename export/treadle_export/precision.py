@@ -24,7 +24,7 @@ from treadle_export.passes.align_activations import AlignActivations
 from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.halve import HalveWeights
-from treadle_export.passes.loop_over_time import loop_over_time
+from treadle_export.passes.loop_over_time import loop_over_time, rounds_by_length
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
 from treadle_export.passes.own_blocks import OwnBlocks
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
@@ -170,6 +170,13 @@ def lower(
         for name, graph in model.graphs.items()
     }
 
+    # what promises that a chunk is its steps has no kernel whose rounding tells them apart
+    looped = model.looped or (
+        precision.aligned
+        and "step" in model.graphs
+        and rounds_by_length(model.graphs["sequence"].model)
+    )
+
     def structure(name: str, graph: ir.Model) -> ir.Model:
         passes = [
             LowerRecurrent(_form(name), precision.lowered),
@@ -182,7 +189,7 @@ def lower(
 
     def rewrite(name: str, graph: ir.Model) -> ir.Model:
         passes = _passes(precision, plan, rounding or Rounding())
-        if model.looped and name == "sequence":
+        if looped and name == "sequence":
             step = structured.graphs["step"]
             rewritten = applied(passes, step.model.clone())
             graph = loop_over_time(rewritten, step.interface, interfaces["sequence"])

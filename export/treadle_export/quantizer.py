@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from treadle.errors import ExportError
 from treadle_export.bundle import Description
 from treadle_export.calibration import Calibration, calibrate
-from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
+from treadle_export.calibration_data import (
+    DEFAULT_EXAMPLES,
+    CalibrationData,
+    calibration_data,
+)
 from treadle_export.canonical import CanonicalModel
 from treadle_export.learned_blocks import LearnedBlocks
 from treadle_export.passes.split_gates import gates_of
@@ -20,7 +24,6 @@ from treadle_export.precision import PRECISIONS, Precision, lower
 from treadle_export.rounding import COMPENSATED_BITS, Rounding
 from treadle_export.settings import Settings
 from treadle_export.weight_plan import WeightPlan, weight_sizes
-from treadle_train.quantization.blocks import BLOCKS
 
 Gates = Mapping[str, tuple[str, ...]]
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -67,7 +70,8 @@ class Quantizer:
 
     model: canonical; description: says the data set and the vocabularies; examples: as
     `Quantization.calibration`; progress: told when calibration begins, or that there is none;
-    learned: the blocks of a fine-tuned network, which are taken in place of calibrated ones.
+    learned: the blocks of a fine-tuned network, which are taken in place of calibrated ones; data:
+    what is read, in place of the data set's examples.
     """
 
     def __init__(
@@ -76,13 +80,16 @@ class Quantizer:
         description: Description,
         examples: int | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        *,
         learned: LearnedBlocks | None = None,
+        data: CalibrationData | None = None,
     ) -> None:
         self.model = model
         self.description = description
         self._examples = examples
         self._progress = progress
         self._learned = learned
+        self._data = data
 
     def lowered(
         self,
@@ -166,7 +173,7 @@ class Quantizer:
             )
             return None
         examples = self._examples or DEFAULT_EXAMPLES.get(self.model.task, 1)
-        data = calibration_data(self.model.task, self.description, examples)
+        data = self._data or calibration_data(self.model.task, self.description, examples)
         self._progress(f"calibrate on {data.examples:,} {data.unit}")
         return calibrate(self.model, data)
 

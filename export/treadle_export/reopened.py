@@ -10,6 +10,7 @@ import onnx_ir as ir
 from treadle.bundle import Bundle, open_bundle
 from treadle.errors import BundleError, ExportError
 from treadle.golden import GOLDEN_FILE, Golden
+from treadle.initial import read_initial
 from treadle.ladder import Rung
 from treadle.manifest import Graph, Manifest
 from treadle.vocabulary import Vocabulary
@@ -64,13 +65,23 @@ def reopened(path: Path) -> Reopened:
             f"expected a bundle whose graphs are ONNX, got {path}, built for mobile, whose graphs "
             f"are optimized already; take the float32 bundle of another target"
         )
+    if "step" not in manifest.graphs:
+        raise ExportError(
+            f"expected a bundle that steps, got {path}, which reads whole sequences; adopt its "
+            f"model again with --precision"
+        )
     if GOLDEN_FILE not in manifest.files:
         raise BundleError(
             f"expected a golden trace {GOLDEN_FILE} in {path}, got none; export the bundle again"
         )
     graphs = {name: _graph(bundle, name, graph) for name, graph in manifest.graphs.items()}
     return Reopened(
-        model=CanonicalModel(manifest.task, graphs, looped=is_looped(graphs["sequence"].model)),
+        model=CanonicalModel(
+            manifest.task,
+            graphs,
+            looped=is_looped(graphs["sequence"].model),
+            initial=read_initial(bundle),
+        ),
         description=Description(
             name=manifest.name,
             vocabularies={

@@ -128,13 +128,12 @@ class _Replay:
 def _replay(plain: Reopened, model: CanonicalModel, precision: Precision) -> _Replay:
     """Carries the recorded inputs through both step graphs."""
     trace = Trace(plain.golden.source, plain.golden.inputs)
-    ports = plain.model.graphs["step"].interface.state
-    zeros: dict[str, Any] = {p.name: np.zeros((1, *map(int, p.shape[1:])), p.dtype) for p in ports}
+    initial = plain.model.initial_state(1)
     reference = lower(plain.model, PRECISIONS["float32"])
-    context, start = started_by(reference, trace, zeros)
+    context, start = started_by(reference, trace, initial)
     base = carry(reference, trace, context, start)
     rung = quantized_rung(model, precision.name, base, trace, context)
-    return _Replay(rung, carry(model, trace, *started_by(model, trace, zeros)))
+    return _Replay(rung, carry(model, trace, *started_by(model, trace, initial)))
 
 
 def _parts(

@@ -16,6 +16,7 @@ def open_source(
     checkpoint: Path | None = None,
     fixed: Mapping[str, str] | None = None,
     states: Sequence[StatePair] = (),
+    lengths: str | None = None,
 ) -> Foreign:
     """Opens a source by its looks: FILE.onnx, FILE.keras, FILE.h5 or package.module:factory.
 
@@ -27,11 +28,11 @@ def open_source(
         from treadle_export.onnx_models import foreign_of_file
 
         _refuse(source, checkpoint=checkpoint)
-        return foreign_of_file(path, fixed=fixed, states=states)
+        return foreign_of_file(path, fixed=fixed, states=states, lengths=lengths)
     if path.suffix in (".keras", ".h5", ".hdf5"):
         from treadle_export.keras_models import from_keras
 
-        _refuse(source, checkpoint=checkpoint, fixed=fixed, states=states)
+        _refuse(source, checkpoint=checkpoint, fixed=fixed, states=states, lengths=lengths)
         return from_keras(path)
     if ":" in source:
         from treadle_export.factory import load_factory
@@ -39,7 +40,7 @@ def open_source(
 
         _refuse(source, fixed=fixed, states=states)
         module, inputs = load_factory(source, checkpoint)
-        return foreign_of(module, inputs, name=source.rpartition(":")[2])
+        return foreign_of(module, inputs, name=source.rpartition(":")[2], lengths=lengths)
     raise InputError(
         f"expected FILE.onnx, FILE.keras, FILE.h5 or package.module:factory, got {source!r}"
     )
@@ -54,7 +55,7 @@ def _refuse(source: str, **options: object) -> None:
 
 
 def with_inputs(foreign: Foreign, path: Path) -> Foreign:
-    """The model with the array in a .npy file as its example: it is proven on what is real.
+    """The model with the array in a .npy file as its real inputs: it is proven on these.
 
     Raises:
         InputError: the file holds no array, or one that is not like the example, but for the sizes
@@ -75,4 +76,4 @@ def with_inputs(foreign: Foreign, path: Path) -> Foreign:
             f"expected one batch of {name!r} in {path}, {known.dtype} like {list(known.shape)} "
             f"but for batch and time, got {got}"
         )
-    return replace(foreign, example={**foreign.example, name: array})
+    return replace(foreign, inputs=array)

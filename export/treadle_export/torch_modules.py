@@ -94,6 +94,7 @@ def foreign_of(
         run=run,
         lengths=lengths or ports.lengths,
         states=pairs,
+        own_example=True,
         provenance={"origin": "torch", "torch": torch.__version__, "module": _qualified(module)},
     )
     _refuse_other_answers(foreign, call, reading)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from treadle.stream import Stream
     from treadle.transducer import Hypothesis, Transducer
     from treadle.vocabulary import Vocabulary
+    from treadle.whole_sequence_model import WholeSequenceModel
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "TreadleError",
     "UnsupportedGraph",
     "Vocabulary",
+    "WholeSequenceModel",
     "__version__",
     "load",
     "open_bundle",
@@ -76,6 +78,7 @@ _HOMES = {
     "Stream": "treadle.stream",
     "Transducer": "treadle.transducer",
     "Vocabulary": "treadle.vocabulary",
+    "WholeSequenceModel": "treadle.whole_sequence_model",
     "load": "treadle.model",
     "open_bundle": "treadle.bundle",
 }

@@ -62,7 +62,7 @@ class BoundStep:
         self.dtype, self.shape = self.x.dtype, self.x.shape
         self.valid = reading.quick_check(self.x)
         self.outputs = [np.zeros((batch, *_sizes(t.shape)), t.dtype) for t in graph.outputs]
-        self.named = _naming(graph)
+        self.named = naming(graph)
         self.views = self.named([_read_only(output) for output in self.outputs])
         # For one output the array's own method, so that nothing stands between.
         first = self.outputs[0]
@@ -96,7 +96,8 @@ class BoundStep:
         return self.named([output.copy() for output in self.outputs])
 
 
-def _naming(graph: Graph) -> Callable[[list[Array]], Any]:
+def naming(graph: Graph) -> Callable[[list[Array]], Any]:
+    """What makes of a graph's outputs the one array, or a NamedTuple of several."""
     if len(graph.outputs) == 1:
         return lambda arrays: arrays[0]
     fields = [tensor.name.replace(".", "_") for tensor in graph.outputs]

@@ -20,6 +20,9 @@ def check_graphs(graphs: dict[str, Graph]) -> None:
     for name, graph in graphs.items():
         _check_names(name, graph)
         _check_tensors(name, graph)
+    if "step" not in graphs:
+        _check_whole(graphs["sequence"])
+        return
     _check_step(graphs["step"])
     _check_sequence(graphs["sequence"], graphs["step"])
     if "encode" in graphs:
@@ -88,6 +91,27 @@ def _check_sequence(sequence: Graph, step: Graph) -> None:
     _require(sequence.active is None, "graphs.sequence has lengths, so it takes no active mask")
 
 
+def _check_whole(sequence: Graph) -> None:
+    """A graph that reads whole sequences, without a step: it carries nothing."""
+    _require(len(sequence.inputs) == 2, "graphs.sequence must have two inputs, x and lengths")
+    _check_lengths("sequence", sequence.inputs[1])
+    _require(
+        sequence.inputs[0].shape[1:2] == ("time",),
+        "graphs.sequence must read [batch, time, …]",
+    )
+    for tensor in (sequence.inputs[0], *sequence.outputs):
+        timed = tensor.shape[1:2] == ("time",)
+        _require(
+            all(isinstance(size, int) for size in tensor.shape[2 if timed else 1 :]),
+            f"graphs.sequence: {tensor.name!r} has the shape {list(tensor.shape)}, but its free "
+            "axes are 'batch' and, second, 'time'",
+        )
+    _require(
+        not sequence.state and not sequence.context and sequence.active is None,
+        "graphs.sequence has no state, no context and no active mask without graphs.step",
+    )
+
+
 def _check_encode(encode: Graph) -> None:
     _require(
         len(encode.inputs) == 2 and encode.inputs[0].shape[1:2] == ("source",),
@@ -118,14 +142,24 @@ def _check_origins(graphs: dict[str, Graph]) -> None:
             "same dtype and shape",
         )
     for port in step.state:
-        if isinstance(port.initial, dict):
+        if isinstance(port.initial, dict) and set(port.initial) != {"file", "name"}:
             _require(
                 set(port.initial) == {"from", "output"}
                 and port.initial["from"] == "encode"
                 and made.get(port.initial["output"]) == (port.dtype, port.shape),
                 f"graphs.step: the state {port.name!r} must start from an output of graphs.encode "
-                f"of the same dtype and shape, not from {port.initial}",
+                f"of the same dtype and shape, or from an array of a file, not from {port.initial}",
             )
+
+
+def initial_files(graphs: dict[str, Graph]) -> dict[str, str]:
+    """The files that states start from, by the place that names them."""
+    return {
+        f"graphs.{name}: the state {port.name!r}": port.initial["file"]
+        for name, graph in graphs.items()
+        for port in graph.state
+        if isinstance(port.initial, dict) and "file" in port.initial
+    }
 
 
 def _names(tensors: Iterable[Tensor | ContextTensor | StatePort]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from treadle.contract import check_graphs
+from treadle.contract import check_graphs, initial_files
 from treadle.document import canonical_bytes, from_document, to_document
 from treadle.errors import BundleError
 
@@ -42,6 +42,7 @@ TASKS: dict[str, Task] = {
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
     "stateful": Task(("step", "sequence"), {}, chooses=False),
+    "whole-sequence": Task(("sequence",), {}, chooses=False),
 }
 
 
@@ -74,8 +75,9 @@ class ContextTensor:
 class StatePort:
     """A state by name, its graph input and output, and where it starts.
 
-    `initial` is "zeros" or {"from": "encode", "output": NAME}. |value| <= `bound` holds by
-    construction; None where no bound is known.
+    `initial` is "zeros", {"from": "encode", "output": NAME}, or {"file": FILE, "name": NAME}: the
+    array NAME of an .npz file, one row. |value| <= `bound` holds by construction; None where no
+    bound is known.
     """
 
     name: str
@@ -157,9 +159,10 @@ class Manifest:
             raise BundleError(f"graphs.{min(unknown)} is not a graph of the task {self.task}")
         named = {f"graphs.{name}.file": graph.file for name, graph in self.graphs.items()}
         named |= {f"vocabularies.{name}": file for name, file in self.vocabularies.items()}
+        named |= initial_files(self.graphs)
         for path, name in named.items():
-            if name not in self.files:
-                raise BundleError(f"{path} names {name!r}, which is not in files")
+            if name not in self.files or name in EVIDENCE_FILES:
+                raise BundleError(f"{path} names {name!r}, which is not in files of the model")
         check_graphs(self.graphs)
         for graph_name, role in TASKS[self.task].vocabularies.items():
             reads_ids = self.graphs[graph_name].inputs[0].dtype == "int64"

@@ -13,6 +13,7 @@ from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
+from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Running
 from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
@@ -22,7 +23,7 @@ from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -34,6 +35,7 @@ CLASSES = {
     "language-modelling": "treadle.language_model:LanguageModel",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
+    "whole-sequence": "treadle.whole_sequence_model:WholeSequenceModel",
 }
 
 
@@ -44,7 +46,9 @@ def load(
     threads: int | None = None,
     unknown: Literal["error", "symbol"] = "error",
 ) -> Any:
-    """Open the bundle at `path`: a LanguageModel, a Transducer or a StatefulModel, by its task.
+    """Open the bundle at `path`, as what its task is.
+
+    A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
     one. A symbol outside the vocabulary is an InputError, or becomes
@@ -85,6 +89,7 @@ class Model(Closing):
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()
         }
+        self._learned = read_initial(bundle)
         self._sessions: dict[str, Any] = {}
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._opening = threading.Lock()
@@ -120,10 +125,10 @@ class Model(Closing):
             return self._sessions[graph_name]
 
     def reading(self, graph_name: str) -> Reading:
-        """What a row of the first input of `step` or `encode` may hold at one time step."""
+        """What a row of a graph's first input may hold at one time step."""
         role = TASKS[self.manifest.task].vocabularies.get(graph_name, "")
         symbols = len(self.vocabularies[role]) if role in self.vocabularies else None
-        axes = 2 if graph_name == "encode" else 1
+        axes = 1 if graph_name == "step" else 2
         return Reading.of(self.manifest.graphs[graph_name].inputs[0], symbols, axes=axes)
 
     def stream(
@@ -164,11 +169,15 @@ class Model(Closing):
             raise InputError("source_lengths need a source")
         start = Snapshot(
             self.manifest.digest,
-            initial_state(self.manifest, context, rows),
+            self.initial_state(context, rows),
             context,
             np.zeros(rows, np.int64),
         )
         return self._open(start, history, origins)
+
+    def initial_state(self, context: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """What `rows` rows start from, name -> [batch, …]; `context` as `encode` gave it."""
+        return initial_state(self.manifest, context, rows, self._learned)
 
     def resume(self, snapshot: Snapshot, *, history: int = 0) -> Stream:
         """A new stream that goes on from `snapshot`, of its batch size and with its context.

@@ -16,6 +16,8 @@ from treadle.invariance import flat_rows, probe
 from treadle.ladder import Rung, compare
 from treadle.state import Snapshot
 from treadle.tolerances import processor_of
+from treadle.whole_check import replayed
+from treadle.whole_sequence_model import WholeSequenceModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,19 +45,25 @@ class Report:
 
 
 def verify(model: Model) -> Report:
-    """Replays the golden trace through `Stream` and probes rows and chunks.
+    """Replays the golden trace through `Stream`, or `read`, and probes rows and chunks.
 
     Raises:
         BundleError: the bundle has no golden trace, or one that does not fit its graphs.
     """
     golden = _golden(model)
     recorded, promised = _recorded(model)
+    if isinstance(model, WholeSequenceModel):
+        rungs = replayed(model, golden)
+        names = {rung.name for rung in rungs}
+        kept = [rung for rung in recorded if rung.name not in names]
+        figures = {"batch": rungs[-1].max_abs, "chunk": None, "promised": promised}
+        return Report((*kept, *rungs), figures)
     measured = probe(model, golden)
-    replayed = [_stream_rung(model, golden), *measured.rungs]
-    names = {rung.name for rung in replayed}
+    streamed = [_stream_rung(model, golden), *measured.rungs]
+    names = {rung.name for rung in streamed}
     kept = [rung for rung in recorded if rung.name not in names]
     return Report(
-        (*kept, *replayed),
+        (*kept, *streamed),
         {"batch": measured.batch, "chunk": measured.chunk, "promised": promised},
     )
 

@@ -145,21 +145,32 @@ def context_shapes(manifest: Manifest) -> dict[str, tuple[str, Shape]]:
     step = manifest.graphs["step"]
     kept = {tensor.name: (tensor.dtype, tensor.shape) for tensor in step.context}
     for port in step.state:
-        if isinstance(port.initial, dict):
+        if isinstance(port.initial, dict) and "output" in port.initial:
             kept[port.initial["output"]] = (port.dtype, port.shape)
     return kept
 
 
 def initial_state(
-    manifest: Manifest, context: Mapping[str, NDArray[Any]], batch_size: int
+    manifest: Manifest,
+    context: Mapping[str, NDArray[Any]],
+    batch_size: int,
+    learned: Mapping[str, NDArray[Any]],
 ) -> dict[str, NDArray[Any]]:
-    """The state that rows start from: name -> [batch, …], zeros or what the encoder gave."""
-    return {
-        port.name: context[port.initial["output"]].copy()
-        if isinstance(port.initial, dict)
-        else np.zeros((batch_size, *port.shape[1:]), port.dtype)  # type: ignore[arg-type]
-        for port in manifest.graphs["step"].state
-    }
+    """The state that rows start from: name -> [batch, …].
+
+    Zeros, what the encoder gave (`context`), or a row of the bundle's own (`learned`, as
+    `treadle.initial.read_initial` gives it).
+    """
+    state: dict[str, NDArray[Any]] = {}
+    for port in manifest.graphs["step"].state:
+        if port.name in learned:
+            state[port.name] = np.repeat(learned[port.name][None], batch_size, axis=0)
+        elif isinstance(port.initial, dict):
+            state[port.name] = context[port.initial["output"]].copy()
+        else:
+            sizes = [int(size) for size in port.shape[1:]]
+            state[port.name] = np.zeros((batch_size, *sizes), port.dtype)
+    return state
 
 
 def _check_arrays(

@@ -16,7 +16,7 @@ from treadle.history import History
 from treadle.plain_step import PlainStep
 from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
-from treadle.state import Snapshot, check_snapshot, initial_state
+from treadle.state import Snapshot, check_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,7 +142,7 @@ class Stream(Closing):
             chosen = np.arange(self.batch_size)
             if rows is not None:
                 chosen = check_rows(rows, self.batch_size)
-            initial = initial_state(self._model.manifest, self._context, self.batch_size)
+            initial = self._model.initial_state(self._context, self.batch_size)
             for name, array in bound.state.items():
                 array[chosen] = initial[name][chosen]
             self._steps, self._ticks = self.steps, 0

@@ -76,7 +76,7 @@ class Builder:
 def before_the_layer(b: Builder, kind: str) -> tuple[str, int]:
     """`x` [B, T, F] to what a layer reads, [T, B, …], in one of the ways to look back."""
     size = FEATURES
-    if kind in ("conv", "padded-conv", "chomped-conv", "strided-conv", "pool"):
+    if kind in ("conv", "padded-conv", "chomped-conv", "strided-conv", "pair-conv", "pool"):
         x = b.op("Transpose", "x", to="channels", perm=[0, 2, 1])
         weights = b.weight("conv.w", FEATURES, FEATURES, 3)
         if kind == "conv":
@@ -88,6 +88,8 @@ def before_the_layer(b: Builder, kind: str) -> tuple[str, int]:
             x = b.op("Conv", x, weights, to="wide", pads=[2, 2])
             ends = [b.constant("from", [0]), b.constant("until", [-2]), b.constant("axis", [2])]
             x = b.op("Slice", x, *ends, to="c")
+        elif kind == "pair-conv":
+            x = b.op("Conv", x, b.weight("pair.w", FEATURES, FEATURES, 2), to="c", strides=[2])
         elif kind == "strided-conv":
             x = b.op("Conv", x, weights, to="c", pads=[1, 0], strides=[2])
         else:
@@ -121,8 +123,8 @@ def before_the_layer(b: Builder, kind: str) -> tuple[str, int]:
 
 
 PASTS = (
-    "plain", "conv", "padded-conv", "chomped-conv", "strided-conv", "pool", "running-mean",
-    "stacked-frames", "zeros-before",
+    "plain", "conv", "padded-conv", "chomped-conv", "strided-conv", "pair-conv", "pool",
+    "running-mean", "stacked-frames", "zeros-before",
 )  # fmt: skip
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 import treadle
 import treadle_export
 from tests.export import adoptable
+from tests.export.control_graphs import branched, one_layer
+from tests.export.foreign_graphs import Builder
 from treadle.cli import run
 from treadle.golden import GOLDEN_FILE, Golden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -128,6 +135,42 @@ def test_what_goes_wrong_says_what_to_do(
     assert run(["adopt", *arguments, "--out", str(tmp_path / "x.treadle")]) == 1
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def _stateless() -> onnx.ModelProto:
+    b = Builder()
+    b.op("MatMul", "x", b.weight("w", 6, 3), to="y")
+    return b.model([("x", TensorProto.FLOAT, ["b", "t", 6])], [("y", None)])
+
+
+def _with_a_custom_operator() -> onnx.ModelProto:
+    model = one_layer("GRU")
+    model.graph.node.append(helper.make_node("Polish", ["y"], ["z"], domain="acme.ai"))
+    model.opset_import.append(helper.make_opsetid("acme.ai", 1))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_stateless, "expected a model with a recurrent layer or a state, got neither in 'model'"),
+        (_with_a_custom_operator, "got acme.ai:Polish"),
+        (lambda: branched("values"), "a condition that depends on the values of 'x' around GRU"),
+    ],
+)
+def test_a_file_that_is_no_stream_is_refused_by_name(
+    make: Callable[[], onnx.ModelProto],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    onnx.save(make(), tmp_path / "model.onnx")
+    out = tmp_path / "x.treadle"
+    assert run(["adopt", str(tmp_path / "model.onnx"), "--out", str(out), "--json"]) == 1
+    assert not out.exists()
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"]["type"] == "UnsupportedGraph"
+    assert message in document["error"]["message"]
 
 
 def test_a_bundle_in_the_way_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

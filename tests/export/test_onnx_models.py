@@ -100,6 +100,16 @@ def test_a_state_that_comes_back_in_another_shape_is_refused(tmp_path: Path) -> 
         export_foreign(foreign, {"float32": tmp_path / "x.treadle"})
 
 
+def test_a_state_whose_other_half_has_another_size_is_named(tmp_path: Path) -> None:
+    model = cell_in_primitives(state_shape=[2, "b", HIDDEN])
+    model.graph.output[1].CopyFrom(
+        helper.make_tensor_value_info("stateN", FLOAT, [2, "b", HIDDEN + 1])
+    )
+    words = r"'state' to come back .* \[2, 'b', 10\], got 'stateN', float \[2, 'b', 11\]"
+    with pytest.raises(UnsupportedGraph, match=words):
+        foreign_of_file(saved(model, tmp_path))
+
+
 def layered(kind: str = "LSTM", *, states: bool = False, opset: int = 17) -> onnx.ModelProto:
     """A recurrent layer over a sequence, its states perhaps inputs and outputs."""
     b = Builder()
@@ -203,8 +213,10 @@ def test_an_input_too_many_is_named(tmp_path: Path) -> None:
     path = saved(voice_detector(), tmp_path)
     with pytest.raises(
         UnsupportedGraph, match="one input that changes at every step, got 'x', 'sr'"
-    ):
+    ) as caught:
         foreign_of_file(path)
+    assert "'sr' chooses between branches with the layers GRU" in str(caught.value)
+    assert "--fix sr=16000" in str(caught.value)
 
 
 def test_an_operator_of_its_own_is_named(tmp_path: Path) -> None:

@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from tests.project.repository import ROOT
-from tests.runtime.tiny_bundles import write_language_model, write_transducer
+from tests.runtime.tiny_bundles import (
+    HIDDEN,
+    start_from_file,
+    write_language_model,
+    write_transducer,
+    write_whole_sequence,
+)
 from treadle.errors import BundleError
 from treadle.manifest import FORMAT, TASKS, Manifest
 from treadle_export.targets import TARGETS
@@ -25,8 +32,13 @@ Document = dict[str, Any]
 Place = tuple[str | int, ...]
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "characters": write_language_model,
-    "features": lambda directory: write_language_model(directory, features=3),
+    # numbers in, and a state that starts from a file
+    "features": lambda directory: start_from_file(
+        write_language_model(directory, features=3),
+        {"recurrent.0.hidden": np.full(HIDDEN, 0.5, np.float32)},
+    ),
     "transducer": write_transducer,
+    "whole": write_whole_sequence,
 }
 # Neither a digest nor a size is looked at before the file it belongs to is: opening does that.
 JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}

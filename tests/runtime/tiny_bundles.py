@@ -22,6 +22,7 @@ from treadle.manifest import (
     Tensor,
     sha256,
 )
+from treadle.npz import to_npz
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -176,6 +177,41 @@ def write_transducer(
     vocabularies = {"input": GRAPHEMES, "output": PHONEMES}
     decoding = {"start": 1, "end": 2, "max_length": 12}
     return _finish(bundle, "transduction", graphs, vocabularies, decoding)
+
+
+def write_whole_sequence(directory: Path, *, name: str = "tiny-whole") -> Path:
+    """Every step sees itself and its mirror image: numbers in, numbers out, nothing carried."""
+    bundle = _new(directory, name)
+    inputs = (
+        Tensor("x", "float32", ("batch", "time", FEATURES)),
+        Tensor("lengths", "int64", ("batch",)),
+    )
+    outputs = (
+        Tensor("scores", "float32", ("batch", "time", HIDDEN)),
+        Tensor("largest", "float32", ("batch", HIDDEN)),
+    )
+    graph = Graph("sequence.onnx", inputs, outputs)
+    g = GraphBuilder({"w": np.linspace(-1, 1, FEATURES * HIDDEN, dtype=np.float32)})
+    g.weights["w"] = g.weights["w"].reshape(FEATURES, HIDDEN)
+    mirrored = g.op("ReverseSequence", "x", "lengths", time_axis=1, batch_axis=0)
+    both = g.op("Add", "x", g.op("Mul", mirrored, g.constant(np.array(2, np.float32))))
+    g.op("MatMul", both, g.weight("w"), outputs=["scores"])
+    g.op("ReduceMax", "scores", g.ints(1), outputs=["largest"], keepdims=0)
+    g.save(bundle / "sequence.onnx", graph)
+    return _finish(bundle, "whole-sequence", {"sequence": graph}, {}, {})
+
+
+def start_from_file(bundle: Path, rows: dict[str, Array], file: str = "initial.npz") -> Path:
+    """Lets states of a bundle start from rows of their own: name of a state -> its row."""
+    document = json.loads((bundle / "manifest.json").read_text())
+    for graph in document["graphs"].values():
+        for port in graph["state"]:
+            if port["name"] in rows:
+                port["initial"] = {"file": file, "name": port["name"]}
+    (bundle / file).write_bytes(to_npz(rows))
+    document["files"][file] = {"sha256": "", "bytes": 0}
+    reseal(bundle, document)
+    return bundle
 
 
 def reseal(bundle: Path, document: dict[str, Any]) -> None:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
-from treadle.manifest import Graph, StatePort
+from treadle.manifest import Graph
 from treadle_export.adoption.caches import carry_the_past
+from treadle_export.adoption.control_flow import flatten
+from treadle_export.adoption.first_states import first_rows
 from treadle_export.adoption.pairs import make_ports, probe_with_pairs
 from treadle_export.adoption.recurrences import give_ports, layers_of, remove_unused
+from treadle_export.adoption.scans import Carried, carry_scans, put_bodies
 from treadle_export.adoption.streams import (
     Layout,
     layout_of,
@@ -43,30 +46,34 @@ def adopt(foreign: Foreign) -> Adopted:
     """
     model = foreign.model.clone()
     graph = model.graph
-    source = _one_input(foreign)
+    source = one_input(foreign)
+    seen = flatten(model, foreign.example, foreign.states)
     _refuse_both_directions(graph)
-    ports = give_ports(graph)
-    _refuse_stateless(foreign, ports)
+    scanned = Carried() if seen is None else carry_scans(model, seen, foreign.example)
+    layers = give_ports(graph, first_rows(model, foreign.example))
+    _refuse_stateless(foreign, bool(layers.ports or scanned.pairs))
     left = {value.name for value in graph.inputs}
-    carried = tuple(pair for pair in foreign.states if pair.input in left)
-    shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in ports}
+    carried = tuple(pair for pair in (*foreign.states, *scanned.pairs) if pair.input in left)
+    shapes = {port.input: (-1, *map(int, port.shape[1:])) for port in layers.ports}
     probed, batch_axes = probe_with_pairs(model, foreign.example, shapes, carried)
-    _forget_shapes(graph, {port.output for port in ports})
-    pairs = make_ports(graph, carried, batch_axes, probed)
+    _forget_shapes(graph, {port.output for port in layers.ports})
+    pairs = make_ports(graph, carried, batch_axes, probed, scanned.rows)
     past = carry_the_past(graph, probed)
     remove_unused(graph)
     layout = layout_of(graph, probed, source)
-    states = (*ports, *pairs, *past)
+    states = (*layers.ports, *pairs.ports, *past)
     step = step_interface(layout, states)
-    stepped = _canonical(step_graph(model, layout, foreign.lengths), "step", step)
+    single = put_bodies(step_graph(model, layout, foreign.lengths), step)
+    stepped = _canonical(single, "step", step)
     interface = sequence_interface(step)
-    looped = bool(pairs or past) or not layout.aligned
+    looped = bool(pairs.ports or past) or not layout.aligned
     if looped:
         sequence = loop_over_time(stepped.model, step, interface)
     else:
         sequence = sequence_graph(model, layout, foreign.lengths)
     graphs = {"step": stepped, "sequence": _canonical(sequence, "sequence", interface)}
-    return Adopted(foreign, CanonicalModel(TASK, graphs, looped=looped), layout)
+    rows = {**layers.rows, **pairs.rows}
+    return Adopted(foreign, CanonicalModel(TASK, graphs, looped=looped, initial=rows), layout)
 
 
 def _canonical(model: ir.Model, name: str, interface: Graph) -> CanonicalGraph:
@@ -75,7 +82,8 @@ def _canonical(model: ir.Model, name: str, interface: Graph) -> CanonicalGraph:
     return CanonicalGraph(canonicalize(model, interface), interface)
 
 
-def _one_input(foreign: Foreign) -> str:
+def one_input(foreign: Foreign) -> str:
+    """The name of the input that changes at every step. Raises UnsupportedGraph for others."""
     names = [name for name in foreign.example if name != foreign.lengths]
     if len(names) != 1:
         raise UnsupportedGraph(
@@ -101,12 +109,13 @@ def _refuse_both_directions(graph: ir.Graph) -> None:
             raise UnsupportedGraph(
                 f"expected recurrent layers that read forward, got the {direction} "
                 f"{node.op_type} node {node.name!r}: it needs the end of a sequence before its "
-                f"beginning, so it cannot be a stream; train a forward layer"
+                f"beginning, so it cannot be a stream; train a forward layer, or let treadle "
+                f"adopt write a bundle that reads whole sequences"
             )
 
 
-def _refuse_stateless(foreign: Foreign, ports: list[StatePort]) -> None:
-    if not ports and not foreign.states:
+def _refuse_stateless(foreign: Foreign, recurrent: bool) -> None:
+    if not recurrent and not foreign.states:
         raise UnsupportedGraph(
             f"expected a model with a recurrent layer or a state, got neither in "
             f"{foreign.name!r}; name a state with --state INPUT=OUTPUT, or run the model with "

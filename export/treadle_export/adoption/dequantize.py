@@ -18,13 +18,15 @@ _SCALES = (8, 10)  # of W and R in the inputs of DynamicQuantizeLSTM; zero point
 
 
 def dequantize(graph: ir.Graph) -> bool:
-    """Rewrites every dynamically quantized product and layer, and says whether there was one.
+    """Rewrites every dynamically quantized product and layer, those inside bodies as well.
+
+    Returns whether there was one.
 
     Raises:
         UnsupportedGraph: integer weights that are not initializers.
     """
     found = False
-    for node in list(graph):
+    for node in list(ir.traversal.RecursiveGraphIterator(graph)):
         if node.op_type == "DynamicQuantizeLSTM":
             _layer(graph, node)
             found = True
@@ -32,7 +34,7 @@ def dequantize(graph: ir.Graph) -> bool:
             _product(graph, node)
             found = True
     if found:
-        for node in list(graph):
+        for node in list(ir.traversal.RecursiveGraphIterator(graph)):
             if node.op_type == "DynamicQuantizeLinear":
                 _forget_scale(graph, node)
         remove_unused(graph)

@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import Probed, probe
+from treadle_export.adoption.recurrences import Ports, from_file
 from treadle_export.engine import Arrays
 from treadle_export.foreign import StatePair
 from treadle_export.passes.rewriting import Emitter
@@ -29,6 +33,9 @@ def find_pairs(
     A pair has one element type and compatible shapes, and a name that differs only in its side;
     or, where as many inputs as outputs of a shape are left, the same place among them. The first
     input is taken for what the model reads, unless its name says otherwise.
+
+    Raises:
+        UnsupportedGraph: names say that two are one state, and their shapes or types differ.
     """
     pairs: list[StatePair] = []
     left, free = list(inputs), list(outputs)
@@ -46,7 +53,29 @@ def find_pairs(
             pairs.append(StatePair(str(value.name), str(out.name)))
             left.remove(value)
             free.remove(out)
+    for value in (value for value in left if value is not inputs[0]):
+        _refuse_unlike(value, free)
     return pairs, left
+
+
+def _refuse_unlike(value: ir.Value, outputs: Sequence[ir.Value]) -> None:
+    """Refuses an input that an output is named after, but cannot become."""
+    for out in outputs:
+        if _stem(value) == _stem(out) and not _fits(value, out):
+            raise UnsupportedGraph(
+                f"expected the state {value.name!r} to come back in the shape that it went in, "
+                f"{_described(value)}, got {out.name!r}, {_described(out)}; export the model with "
+                f"a state of one size, or name the right pair with --state INPUT=OUTPUT"
+            )
+
+
+def _described(value: ir.Value) -> str:
+    shape = "of no shape" if value.shape is None else str([_size(s) for s in value.shape])
+    return f"{'of no type' if value.dtype is None else value.dtype.name.lower()} {shape}"
+
+
+def _size(size: int | ir.SymbolicDim) -> int | str | None:
+    return size if isinstance(size, int) else size.value
 
 
 def _stem(value: ir.Value) -> str:
@@ -118,10 +147,23 @@ def _refuse_mismatch(pair: StatePair, shape: tuple[int, ...], probed: Probed) ->
 
 
 def make_ports(
-    graph: ir.Graph, pairs: Sequence[StatePair], axes: Mapping[str, int], probed: Probed
-) -> list[StatePort]:
-    """Gives each pair the names and the layout of ports: [batch, …]."""
-    return [_port(graph, pair, axes[pair.input], probed) for pair in pairs]
+    graph: ir.Graph,
+    pairs: Sequence[StatePair],
+    axes: Mapping[str, int],
+    probed: Probed,
+    first: Mapping[str, NDArray[Any]],
+) -> Ports:
+    """Gives each pair the names and the layout of ports: [batch, …].
+
+    `first`: input of a pair -> the row that it starts from, where that is not zero.
+    """
+    made = {pair.input: _port(graph, pair, axes[pair.input], probed) for pair in pairs}
+    rows = {made[name].name: row for name, row in first.items()}
+    ports = [
+        replace(port, initial=from_file(port.name)) if port.name in rows else port
+        for port in made.values()
+    ]
+    return Ports(tuple(ports), rows)
 
 
 def _port(graph: ir.Graph, pair: StatePair, batch: int, probed: Probed) -> StatePort:

@@ -37,11 +37,13 @@ class Probed:
     axes: of every value of the graph that was looked at, by name.
     values: the arrays of the smallest run, for those who ask what a value is.
     lengths: steps along the time axis of a value, in the two runs of different time.
+    runs: the arrays of all runs: the smallest, one of more steps, one of more rows.
     """
 
     axes: Mapping[str, Axes]
     values: Arrays
     lengths: Mapping[str, tuple[int, int]]
+    runs: tuple[Arrays, Arrays, Arrays]
 
 
 def probe(model: ir.Model, example: Arrays, states: Mapping[str, tuple[int, ...]]) -> Probed:
@@ -76,7 +78,9 @@ def probe(model: ir.Model, example: Arrays, states: Mapping[str, tuple[int, ...]
             lengths = {
                 n: _lengths(n, a, small, long) for n, a in axes.items() if a.time is not None
             }
-            return Probed(axes | known, small | dict(example), lengths)
+            if time is not None:
+                lengths |= dict.fromkeys(example, TIMES)
+            return Probed(axes | known, small | dict(example), lengths, (small, long, wide))
     raise UnsupportedGraph(
         f"expected a graph whose batch, and time if it has one, can have any size; it ran with no "
         f"reading of its input's axes ({failures[-1] if failures else 'no candidate'}); "
@@ -85,18 +89,27 @@ def probe(model: ir.Model, example: Arrays, states: Mapping[str, tuple[int, ...]
 
 
 def _observed(model: ir.Model) -> ir.Model:
-    """A copy with every value of the main graph as an output, and no declared shapes."""
+    """A copy with every value of the main graph as an output, and no declared sizes."""
     copy = model.clone()
     outputs = set(copy.graph.outputs)
     for node in copy.graph:
         for value in node.outputs:
-            if value.uses() or value in outputs:
+            # what a loop ends with may have no use yet: it becomes the next state
+            if value.uses() or value in outputs or (value.name and node.op_type in _LOOPS):
                 value.shape = None
                 if value not in outputs:
                     copy.graph.outputs.append(value)
     for value in copy.graph.inputs:
-        value.shape = None
+        forget_sizes(value)
     return copy
+
+
+def forget_sizes(value: ir.Value) -> None:
+    """Drops the sizes that a value declares, and keeps its rank.
+
+    The engine runs no Scan whose body has values of unknown rank.
+    """
+    value.shape = None if value.shape is None else ir.Shape([None] * len(value.shape))
 
 
 def _candidates(example: Arrays) -> Iterator[tuple[int, int | None]]:
@@ -154,6 +167,8 @@ def _plausible(model: ir.Model, axes: Mapping[str, Axes], time: int | None) -> b
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 """The operators that are one recurrent layer."""
+
+_LOOPS = frozenset({"Loop", "Scan"})
 
 
 def _names(values: Iterable[ir.Value | None]) -> list[str]:

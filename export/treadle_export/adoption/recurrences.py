@@ -4,13 +4,17 @@ An initial state that is left out, constant, made of zeros or taken from an inpu
 sequence at every call. A port in its place carries it from call to call.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from treadle.errors import UnsupportedGraph
+from treadle.initial import INITIAL_FILE
 from treadle.manifest import StatePort
 from treadle_export.adoption.probing import RECURRENT
 from treadle_export.canonical import BOUND, IR_VERSION
@@ -29,36 +33,52 @@ _MOVES = frozenset(
 """What takes a state to where it is used, and changes no value of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """States as ports, and the row that each starts from where that is not zero, by its name."""
+
+    ports: tuple[StatePort, ...]
+    rows: Mapping[str, NDArray[Any]]
+
+
+def from_file(state: str) -> dict[str, str]:
+    """`StatePort.initial` of a state that starts from a row of the bundle's own."""
+    return {"file": INITIAL_FILE, "name": state}
+
+
 def layers_of(graph: ir.Graph) -> list[ir.Node]:
     """The recurrent layers of the main graph, in order."""
     return [node for node in graph if node.op_type in RECURRENT]
 
 
-def give_ports(graph: ir.Graph) -> list[StatePort]:
+def give_ports(graph: ir.Graph, first: Mapping[str, NDArray[Any]]) -> Ports:
     """Cuts the initial and final states of every recurrent layer and makes ports of them.
 
     A port is [batch, H]. What the graph was given for states, and outputs that were final states
-    and nothing else, are left out.
-
-    Raises:
-        UnsupportedGraph: a layer's initial state is computed from data, or is not zero.
+    and nothing else, are left out. `first`: name of a value that is an initial state -> the row
+    that it holds, where that is not zero.
     """
     layers = layers_of(graph)
-    sources = [value for node in layers for value in _initial(node) if value is not None]
+    sources = [value for node in layers for value in initial_values(node) if value is not None]
     _drop_final_states(graph, layers)
-    ports = [port for node, name in _named(layers) for port in _cut(graph, node, name)]
+    cuts = [cut for node, name in _named(layers) for cut in _cut(graph, node, name, first)]
+    ports = Ports(
+        tuple(port for port, _ in cuts),
+        {port.name: row for port, row in cuts if row is not None},
+    )
     _drop_unused_inputs(graph, sources)
     return ports
 
 
-def _initial(node: ir.Node) -> list[ir.Value | None]:
+def initial_values(node: ir.Node) -> list[ir.Value | None]:
+    """The states that a layer is given: hidden, and the cell of an LSTM; None where left out."""
     given = list(node.inputs[_FIRST_STATE : _FIRST_STATE + _parts(node)])
     return given + [None] * (_parts(node) - len(given))
 
 
 def fed_by(layers: Iterable[ir.Node]) -> list[ir.Value]:
     """Inputs of the graph that are initial states of recurrent layers and nothing else."""
-    given = [value for node in layers for value in _initial(node) if value is not None]
+    given = [value for node in layers for value in initial_values(node) if value is not None]
     return [root for value in given for root in roots_of(value) if root.is_graph_input()]
 
 
@@ -66,7 +86,7 @@ def shown_states(graph: ir.Graph) -> list[StatePair]:
     """Inputs that are initial states of a layer, with the outputs that are its final ones."""
     pairs = []
     for node in layers_of(graph):
-        for part, value in enumerate(_initial(node)):
+        for part, value in enumerate(initial_values(node)):
             given = [] if value is None else [r for r in roots_of(value) if r.is_graph_input()]
             final = node.outputs[1 + part] if len(node.outputs) > 1 + part else None
             made = [v for v in graph.outputs if final in list(roots_of(v))]
@@ -89,6 +109,12 @@ def _named(layers: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, str]]:
         name = stem if plain and stem not in taken else f"{node.op_type.lower()}.{index}"
         taken.add(name)
         yield node, name
+
+
+def name_layers(graph: ir.Graph) -> None:
+    """Gives every layer weights of its own name."""
+    for node, name in _named(layers_of(graph)):
+        _name_weights(graph, node, name)
 
 
 def _name_weights(graph: ir.Graph, node: ir.Node, name: str) -> None:
@@ -120,49 +146,53 @@ def hidden_size(node: ir.Node) -> int:
     return size
 
 
-def _cut(graph: ir.Graph, node: ir.Node, name: str) -> Iterator[StatePort]:
+def _cut(
+    graph: ir.Graph, node: ir.Node, name: str, first: Mapping[str, NDArray[Any]]
+) -> Iterator[tuple[StatePort, NDArray[Any] | None]]:
     size, parts = hidden_size(node), _parts(node)
     _name_weights(graph, node, name)
-    for value in _initial(node):
-        _refuse_computed(node, value)
+    starts = [first.get(str(value.name)) if value else None for value in initial_values(node)]
     node.resize_inputs(max(len(node.inputs), _FIRST_STATE + parts))
     node.resize_outputs(1 + parts)
     for part, label in enumerate(PARTS[:parts]):
-        state = f"{name}.{label}"
-        bound = hidden_bound(node.op_type, activations_of(node)[0], 0.0)
-        bound = bound if label == "hidden" else None
-        given = ir.Value(
-            name=f"state.{state}",
-            shape=ir.Shape(["batch", size]),
-            type=ir.TensorType(ir.DataType.FLOAT),
-        )
-        if bound is not None:
-            given.meta[BOUND] = bound
-        given.meta[_PORT] = True
-        graph.inputs.append(given)
-        before, after = Emitter(graph), Emitter(graph)
-        inside = before.op("Unsqueeze", given, before.axes(0))
-        before.name_after(f"state.{state}.")
-        graph.insert_before(graph[0], before.nodes)
-        _share(graph, node.inputs[_FIRST_STATE + part], given, inside)
-        node.replace_input_with(_FIRST_STATE + part, inside)
-        final = node.outputs[1 + part]
-        final.name = final.name or f"{name}.final_{label}"
-        following = after.op("Squeeze", final, after.axes(0))
-        following.name = f"next_state.{state}"
-        following.shape, following.type = given.shape, given.type
-        after.name_after(f"next_state.{state}.")
-        graph.insert_after(node, after.nodes)
-        graph.outputs.append(following)
-        yield StatePort(
+        state, start = f"{name}.{label}", starts[part]
+        largest = 0.0 if start is None else float(np.abs(start).max())
+        bound = hidden_bound(node.op_type, activations_of(node)[0], largest)
+        port = StatePort(
             name=state,
             input=f"state.{state}",
             output=f"next_state.{state}",
             dtype="float32",
             shape=("batch", size),
-            initial="zeros",
-            bound=bound,
+            initial="zeros" if start is None else from_file(state),
+            bound=bound if label == "hidden" else None,
         )
+        node.outputs[1 + part].name = node.outputs[1 + part].name or f"{name}.final_{label}"
+        _connect(graph, node, part, port)
+        yield port, start
+
+
+def _connect(graph: ir.Graph, node: ir.Node, part: int, port: StatePort) -> None:
+    """Puts a port in the place of a layer's initial state, and its other end at the final one."""
+    given = ir.Value(
+        name=port.input, shape=ir.Shape(port.shape), type=ir.TensorType(ir.DataType.FLOAT)
+    )
+    if port.bound is not None:
+        given.meta[BOUND] = port.bound
+    given.meta[_PORT] = True
+    graph.inputs.append(given)
+    before, after = Emitter(graph), Emitter(graph)
+    inside = before.op("Unsqueeze", given, before.axes(0))
+    before.name_after(f"{port.input}.")
+    graph.insert_before(graph[0], before.nodes)
+    _share(graph, node.inputs[_FIRST_STATE + part], given, inside)
+    node.replace_input_with(_FIRST_STATE + part, inside)
+    following = after.op("Squeeze", node.outputs[1 + part], after.axes(0))
+    following.name = port.output
+    following.shape, following.type = given.shape, given.type
+    after.name_after(f"{port.output}.")
+    graph.insert_after(node, after.nodes)
+    graph.outputs.append(following)
 
 
 def _share(graph: ir.Graph, old: ir.Value | None, port: ir.Value, inside: ir.Value) -> None:
@@ -178,35 +208,6 @@ def _share(graph: ir.Graph, old: ir.Value | None, port: ir.Value, inside: ir.Val
         user.replace_input_with(index, inside if source is old else port)
     if not source.is_graph_output():
         graph.inputs.remove(source)
-
-
-def _refuse_computed(node: ir.Node, value: ir.Value | None) -> None:
-    """Only what is nothing, zeros, or an input's may be replaced by a port that starts at zero."""
-    if value is None:
-        return
-    found = list(roots_of(value))
-    for root in found:
-        array = constant_array(root)
-        if array is not None and array.dtype.kind == "f" and np.any(array):
-            raise UnsupportedGraph(
-                f"expected the initial state of {node.op_type} node {node.name!r} to be zero or "
-                f"an input, got a constant with other values ({root.name!r}); make it an input of "
-                f"the model and set it through the stream"
-            )
-        producer = root.producer()
-        if producer is not None and not _makes_zeros(producer):
-            raise UnsupportedGraph(
-                f"expected the initial state of {node.op_type} node {node.name!r} to be zero or "
-                f"an input, got the result of {producer.op_type} node {producer.name!r}; adopt "
-                f"what computes it as a model of its own"
-            )
-
-
-def _makes_zeros(node: ir.Node) -> bool:
-    if node.op_type != "ConstantOfShape":
-        return False
-    filled = node.attributes.get_tensor("value", None)
-    return filled is None or not np.any(filled.numpy())
 
 
 def roots_of(value: ir.Value) -> Iterator[ir.Value]:

@@ -12,8 +12,10 @@ import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
 from treadle.manifest import Graph, StatePort, Tensor
+from treadle_export.adoption.positions import NAME as POSITION
 from treadle_export.adoption.probing import TIMES, Axes, Probed
 from treadle_export.adoption.recurrences import layers_of, remove_unused
+from treadle_export.adoption.scans import over_time, scanned_values
 from treadle_export.passes.rewriting import Emitter
 
 LENGTHS = "lengths"
@@ -64,7 +66,9 @@ def layout_of(graph: ir.Graph, probed: Probed, source: str) -> Layout:
 
 def _frames(graph: ir.Graph, probed: Probed, axes: Axes) -> int:
     """Input steps to one step of the recurrent layers."""
-    read = [probed.lengths.get(str(v.name)) for n in layers_of(graph) if (v := n.inputs[0])]
+    values = [v for n in layers_of(graph) if (v := n.inputs[0])]
+    values += [v for n in over_time(graph) for v in scanned_values(n)]
+    read = [probed.lengths.get(str(v.name)) for v in values]
     if axes.time is None or not read or read[0] is None:
         return 1
     made = read[0][1] - read[0][0]
@@ -107,13 +111,14 @@ def sequence_interface(step: Graph) -> Graph:
     lengths = Tensor(LENGTHS, "int64", ("batch",))
     return Graph(
         file="sequence.onnx",
-        inputs=(_with_time(tensor), lengths),
-        outputs=tuple(_with_time(output) for output in step.outputs),
+        inputs=(timed(tensor), lengths),
+        outputs=tuple(timed(output) for output in step.outputs),
         state=step.state,
     )
 
 
-def _with_time(tensor: Tensor) -> Tensor:
+def timed(tensor: Tensor) -> Tensor:
+    """What a step reads or gives, over time: [batch, time, …]."""
     return Tensor(tensor.name, tensor.dtype, ("batch", "time", *tensor.shape[1:]))
 
 
@@ -150,20 +155,17 @@ def sequence_graph(model: ir.Model, layout: Layout, lengths: str | None) -> ir.M
     unrolled = model.clone()
     graph = unrolled.graph
     _feed(graph, layout, with_time=True)
-    given = next((value for value in graph.inputs if value.name == lengths), None)
-    if given is None:
-        given = ir.Value(
-            name=LENGTHS, shape=ir.Shape(["batch"]), type=ir.TensorType(ir.DataType.INT64)
-        )
-        graph.inputs.insert(1, given)
-        e = Emitter(graph)
-        steps = e.op("Cast", given, to=ir.DataType.INT32)
-        e.name_after(f"{LENGTHS}.")
-        graph.insert_before(graph[0], e.nodes)
-        for node in layers_of(graph):
-            node.replace_input_with(_LENGTHS_INPUT, steps)
-    else:
-        _accept_lengths(graph, given, layout.frames)
+    old = next((value for value in graph.inputs if value.name == lengths), None)
+    new = ir.Value(name=LENGTHS, shape=ir.Shape(["batch"]), type=ir.TensorType(ir.DataType.INT64))
+    graph.inputs.insert(1, new)
+    e = Emitter(graph)
+    steps = e.op("Cast", new, to=ir.DataType.INT32)
+    e.name_after(f"{LENGTHS}.steps.")
+    graph.insert_before(graph[0], e.nodes)
+    for node in layers_of(graph):
+        node.replace_input_with(_LENGTHS_INPUT, steps)
+    if old is not None:
+        _accept_lengths(graph, old, new, layout.frames)
     _answer(graph, layout, with_time=True)
     return unrolled
 
@@ -171,7 +173,7 @@ def sequence_graph(model: ir.Model, layout: Layout, lengths: str | None) -> ir.M
 def _feed(graph: ir.Graph, layout: Layout, *, with_time: bool) -> None:
     """Lets the graph read the contract's layout: a new input, its axes moved to the old one's."""
     old = next(value for value in graph.inputs if value.name == layout.input.name)
-    tensor = _with_time(layout.input) if with_time else layout.input
+    tensor = timed(layout.input) if with_time else layout.input
     old.name = f"{layout.input.name}.inside"
     new = ir.Value(
         name=layout.input.name,
@@ -248,7 +250,7 @@ def _transposed(e: Emitter, x: ir.Value, perm: list[int]) -> ir.Value:
 
 
 def _replace_lengths(graph: ir.Graph, lengths: str | None, layout: Layout) -> None:
-    """In a step every row is one step long."""
+    """In a step every row is as long as what it has read: one step, or all that were counted."""
     given = next((value for value in graph.inputs if value.name == lengths), None)
     if given is None:
         return
@@ -257,25 +259,25 @@ def _replace_lengths(graph: ir.Graph, lengths: str | None, layout: Layout) -> No
     e = Emitter(graph)
     rows = e.op("Slice", e.op("Shape", x), e.axes(0), e.axes(1))
     one = ir.Tensor(np.array([layout.frames], dtype))
-    ones = e.op("ConstantOfShape", rows, value=one)
+    read = e.op("ConstantOfShape", rows, value=one)
+    counted = next((value for value in graph.inputs if value.name == f"state.{POSITION}"), None)
+    if counted is not None:
+        before = e.op("Cast", counted, to=ir.DataType.from_numpy(dtype))
+        read = e.op("Add", before, read)
     e.name_after(f"{LENGTHS}.")
     graph.insert_before(graph[0], e.nodes)
     for user, index in list(given.uses()):
-        user.replace_input_with(index, ones)
+        user.replace_input_with(index, read)
     graph.inputs.remove(given)
 
 
-def _accept_lengths(graph: ir.Graph, given: ir.Value, frames: int) -> None:
-    """Makes a graph's own lengths the contract's: int64, counted in steps of the stream."""
-    dtype = given.dtype or ir.DataType.INT64
-    new = ir.Value(name=LENGTHS, shape=ir.Shape(["batch"]), type=ir.TensorType(ir.DataType.INT64))
-    given.name = f"{LENGTHS}.inside"
+def _accept_lengths(graph: ir.Graph, old: ir.Value, new: ir.Value, frames: int) -> None:
+    """Lets what read a graph's own lengths read the contract's, counted in the graph's steps."""
     e = Emitter(graph)
     inside = new if frames == 1 else e.op("Mul", new, e.constant(np.int64(frames)))
-    inside = e.op("Cast", inside, to=dtype)
-    e.name_after(f"{LENGTHS}.")
-    graph.inputs.remove(given)
-    graph.inputs.insert(1, new)
+    inside = e.op("Cast", inside, to=old.dtype or ir.DataType.INT64)
+    e.name_after(f"{LENGTHS}.own.")
+    graph.inputs.remove(old)
     graph.insert_before(graph[0], e.nodes)
-    for user, index in list(given.uses()):
+    for user, index in list(old.uses()):
         user.replace_input_with(index, inside)

@@ -11,6 +11,7 @@ from treadle.manifest import Graph, StatePort, Tensor
 from treadle_export.passes.rewriting import Emitter
 
 _BODY = "step"
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
 
 def loop_over_time(step: ir.Model, interface: Graph, sequence: Graph) -> ir.Model:
@@ -41,6 +42,15 @@ def is_looped(sequence: ir.Model) -> bool:
     """Whether `loop_over_time` made this graph."""
     bodies = [n.attributes["body"].as_graph() for n in sequence.graph if n.op_type == "Scan"]
     return any(body.name == _BODY for body in bodies)
+
+
+def rounds_by_length(sequence: ir.Model) -> bool:
+    """Whether the graph has kernels that round a step alone otherwise than the same among many.
+
+    onnxruntime's convolution multiplies matrices as wide as the sequence is long, and the width
+    decides how its sums are ordered.
+    """
+    return any(node.op_type in _CONVOLUTIONS for node in sequence.graph)
 
 
 def _body(

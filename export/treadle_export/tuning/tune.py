@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ExportError, ParityError, QualityError
 from treadle.selfcheck import Report
-from treadle_export.adopting import UNCALIBRATED, material_of_foreign
+from treadle_export.adopting import asked_of, material_of_foreign
 from treadle_export.bundle import refuse_taken
 from treadle_export.exporter import Material, export_model, material_of
 from treadle_export.foreign import Foreign
@@ -98,7 +98,8 @@ def tune_foreign(
     refuse_taken(out, force=force)
     tuning.request.check("stateful")
     tuning.progress("adopt")
-    return _tune_material(material_of_foreign(foreign, licence), out, tuning, force, UNCALIBRATED)
+    material = material_of_foreign(foreign, licence)
+    return _tune_material(material, out, tuning, force, asked_of(material.calibration))
 
 
 def tune_bundle(
@@ -117,7 +118,7 @@ def tune_bundle(
     refuse_taken(out, force=force)
     plain, asked = reopened(source), quantization or Quantization()
     if plain.manifest.task == "stateful" and asked.calibration is None:
-        asked = replace(asked, calibration=UNCALIBRATED.calibration)
+        asked = replace(asked, calibration=0)
     names = tuple(name for name in tuning.request.precisions if name != "float32")
     if not names:
         raise ExportError("expected a precision to quantize to, got float32; leave it out")
@@ -149,7 +150,8 @@ def _tune_material(
         material.description,
         asked.calibration,
         tuning.progress,
-        material.learned,
+        learned=material.learned,
+        data=material.calibration,
     )
 
     def export(precision: str, wanted: Quantization, latency: Mapping[str, Any]) -> Report:
