@@ -51,10 +51,10 @@ def load(
     A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
-    one. A symbol outside the vocabulary is an InputError, or becomes
-    the unknown symbol with `unknown="symbol"`. Raises BundleError for a bundle that is missing,
-    damaged, changed or of a later format, InputError for an unknown device or option; DeviceError
-    comes with the first stream, when the engine or the device is missing.
+    one. A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
+    `unknown="symbol"`. Raises BundleError for a bundle that is missing, damaged, changed or of a
+    later format, InputError for an unknown device or option; DeviceError comes with the first
+    stream, when the engine or the device is missing.
     """
     bundle = open_bundle(path)
     module, _, name = CLASSES[bundle.manifest.task].partition(":")
@@ -74,7 +74,7 @@ class Model(Closing):
         bundle: Bundle,
         *,
         device: str = "cpu",
-        threads: int = 1,
+        threads: int | None = None,
         unknown: Literal["error", "symbol"] = "error",
     ) -> None:
         running = Running.of(bundle.manifest.plan)

@@ -32,6 +32,7 @@ from treadle_train.run import FineTuned, Run
 from treadle_train.training import train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import onnx_ir as ir
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 KINDS = ["lstm-model", "gru-before-model", "relu-model", "gru-additive", "gru-before-fixed"]
 # Folded also where weights have 4 bits: a language model's embedding, one of a transducer's two.
-FOLDED = {
+FOLDED: dict[str, Callable[[], Network]] = {
     "model": lambda: LanguageModel(11, 45, 33, 1, "gru"),
     "transducer": lambda: Transducer(11, 41, 45, 22, 1, 1, "lstm", "general"),
 }

@@ -59,7 +59,7 @@ def test_a_rise_that_is_the_same_everywhere_is_certain() -> None:
     rise = paired_rise(before, before + 0.02)
     expected = 0.02 / before.mean()
     assert rise.relative == pytest.approx(expected)
-    assert (rise.low, rise.high) == (pytest.approx(expected), pytest.approx(expected))
+    assert [rise.low, rise.high] == pytest.approx([expected, expected])
 
 
 def test_the_interval_covers_the_true_rise_as_often_as_it_says() -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WEIGHTS = np.linspace(-1, 1, FEATURES * HIDDEN, dtype=np.float32).reshape(FEATURES, HIDDEN)
+WEIGHTS: NDArray[np.float32] = np.linspace(-1, 1, FEATURES * HIDDEN).astype(np.float32)
+WEIGHTS = WEIGHTS.reshape(FEATURES, HIDDEN)
 
 
 @pytest.fixture(scope="module")

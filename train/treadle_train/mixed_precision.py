@@ -5,7 +5,8 @@ needs no scaling.
 """
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ logger = logging.getLogger(__name__)
 _FAST = ("avx512_bf16", "amx_bf16", "bf16")
 """Features of a processor that multiply in bfloat16; without one, torch is many times slower."""
 
-_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in every torch that we support
+_capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+"""Of this processor; a torch that cannot say has none."""
 
 
 def usable_precision(asked: PrecisionName) -> PrecisionName:
@@ -45,5 +47,6 @@ class _Bfloat16(MixedPrecision):
         super().__init__("bf16-mixed", "cpu")
 
     @override
-    def val_step_context(self) -> AbstractContextManager[Any]:
-        return nullcontext()
+    @contextmanager
+    def val_step_context(self) -> Generator[None]:
+        yield

@@ -54,7 +54,9 @@ def _is_function(name: str, opset: int) -> bool:
         schema = onnx.defs.get_schema(name, opset)
     except onnx.defs.SchemaError:
         return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    # Both are there, and not in onnx's stubs.
+    bodies = ("has_function", "has_context_dependent_function")
+    return any(getattr(schema, name) for name in bodies)
 
 
 def _since(domain: str, name: str, opset: int) -> int | None:

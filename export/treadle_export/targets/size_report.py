@@ -16,7 +16,8 @@ def size_of(parts: Parts, config_file: str) -> dict[str, Any]:
 
     Requires: the graphs are in ORT format.
     """
-    graphs, operators = {}, set()
+    graphs: dict[str, Any] = {}
+    operators: set[str] = set()
     for name, graph in parts.manifest.graphs.items():
         held = contents(parts.files[graph.file])
         operators |= held.operators.keys()

@@ -128,7 +128,8 @@ def test_the_plan_makes_the_same_bundle_again(
 
 def test_a_run_is_tuned_into_a_float32_bundle_as_well(run: Run, tmp_path: Path) -> None:
     """The cell is the fastest of float32, so it is what is written, threads and all."""
-    out, shown = tmp_path / "x.treadle", []
+    out = tmp_path / "x.treadle"
+    shown: list[Result] = []
     request = Request(precisions=("float32",), limit=20)
     tuning = Tuning(request, show=shown.append, timer=clock)
     result = tune_run(run, out, tuning)

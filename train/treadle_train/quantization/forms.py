@@ -48,7 +48,8 @@ def _matrices(name: str, module: nn.Module) -> Iterator[str]:
 def _folded(network: Network, bits: int) -> Iterator[str]:
     for embedding, stack in _readers(network).items():
         table = network.get_parameter(f"{embedding}.weight")
-        if folds(*table.shape, bits):
+        symbols, size = table.shape
+        if folds(symbols, size, bits):
             yield f"{embedding}.weight"
             first = network.get_submodule(f"{stack}.layers.0")
             for name, module in first.named_children():
