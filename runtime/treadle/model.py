@@ -70,7 +70,7 @@ class Model(Closing):
         bundle: Bundle,
         *,
         device: str = "cpu",
-        threads: int = 1,
+        threads: int | None = None,
         unknown: Literal["error", "symbol"] = "error",
     ) -> None:
         running = Running.of(bundle.manifest.plan)
