@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import treadle
 from tests.export.foreign_graphs import foreign
 from treadle.bundle import open_bundle
+from treadle.cli import run as run_command
 from treadle.errors import ExportError, InputError, ParityError, QualityError
 from treadle.selfcheck import verify
 from treadle.stopwatch import Latency
@@ -18,9 +19,8 @@ from treadle_export.adopting import QUALITY_BUDGET
 from treadle_export.cli import export as export_command
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.plan_file import read_plan
-from treadle_export.quantizer import Quantization
 from treadle_export.tuning import tune as module
-from treadle_export.tuning.report import as_table
+from treadle_export.tuning.losses import Loss
 from treadle_export.tuning.search import Request
 from treadle_export.tuning.tune import Tuning, tune_bundle, tune_foreign, tune_run
 from treadle_export.tuning.workload import STEP, Workload
@@ -158,20 +158,26 @@ def test_an_adopted_model_is_tuned_by_its_outputs(tmp_path: Path) -> None:
     assert 0 < losses["int8"] <= QUALITY_BUDGET
 
 
-def budget(exported: Exported, out: Path, shown: list[Result], drop: float) -> None:
-    tuning = Tuning(Request(precisions=("int8",), limit=20), show=shown.append, timer=clock)
-    asked = Quantization(max_quality_drop=drop)
-    tune_bundle(exported[0]["float32"], out, tuning, quantization=asked, quality_limit=20)
-
-
 def test_a_budget_that_nothing_meets_shows_the_table_and_writes_nothing(
-    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shown: list[Result] = []
-    with pytest.raises(QualityError, match="expected a candidate within the quality budget"):
-        budget(exported, tmp_path / "x.treadle", shown, -1.0)
-    assert "over -100.00%" in as_table(shown[0])
-    assert "chosen: none" in as_table(shown[0])
+    monkeypatch.setattr("treadle_export.tuning.search.loss_against", _loses(0.3))
+    monkeypatch.setattr("treadle_export.tuning.timing.ROUND_SECONDS", 1e-3)
+    arguments = [str(exported[0]["float32"]), "--out", str(tmp_path / "x.treadle"), "--tune"]
+    files = ["--plan-out", str(tmp_path / "plan.json"), "--plot", str(tmp_path / "plot.png")]
+    options = ["--precision", "int8", "--rounds", "1"]
+    assert run_command(["requantize", *arguments, *files, *options]) == 1
+    printed = capsys.readouterr()
+    assert "over 1.00%" in printed.out
+    assert "chosen: none" in printed.out
+    assert "error: expected a candidate within the quality budget, got none of" in printed.err
+    assert run_command(["requantize", *arguments, *files, *options, "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error"]["type"] == "QualityError"
+    assert "chosen: none" in printed.err
     assert not list(tmp_path.iterdir())
 
 
@@ -185,16 +191,16 @@ def test_what_fails_on_the_road_gives_way_to_the_next(
         asked.append((folding, precision))
         if folding or failing == "all":
             raise ParityError("over its tolerance") if folding else QualityError("lost on the test")
-        return "written"
+        return exported[1]["int8"]
 
     monkeypatch.setattr(module, "requantize", requantize)
     monkeypatch.setattr("treadle_export.tuning.search._write", _digests())
-    monkeypatch.setattr("treadle_export.tuning.search.loss_against", _no_loss)
+    monkeypatch.setattr("treadle_export.tuning.search.loss_against", _loses(0.0))
     said: list[str] = []
     tuning = Tuning(Request(precisions=("int8",)), timer=clock, progress=said.append)
     failing = "first"
     result = tune_bundle(exported[0]["float32"], tmp_path / "x.treadle", tuning)
-    assert result.report == "written"  # type: ignore[comparison-overlap]
+    assert result.report is exported[1]["int8"]
     assert str(result.chosen.candidate) == "int8 not folded"
     assert asked == [(True, "int8"), (False, "int8")]
     assert "int8 is struck out: over its tolerance" in said
@@ -208,10 +214,8 @@ def _digests() -> Any:
     return lambda *_: (str(next(numbers)), 100)
 
 
-def _no_loss(*_: Any) -> Any:
-    from treadle_export.tuning.losses import Loss
-
-    return Loss("none", lambda _: 0.0, lambda _: 0.01)
+def _loses(share: float) -> Any:
+    return lambda *_: Loss("made up", lambda _: share, lambda _: 0.01)
 
 
 def test_a_bundle_in_the_way_is_found_before_anything_is_timed(
