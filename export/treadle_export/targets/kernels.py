@@ -54,7 +54,8 @@ def _is_function(name: str, opset: int) -> bool:
         schema = onnx.defs.get_schema(name, opset)
     except onnx.defs.SchemaError:
         return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    # The stubs of onnx lack both.
+    return any(getattr(schema, f"has_{kind}function") for kind in ("", "context_dependent_"))
 
 
 def _since(domain: str, name: str, opset: int) -> int | None:
