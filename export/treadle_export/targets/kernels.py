@@ -54,9 +54,8 @@ def _is_function(name: str, opset: int) -> bool:
         schema = onnx.defs.get_schema(name, opset)
     except onnx.defs.SchemaError:
         return False
-    # Both are there, and not in onnx's stubs.
-    bodies = ("has_function", "has_context_dependent_function")
-    return any(getattr(schema, name) for name in bodies)
+    # The stubs of onnx lack both.
+    return any(getattr(schema, f"has_{kind}function") for kind in ("", "context_dependent_"))
 
 
 def _since(domain: str, name: str, opset: int) -> int | None:

@@ -6,7 +6,7 @@ from treadle.commands.options import table
 from treadle_export.bundle import Parts
 from treadle_export.canonical import OPSET
 from treadle_export.targets.kernels import cpu_kernels
-from treadle_export.targets.ort_format import contents
+from treadle_export.targets.ort_format import Operator, contents
 
 _MICROSOFT = "com.microsoft"
 
@@ -17,7 +17,7 @@ def size_of(parts: Parts, config_file: str) -> dict[str, Any]:
     Requires: the graphs are in ORT format.
     """
     graphs: dict[str, Any] = {}
-    operators: set[str] = set()
+    operators: set[Operator] = set()
     for name, graph in parts.manifest.graphs.items():
         held = contents(parts.files[graph.file])
         operators |= held.operators.keys()

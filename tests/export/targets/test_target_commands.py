@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import treadle
-from tests.export.foreign_graphs import of_model
+from tests.export.foreign_graphs import FEATURES, of_model
 from treadle.bundle import open_bundle
 from treadle.cli import run
 from treadle.errors import UnsupportedGraph
@@ -30,9 +30,9 @@ Exported = tuple[dict[str, "Path"], dict[str, "Report"]]
 
 
 def small_lstm(*, activation: str = "Tanh", clip: bool = False) -> onnx.ModelProto:
-    """An LSTM over x [time, batch, 3]; with `clip`, times its outputs clipped as integers."""
+    """An LSTM over x [time, batch, FEATURES]; with `clip`, times its outputs as whole numbers."""
     rng = np.random.default_rng(5)
-    shapes = {"w": (1, 16, 3), "r": (1, 16, 4), "b": (1, 32)}
+    shapes = {"w": (1, 16, FEATURES), "r": (1, 16, 4), "b": (1, 32)}
     weights = {n: rng.normal(size=s).astype(np.float32) * 0.5 for n, s in shapes.items()}
     names = ["Sigmoid", "Tanh", activation]
     nodes = [
@@ -52,7 +52,7 @@ def small_lstm(*, activation: str = "Tanh", clip: bool = False) -> onnx.ModelPro
     graph = helper.make_graph(
         nodes,
         "small",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["time", "batch", 3])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["time", "batch", FEATURES])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["time", "batch", 4])],
         held,
     )
