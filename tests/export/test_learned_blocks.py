@@ -32,6 +32,7 @@ from treadle_train.run import FineTuned, Run
 from treadle_train.training import train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import onnx_ir as ir
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 KINDS = ["lstm-model", "gru-before-model", "relu-model", "gru-additive", "gru-before-fixed"]
 # Folded also where weights have 4 bits: a language model's embedding, one of a transducer's two.
-FOLDED = {
+FOLDED: dict[str, Callable[[], Network]] = {
     "model": lambda: LanguageModel(11, 45, 33, 1, "gru"),
     "transducer": lambda: Transducer(11, 41, 45, 22, 1, 1, "lstm", "general"),
 }
@@ -193,9 +194,9 @@ def test_from_training_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(FakeQuantization, "put", watched)
     text = tmp_path / "text.txt"
-    text.write_text("the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 30)
+    text.write_text("the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 150)
     sizes = ["network.hidden_size=48", "network.embedding_size=16", "training.epochs=1"]
-    lanes = ["batching.batch_size=4", "batching.steps=16", "training.threads=1"]
+    lanes = ["batching.batch_size=8", "batching.steps=32", "training.threads=1"]
     recipe = load_recipe("characters", [f"data.options.path={text}", *sizes, *lanes])
     run = train(recipe, tmp_path / "run", fine_tuning=FineTuning("int4"), progress="none")
 
