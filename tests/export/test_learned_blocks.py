@@ -194,9 +194,9 @@ def test_from_training_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(FakeQuantization, "put", watched)
     text = tmp_path / "text.txt"
-    text.write_text("the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 30)
+    text.write_text("the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 150)
     sizes = ["network.hidden_size=48", "network.embedding_size=16", "training.epochs=1"]
-    lanes = ["batching.batch_size=4", "batching.steps=16", "training.threads=1"]
+    lanes = ["batching.batch_size=8", "batching.steps=32", "training.threads=1"]
     recipe = load_recipe("characters", [f"data.options.path={text}", *sizes, *lanes])
     run = train(recipe, tmp_path / "run", fine_tuning=FineTuning("int4"), progress="none")
 

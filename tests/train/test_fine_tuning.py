@@ -79,6 +79,7 @@ def test_what_was_validated_is_what_the_run_holds(start: Run, tuned: Run) -> Non
     assert found.precision == "int4"
     assert found.metric == "bits_per_character"
     assert found.float32 == document(start)["best"]["value"]
+    assert found.rounded is not None
     assert found.rounded == document(tuned)["best"]["value"]
     assert found.rounded is not None
     assert math.isclose(validated(tuned), found.rounded, rel_tol=1e-9)

@@ -72,10 +72,7 @@ def _foldable(node: ir.Node, weight_bits: Callable[[str], int | None]) -> bool:
     gather, _ = _lookup(node.inputs[0]) if is_product(node) else (None, [])
     table = None if gather is None else constant_floats(gather.inputs[0])
     bits = None if table is None else weight_bits(product_name(given(node, 1)))
-    if table is None or bits is None:
-        return False
-    symbols, size = table.shape
-    return folds(symbols, size, bits)
+    return table is not None and bits is not None and folds(table.shape[0], table.shape[1], bits)
 
 
 def _fold(node: ir.Node, graph: ir.Graph) -> None:

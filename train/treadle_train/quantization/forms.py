@@ -48,8 +48,7 @@ def _matrices(name: str, module: nn.Module) -> Iterator[str]:
 def _folded(network: Network, bits: int) -> Iterator[str]:
     for embedding, stack in _readers(network).items():
         table = network.get_parameter(f"{embedding}.weight")
-        symbols, size = table.shape
-        if folds(symbols, size, bits):
+        if folds(table.shape[0], table.shape[1], bits):
             yield f"{embedding}.weight"
             first = network.get_submodule(f"{stack}.layers.0")
             for name, module in first.named_children():
