@@ -66,6 +66,19 @@ def scanned(*, axis: int = 1, backward: bool = False, fill: float = 0.0) -> onnx
     return _ended(b, "steps", [1, 0, 2])
 
 
+def scanned_with_state() -> onnx.ModelProto:
+    """The same, its state an input and an output of the graph."""
+    made = scanned()
+    kinds = {"Shape", "Slice", "Concat", "ConstantOfShape"}
+    nodes = [node for node in made.graph.node if node.op_type not in kinds]
+    next(node for node in nodes if node.op_type == "Scan").input[0] = "h_in"
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    made.graph.input.append(port("h_in", shape=["b", HIDDEN]))
+    made.graph.output.append(port("h_end", shape=["b", HIDDEN]))
+    return made
+
+
 def looped_over_time(kind: str = "cell", *, counts: bool = False) -> onnx.ModelProto:
     """A Loop that takes one step of `x` [B, T, F] a round: a cell of primitives, or a GRU."""
     b = Builder()

@@ -76,6 +76,18 @@ def test_a_recurrence_inside_a_body_streams(name: str, precision: str, tmp_path:
         assert np.array_equal(made, chunk)
 
 
+def test_a_scan_that_shows_its_state_keeps_it(tmp_path: Path) -> None:
+    out = adopted(graphs.scanned_with_state(), tmp_path)
+    x = np.random.default_rng(8).normal(size=(2, 7, FEATURES)).astype(np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    start = np.zeros((2, HIDDEN), np.float32)
+    expected, end = session.run(["y", "h_end"], {"x": x, "h_in": start})
+    with treadle.load(out) as model, model.stream(batch_size=2) as stream:
+        assert np.abs(stream.unroll(x) - expected).max() <= LIMIT
+        (state,) = stream.state().values()
+    assert np.abs(state - end).max() <= tolerance("onnx step", "float32").absolute
+
+
 def test_a_quantized_layer_inside_a_branch_streams(tmp_path: Path) -> None:
     source, path = tmp_path / "float.onnx", tmp_path / "int8.onnx"
     onnx.save(graphs.one_layer("LSTM"), source)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.tiny_bundles import write_transducer
+from tests.runtime.tiny_bundles import write_transducer, write_whole_sequence
 from treadle.errors import BundleError
 from treadle.manifest import Manifest
 
@@ -95,10 +95,30 @@ def test_what_comes_from_the_encoder_comes_out_of_it(graphs: Document) -> None:
     words = "'keys' must be an output of graphs.encode of the same dtype and shape"
     _refused(graphs, words, encode__outputs__0__name="other")
     _refused(graphs, words, encode__outputs__0__shape=["batch", "memory", 8])
-    words = "must start from an output of graphs.encode of the same dtype and shape, not from"
-    for initial in ({}, {"from": "encode", "output": "nothing"}, {"from": "x", "output": "keys"}):
+    words = "must start from an output of graphs.encode of the same dtype and shape, or from an arr"
+    for initial in (
+        {},
+        {"from": "encode", "output": "nothing"},
+        {"from": "x", "output": "keys"},
+        {"file": "step.onnx"},
+        {"file": "step.onnx", "name": "x", "from": "encode"},
+    ):
         changes = {f"{graph}__state__0__initial": initial for graph in ("step", "sequence")}
         _refused(graphs, words, **changes)
+
+
+def test_what_reads_whole_sequences_carries_nothing(tmp_path: Path) -> None:
+    bundle = write_whole_sequence(tmp_path)
+    document = json.loads((bundle / "manifest.json").read_text())
+    words = r"graphs.sequence must read \[batch, time"
+    _refused(document, words, sequence__inputs__0__shape=["batch", 5])
+    words = "its free axes are 'batch' and, second, 'time'"
+    _refused(document, words, sequence__outputs__0__shape=["batch", 16, "time"])
+    _refused(document, words, sequence__inputs__0__shape=["batch", "time", "width"])
+    words = "has no state, no context and no active mask without graphs.step"
+    _refused(document, words, sequence__active="active")
+    words = "the last input must be lengths, int64"
+    _refused(document, words, sequence__inputs__1__dtype="float32")
 
 
 def test_the_tiny_bundles_keep_the_contract(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def adopt(foreign: Foreign) -> Adopted:
     source = one_input(foreign)
     seen = flatten(model, foreign.example, foreign.states)
     _refuse_both_directions(graph)
-    scanned = Carried() if seen is None else carry_scans(model, seen, foreign.example)
+    scanned = Carried()
+    if seen is not None:
+        scanned = carry_scans(model, seen, foreign.example, foreign.states)
     layers = give_ports(graph, first_rows(model, foreign.example))
     _refuse_stateless(foreign, bool(layers.ports or scanned.pairs))
     left = {value.name for value in graph.inputs}

@@ -54,10 +54,12 @@ class Carried:
     rows: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
-def carry_scans(model: ir.Model, probed: Probed, example: Arrays) -> Carried:
+def carry_scans(
+    model: ir.Model, probed: Probed, example: Arrays, known: Sequence[StatePair]
+) -> Carried:
     """Makes what every Scan over time carries an input and an output of the graph, in place.
 
-    A state that the graph shows already stays as it is.
+    A state that the graph shows already, one of `known`, stays as it is.
 
     Raises:
         UnsupportedGraph: a Scan reads backwards, or looks at all of time in each step; what it
@@ -88,7 +90,7 @@ def carry_scans(model: ir.Model, probed: Probed, example: Arrays) -> Carried:
         row = one_row(begun[starts[name]], batch, node)
         if np.any(row):
             rows[pair.input] = row
-    _drop_final_states(graph, pairs)
+    _drop_final_states(graph, [*pairs, *known])
     return Carried(tuple(pairs), rows)
 
 
