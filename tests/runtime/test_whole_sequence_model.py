@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WEIGHTS: NDArray[np.float32] = np.linspace(-1, 1, FEATURES * HIDDEN).astype(np.float32)
-WEIGHTS = WEIGHTS.reshape(FEATURES, HIDDEN)
+WEIGHTS = np.linspace(-1, 1, FEATURES * HIDDEN).astype(np.float32).reshape(FEATURES, HIDDEN)
 
 
 @pytest.fixture(scope="module")
