@@ -27,7 +27,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected(row: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = (row + 2 * row[::-1]) @ WEIGHTS
+    scores: NDArray[np.float32] = ((row + 2 * row[::-1]) @ WEIGHTS).astype(np.float32)
     return scores
 
 
