@@ -46,7 +46,10 @@ def with_count(use: str) -> onnx.ModelProto:
         index = b.op("Mul", place, ones, to="index")
         picked = b.op("GatherElements", rows, index, to="picked", axis=1)
         b.op("Squeeze", picked, b.constant("second", [1]), to="y")
-    inputs = [("x", FLOAT, ["b", "t", FEATURES]), ("count", INT64, ["b"])]
+    inputs: list[tuple[str, int, list[Any]]] = [
+        ("x", FLOAT, ["b", "t", FEATURES]),
+        ("count", INT64, ["b"]),
+    ]
     return b.model(inputs, [("y", None)])
 
 

@@ -27,8 +27,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected(row: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = (row + 2 * row[::-1]) @ WEIGHTS
-    return scores
+    scores = (row + np.float32(2) * row[::-1]) @ WEIGHTS
+    return scores.astype(np.float32)
 
 
 @given(lengths=st.lists(st.integers(1, 7), min_size=1, max_size=6), seed=st.integers(0, 99))
