@@ -101,7 +101,8 @@ def test_optional_fields_may_be_missing(transducer: Document) -> None:
         (
             "task",
             "walking",
-            "task must be one of language-modelling, transduction, stateful, whole-sequence, got 'walking'",
+            "task must be one of language-modelling, transduction, stateful, whole-sequence, "
+            "got 'walking'",
         ),
         ("graphs/step/file", "other.onnx", "graphs.step.file names 'other.onnx', which is not in"),
         ("vocabularies/symbols", "x.json", "vocabularies.symbols names 'x.json', which is not in"),

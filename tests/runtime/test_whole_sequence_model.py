@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WEIGHTS = np.linspace(-1, 1, FEATURES * HIDDEN).astype(np.float32).reshape(FEATURES, HIDDEN)
+WEIGHTS = np.linspace(-1, 1, FEATURES * HIDDEN, dtype=np.float32).reshape(FEATURES, HIDDEN)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected(row: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = ((row + 2 * row[::-1]) @ WEIGHTS).astype(np.float32)
-    return scores
+    scores = (row + np.float32(2) * row[::-1]) @ WEIGHTS
+    return scores.astype(np.float32)
 
 
 @given(lengths=st.lists(st.integers(1, 7), min_size=1, max_size=6), seed=st.integers(0, 99))
