@@ -11,6 +11,7 @@ from tests.runtime.tiny_bundles import write_language_model, write_transducer
 from treadle.document import canonical_bytes
 from treadle.errors import BundleError
 from treadle.manifest import (
+    TASKS,
     ContextTensor,
     File,
     Manifest,
@@ -101,8 +102,7 @@ def test_optional_fields_may_be_missing(transducer: Document) -> None:
         (
             "task",
             "walking",
-            "task must be one of language-modelling, transduction, stateful, whole-sequence, "
-            "got 'walking'",
+            f"task must be one of {', '.join(TASKS)}, got 'walking'",
         ),
         ("graphs/step/file", "other.onnx", "graphs.step.file names 'other.onnx', which is not in"),
         ("vocabularies/symbols", "x.json", "vocabularies.symbols names 'x.json', which is not in"),
