@@ -33,6 +33,7 @@ from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
 from treadle_export.passes.recurrent_weights import GATES
 from treadle_export.passes.rewriting import applied
 from treadle_export.passes.row_by_row import RowByRow
+from treadle_export.passes.share_transposed import ShareTransposed
 from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
 from treadle_export.rounding import Rounding
@@ -176,7 +177,7 @@ def lower(
             rewritten = applied(passes, step.model.clone())
             graph = loop_over_time(rewritten, step.interface, interfaces["sequence"])
             passes = []
-        passes.append(OwnBlocks())
+        passes += [OwnBlocks(), ShareTransposed()]
         if name == "step" and model.graphs[name].interface.active is None:
             passes.append(AddActiveMask(interfaces[name]))
         passes += [
@@ -198,7 +199,7 @@ def _passes(precision: Precision, plan: WeightPlan, rounding: Rounding) -> list[
         return passes
     passes += [
         FoldEmbeddings(plan.bits_of),
-        QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8"),
+        QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8", plan.chooses("int8")),
         HalveWeights(plan.chooses("float16")),
         QuantizeProducts(plan.chooses("int8")),
         QuantizeTensorwise(plan.chooses("int8-tensorwise")),
