@@ -34,6 +34,7 @@ from treadle_export.network_origin import NetworkOrigin
 from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, plan_of, precision_named
+from treadle_export.prompt_graph import with_prompt_graph
 from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.trace import Trace, trace_of
 from treadle_train.run import Run
@@ -109,6 +110,7 @@ def export_model(
     precisions = {name: precision_named(name) for name in ("float32", *outs)}
     for out in outs.values():
         refuse_taken(out, force=force)
+    material = replace(material, canonical=with_prompt_graph(material.canonical))
     quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     lowered = {

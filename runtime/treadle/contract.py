@@ -22,6 +22,8 @@ def check_graphs(graphs: dict[str, Graph]) -> None:
         _check_tensors(name, graph)
     _check_step(graphs["step"])
     _check_sequence(graphs["sequence"], graphs["step"])
+    if "prompt" in graphs:
+        _check_prompt(graphs["prompt"], graphs["sequence"], graphs["step"])
     if "encode" in graphs:
         _check_encode(graphs["encode"])
     _check_origins(graphs)
@@ -86,6 +88,18 @@ def _check_sequence(sequence: Graph, step: Graph) -> None:
         "graphs.sequence and graphs.step must have the same state and the same context",
     )
     _require(sequence.active is None, "graphs.sequence has lengths, so it takes no active mask")
+
+
+def _check_prompt(prompt: Graph, sequence: Graph, step: Graph) -> None:
+    _require(
+        prompt.inputs == sequence.inputs and prompt.outputs == step.outputs,
+        "graphs.prompt must have the inputs of graphs.sequence and the outputs of graphs.step",
+    )
+    _require(
+        prompt.state == step.state and prompt.context == step.context,
+        "graphs.prompt and graphs.step must have the same state and the same context",
+    )
+    _require(prompt.active is None, "graphs.prompt has lengths, so it takes no active mask")
 
 
 def _check_encode(encode: Graph) -> None:

@@ -1,7 +1,7 @@
 """Measures on this device whether a row's answer depends on its company or on chunks.
 
 Four rows of different lengths (and, for a transducer, of different sources) run together and
-alone, step by step and in one call.
+alone, step by step and in calls of many steps: all outputs of two, and the last one of one.
 """
 
 from __future__ import annotations
@@ -39,16 +39,19 @@ def probe(model: Model, golden: Golden) -> Invariance:
     sources = _sources(model, golden)
     with _stream(model, sources, rows) as stream:
         together = _stepped(stream, rows)
-    alone, chunked = [], []
+    alone, chunked, fed = [], [], []
     for index, row in enumerate(rows):
         source = sources[index : index + 1]
         with _stream(model, source, [row]) as stream:
             alone.append(_stepped(stream, [row])[0])
         with _stream(model, source, [row]) as stream:
             chunked.append(_unrolled(stream, row))
+        with _stream(model, source, [row]) as stream:
+            fed.append(flat_rows(stream.feed(row[None])))
     precision = model.manifest.precision
     batch = compare("batch", precision, outputs=_pairs(alone, together), source="replayed")
-    chunk = compare("chunk", precision, outputs=_pairs(alone, chunked), source="replayed")
+    chunks = _pairs(alone, chunked) + _pairs([steps[-1:] for steps in alone], fed)
+    chunk = compare("chunk", precision, outputs=chunks, source="replayed")
     return Invariance(batch.max_abs, chunk.max_abs, (batch, chunk))
 
 
