@@ -34,6 +34,7 @@ def export(
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
+    screen_head: int | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -46,7 +47,7 @@ def export(
         load_run(run),
         {precision: out},
         force=force,
-        quantization=quantization_of(calibration, plan_file, max_quality_drop),
+        quantization=quantization_of(calibration, plan_file, max_quality_drop, screen_head),
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
     )[precision]
     if as_json:

@@ -67,18 +67,29 @@ quantization_options = together(
         help="Largest relative rise of the negative log-likelihood, e.g. 0.5%. Weights of 4 bits "
         "that hurt most become int8 until it holds.",
     ),
+    click.option(
+        "--screen-head",
+        type=click.IntRange(min=1),
+        default=None,
+        metavar="N",
+        help="Estimate the logits of a large vocabulary in 4 bits and compute those of the N most "
+        "likely symbols exactly.",
+    ),
 )
 
 
 def quantization_of(
-    calibration: int | None, plan_file: Path | None, max_quality_drop: float | None
+    calibration: int | None,
+    plan_file: Path | None,
+    max_quality_drop: float | None,
+    screen_head: int | None = None,
 ) -> "Quantization":
     """The options as the exporter takes them. Raises ExportError for a plan that is none."""
     from treadle_export.quantizer import Quantization
     from treadle_export.weight_plan import read_exceptions
 
     exceptions = {} if plan_file is None else read_exceptions(plan_file)
-    return Quantization(calibration, exceptions, max_quality_drop)
+    return Quantization(calibration, exceptions, max_quality_drop, screen_head)
 
 
 @click.command()
@@ -95,6 +106,7 @@ def requantize(
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
+    screen_head: int | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -107,7 +119,7 @@ def requantize(
         out,
         precision,
         force=force,
-        quantization=quantization_of(calibration, plan_file, max_quality_drop),
+        quantization=quantization_of(calibration, plan_file, max_quality_drop, screen_head),
         progress=lambda stage: click.echo(f"{out.name}: {stage}", err=True),
     )
     if as_json:

@@ -36,6 +36,7 @@ from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, plan_of, precision_named
 from treadle_export.prompt_graph import with_prompt_graph
 from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.screening import Screening, screening_of
 from treadle_export.trace import Trace, trace_of
 from treadle_train.run import Run
 
@@ -113,25 +114,41 @@ def export_model(
     material = replace(material, canonical=with_prompt_graph(material.canonical))
     quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
+    screenings: dict[str, Screening] = {}
+    for name in outs if asked.screen_head is not None else ():
+        screening = screening_of(quantizer, precisions[name], exceptions[name], asked.screen_head)
+        screenings[name], exceptions[name] = screening, screening.exceptions
     lowered = {
         name: quantizer.lowered(precision, exceptions.get(name, {}))
         for name, precision in precisions.items()
     }
     progress("parity")
     climbed = climb(material.origin, material.canonical, lowered, material.trace)
+    whole, whole_climbed = dict(lowered), climbed
+    for name, screening in screenings.items():
+        lowered[name], climbed = screening.applied(lowered[name], climbed, material.trace)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
             plan = plan_of(material.canonical, precision, exceptions.get(name))
+            if name in screenings:
+                full = _parts(material, whole[name], precision, plan, whole_climbed)
+                write_bundle(Path(scratch) / f"{name}-whole{SUFFIX}", finished(full, {}))
+                plan = screenings[name].plan(plan)
             parts = _parts(material, lowered[name], precision, plan, climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
         for name, out in outs.items():
             candidate, parts = candidates[name]
             progress(f"{name}: stream")
-            reports[name] = checked(candidate, climbed.until(name), precisions[name])
+            promised = screenings[name].promise if name in screenings else precisions[name]
+            reports[name] = checked(candidate, climbed.until(name), promised)
             evidence = evidence_of(reports[name])
+            if name in screenings:
+                progress(f"{name}: screening")
+                full_head = Path(scratch) / f"{name}-whole{SUFFIX}"
+                evidence["screening"] = screenings[name].measured(full_head, candidate)
             if name != "float32":
                 progress(f"{name}: quality")
                 plain, _ = candidates["float32"]

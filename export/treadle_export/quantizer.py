@@ -14,6 +14,7 @@ from treadle_export.bundle import Description
 from treadle_export.calibration import Calibration, calibrate
 from treadle_export.calibration_data import DEFAULT_EXAMPLES, calibration_data
 from treadle_export.canonical import CanonicalModel
+from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.precision import BLOCKS, PRECISIONS, Precision, lower
 from treadle_export.rounding import COMPENSATED_BITS, Rounding
@@ -31,11 +32,13 @@ class Quantization:
     exceptions: pattern of a weight's name -> another precision for it.
     max_quality_drop: largest relative rise of the negative log-likelihood. Given, weights that
         hurt most become int8 until it holds; else the precision's own budget is only checked.
+    screen_head: candidates of a screened head; None for a whole one.
     """
 
     calibration: int | None = None
     exceptions: Mapping[str, str] = field(default_factory=lambda: _NONE)
     max_quality_drop: float | None = None
+    screen_head: int | None = None
 
     def __post_init__(self) -> None:
         if self.calibration is not None and self.calibration < 0:
@@ -73,6 +76,7 @@ class Quantizer:
         precision: Precision,
         exceptions: Mapping[str, str] = _NONE,
         gates: Gates | None = None,
+        screen: Screen | None = None,
     ) -> CanonicalModel:
         """The graphs in a precision; arguments as those of `precision.lower`.
 
@@ -80,12 +84,14 @@ class Quantizer:
             ExportError: an exception fits no weight, or the model cannot be calibrated.
             DataError: the data to calibrate with is missing or another.
         """
+        calibrates = screen is not None or self._calibrates(precision, exceptions)
         return lower(
             self.model,
             precision,
-            rounding=self._rounding if self._calibrates(precision, exceptions) else None,
+            rounding=self._rounding if calibrates else None,
             exceptions=exceptions,
             gates=gates,
+            screen=screen,
         )
 
     def exceptions(self, precision: Precision, patterns: Mapping[str, str]) -> dict[str, str]:
