@@ -28,6 +28,7 @@ def export(
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
+    screen_head: int | None,
     force: bool,
     as_json: bool,
     **tuning_given: Any,
@@ -38,7 +39,7 @@ def export(
 
     progress = _progress(out)
     plan = opened_plan(plan_file, precision, progress)
-    asked = quantization_of(calibration, plan, max_quality_drop)
+    asked = quantization_of(calibration, plan, max_quality_drop, screen_head)
     tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_run

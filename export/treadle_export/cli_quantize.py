@@ -71,16 +71,27 @@ quantization_options = together(
         help="Largest relative rise of the negative log-likelihood, e.g. 0.5%. Weights of 4 bits "
         "that hurt most become int8 until it holds.",
     ),
+    click.option(
+        "--screen-head",
+        type=click.IntRange(min=1),
+        default=None,
+        metavar="N",
+        help="Estimate the logits of a large vocabulary in 4 bits and compute those of the N most "
+        "likely symbols exactly.",
+    ),
 )
 
 
 def quantization_of(
-    calibration: int | None, plan: "Plan", max_quality_drop: float | None
+    calibration: int | None,
+    plan: "Plan",
+    max_quality_drop: float | None,
+    screen_head: int | None = None,
 ) -> "Quantization":
     """The options as the exporter takes them."""
     from treadle_export.quantizer import Quantization
 
-    return Quantization(calibration, plan.exceptions, max_quality_drop, plan.settings)
+    return Quantization(calibration, plan.exceptions, max_quality_drop, plan.settings, screen_head)
 
 
 def show_written(out: Path, report: "Report", document: dict[str, Any], *, as_json: bool) -> None:
@@ -110,6 +121,7 @@ def requantize(
     calibration: int | None,
     plan_file: Path | None,
     max_quality_drop: float | None,
+    screen_head: int | None,
     force: bool,
     as_json: bool,
     **tuning_given: Any,
@@ -121,7 +133,7 @@ def requantize(
         click.echo(f"{out.name}: {stage}", err=True)
 
     plan = opened_plan(plan_file, precision, progress)
-    asked = quantization_of(calibration, plan, max_quality_drop)
+    asked = quantization_of(calibration, plan, max_quality_drop, screen_head)
     tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_bundle

@@ -38,7 +38,9 @@ from treadle_export.network_origin import NetworkOrigin
 from treadle_export.origin import Origin
 from treadle_export.parity import Climbed, climb, refuse_failed
 from treadle_export.precision import Precision, plan_of, precision_named
+from treadle_export.prompt_graph import with_prompt_graph
 from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.screening import Screening, screening_of
 from treadle_export.targets import Target, target_named
 from treadle_export.targets.fitting import evidence_for, fitted
 from treadle_export.trace import Trace, trace_of
@@ -141,6 +143,7 @@ def export_model(
     }
     for out in outs.values():
         refuse_taken(out, force=force)
+    material = replace(material, canonical=with_prompt_graph(material.canonical))
     quantizer = Quantizer(
         material.canonical,
         material.description,
@@ -150,26 +153,43 @@ def export_model(
         data=material.calibration,
     )
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
+    screenings: dict[str, Screening] = {}
+    for name in outs if asked.screen_head is not None else ():
+        screening = screening_of(quantizer, precisions[name], exceptions[name], asked.screen_head)
+        screenings[name], exceptions[name] = screening, screening.exceptions
     lowered = {
         name: fitted(targets[name], quantizer.lowered(precision, exceptions.get(name, {})))
         for name, precision in precisions.items()
     }
     progress("parity")
     climbed = climb(material.origin, material.canonical, lowered, material.trace)
+    whole, whole_climbed = dict(lowered), climbed
+    for name, screening in screenings.items():
+        screened, climbed = screening.applied(lowered[name], climbed, material.trace)
+        lowered[name] = fitted(targets[name], screened)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidates: dict[str, tuple[Path, Parts]] = {}
         for name, precision in precisions.items():
             plan = asked.described(plan_of(material.canonical, precision, exceptions.get(name)))
+            if name in screenings:
+                full = _parts(material, whole[name], precision, plan, targets[name], whole_climbed)
+                write_bundle(Path(scratch) / f"{name}-whole{SUFFIX}", finished(full, {}))
+                plan = screenings[name].plan(plan)
             parts = _parts(material, lowered[name], precision, plan, targets[name], climbed)
             candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
             write_bundle(candidates[name][0], finished(parts, {}))
         for name, out in outs.items():
             candidate, parts = candidates[name]
             progress(f"{name}: stream")
-            reports[name] = checked(candidate, climbed.until(name), precisions[name])
+            promised = screenings[name].promise if name in screenings else precisions[name]
+            reports[name] = checked(candidate, climbed.until(name), promised)
             evidence = evidence_of(reports[name], latency)
             evidence |= evidence_for(targets[name], parts, progress)
+            if name in screenings:
+                progress(f"{name}: screening")
+                full_head = Path(scratch) / f"{name}-whole{SUFFIX}"
+                evidence["screening"] = screenings[name].measured(full_head, candidate)
             if name != "float32":
                 progress(f"{name}: quality")
                 plain, _ = candidates["float32"]

@@ -140,7 +140,7 @@ def _interface(
 
 def _output_size(network: Network) -> int:
     """The width V of the logits."""
-    return int(network.get_parameter("output.weight").shape[0])
+    return int(network.get_parameter("output.bias").shape[0])
 
 
 def _context_tensor(port: Port) -> ContextTensor:

@@ -5,7 +5,7 @@ stream is compared by `treadle.selfcheck`, on the written bundle.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,11 +26,12 @@ class Climbed:
     quantized: dict[str, Rung]  # by precision
     origin: Carried
     carried: dict[str, Carried]  # by precision, from the lowered step graph
+    screened: dict[str, Rung] = field(default_factory=dict)  # by precision, of a screened head
 
     def until(self, precision: str) -> tuple[Rung, ...]:
         """The rungs that lead to a precision."""
-        last = self.quantized.get(precision)
-        return self.rungs if last is None else (*self.rungs, last)
+        last = [rungs[precision] for rungs in (self.quantized, self.screened) if precision in rungs]
+        return (*self.rungs, *last)
 
 
 def climb(

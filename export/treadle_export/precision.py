@@ -33,6 +33,8 @@ from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
 from treadle_export.passes.recurrent_weights import GATES
 from treadle_export.passes.rewriting import applied
 from treadle_export.passes.row_by_row import RowByRow
+from treadle_export.passes.screen_head import ESTIMATE_BITS, ESTIMATE_BLOCK, Screen, ScreenHead
+from treadle_export.passes.share_transposed import ShareTransposed
 from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
 from treadle_export.rounding import Rounding
@@ -151,6 +153,7 @@ def lower(
     rounding: Rounding | None = None,
     exceptions: Mapping[str, str] | None = None,
     gates: Mapping[str, tuple[str, ...]] | None = None,
+    screen: Screen | None = None,
 ) -> CanonicalModel:
     """The graphs of a canonical model, rewritten for a precision; `model` is left as it was.
 
@@ -160,6 +163,7 @@ def lower(
         rounding: how weights in blocks are rounded; to the nearest level by default.
         exceptions: pattern of a weight's name -> its precision, as `WeightPlan` takes them.
         gates: products to be split by gate first, as `SplitGates` takes them.
+        screen: how the head is screened; not at all by default.
 
     Raises:
         ExportError: an exception fits no weight or names no precision.
@@ -188,13 +192,13 @@ def lower(
         return applied(passes, graph)
 
     def rewrite(name: str, graph: ir.Model) -> ir.Model:
-        passes = _passes(precision, plan, rounding or Rounding())
+        passes = _passes(precision, plan, rounding or Rounding(), screen)
         if looped and name == "sequence":
             step = structured.graphs["step"]
             rewritten = applied(passes, step.model.clone())
             graph = loop_over_time(rewritten, step.interface, interfaces["sequence"])
             passes = []
-        passes.append(OwnBlocks())
+        passes += [OwnBlocks(), ShareTransposed()]
         if name == "step" and model.graphs[name].interface.active is None:
             passes.append(AddActiveMask(interfaces[name]))
         passes += [
@@ -210,14 +214,21 @@ def lower(
     return structured.rewritten(rewrite).with_interfaces(interfaces)
 
 
-def _passes(precision: Precision, plan: WeightPlan, rounding: Rounding) -> list[Pass]:
+def _passes(
+    precision: Precision, plan: WeightPlan, rounding: Rounding, screen: Screen | None
+) -> list[Pass]:
     passes: list[Pass] = [RowByRow(), AlignActivations()] if precision.aligned else []
     if precision.name == "float32" and not plan.exceptions:
         return passes
     if precision.folded:
         passes.append(FoldEmbeddings(plan.bits_of))
     passes += [
-        QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8"),
+        QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8", plan.chooses("int8")),
+    ]
+    if screen is not None:
+        estimated = partial(rounding, bits=ESTIMATE_BITS, block_size=ESTIMATE_BLOCK)
+        passes.append(ScreenHead(screen, estimated))
+    passes += [
         HalveWeights(plan.chooses("float16")),
         QuantizeProducts(plan.chooses("int8")),
         QuantizeTensorwise(plan.chooses("int8-tensorwise")),

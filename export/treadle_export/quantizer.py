@@ -19,6 +19,7 @@ from treadle_export.calibration_data import (
 )
 from treadle_export.canonical import CanonicalModel
 from treadle_export.learned_blocks import LearnedBlocks
+from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.precision import PRECISIONS, Precision, lower
 from treadle_export.rounding import COMPENSATED_BITS, Rounding
@@ -38,12 +39,14 @@ class Quantization:
     max_quality_drop: largest relative rise of the negative log-likelihood. Given, weights that
         hurt most become int8 until it holds; else the precision's own budget is only checked.
     settings: how graphs are lowered and run; None leaves that to the precision.
+    screen_head: candidates of a screened head; None for a whole one.
     """
 
     calibration: int | None = None
     exceptions: Mapping[str, str] = field(default_factory=lambda: _NONE)
     max_quality_drop: float | None = None
     settings: Settings | None = None
+    screen_head: int | None = None
 
     def __post_init__(self) -> None:
         if self.calibration is not None and self.calibration < 0:
@@ -96,6 +99,7 @@ class Quantizer:
         precision: Precision,
         exceptions: Mapping[str, str] = _NONE,
         gates: Gates | None = None,
+        screen: Screen | None = None,
     ) -> CanonicalModel:
         """The graphs in a precision; arguments as those of `precision.lower`.
 
@@ -103,16 +107,14 @@ class Quantizer:
             ExportError: an exception fits no weight, or the model cannot be calibrated.
             DataError: the data to calibrate with is missing or another.
         """
+        calibrates = screen is not None or self._calibrates(precision, exceptions)
         return lower(
             self.model,
             precision,
-            rounding=(
-                self._rounding
-                if self._calibrates(precision, exceptions)
-                else Rounding(learned=self._learned)
-            ),
+            rounding=self._rounding if calibrates else Rounding(learned=self._learned),
             exceptions=exceptions,
             gates=gates,
+            screen=screen,
         )
 
     def exceptions(self, precision: Precision, patterns: Mapping[str, str]) -> dict[str, str]:

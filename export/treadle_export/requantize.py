@@ -28,6 +28,7 @@ from treadle_export.parity import carry, flattened, quantized_rung, refuse_faile
 from treadle_export.precision import PRECISIONS, Precision, lower, precision_named
 from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.reopened import Reopened, reopened
+from treadle_export.screening import screening_of
 from treadle_export.targets import Target, target_named
 from treadle_export.targets.fitting import evidence_for, fitted
 from treadle_export.trace import Trace
@@ -82,18 +83,33 @@ def requantize(
     precision = aim.suited(precision, plain.model)
     quantizer = Quantizer(plain.model, plain.description, asked.calibration, progress)
     exceptions = planned(quantizer, precision, asked, progress)
+    screening, promised = None, precision
+    if asked.screen_head is not None:
+        screening = screening_of(quantizer, precision, exceptions, asked.screen_head)
+        exceptions, promised = screening.exceptions, screening.promise
     model = fitted(aim, quantizer.lowered(precision, exceptions))
     progress("parity")
     replay = _replay(plain, model, precision)
     refuse_failed([replay.rung])
+    plan = asked.described(plain.plan(precision, exceptions))
+    rungs = (*plain.rungs, replay.rung)
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
         candidate = Path(scratch) / f"candidate{SUFFIX}"
-        plan = asked.described(plain.plan(precision, exceptions))
         parts = _parts(plain, model, precision, plan, aim, replay.carried)
+        if screening is not None:
+            whole = Path(scratch) / f"whole{SUFFIX}"
+            write_bundle(whole, finished(parts, {}))
+            trace = Trace(plain.golden.source, plain.golden.inputs)
+            model, rung, carried = screening.lowered(model, replay.carried, trace)
+            model, rungs = fitted(aim, model), (*rungs, rung)
+            parts = _parts(plain, model, precision, screening.plan(plan), aim, carried)
         write_bundle(candidate, finished(parts, {}))
         progress(f"{precision.name}: stream")
-        report = checked(candidate, (*plain.rungs, replay.rung), precision)
+        report = checked(candidate, rungs, promised)
         evidence = evidence_of(report, latency) | evidence_for(aim, parts, progress)
+        if screening is not None:
+            progress(f"{precision.name}: screening")
+            evidence["screening"] = screening.measured(whole, candidate)
         evidence["quantization"] = quantizer.evidence(precision, exceptions)
         evidence["quantization"]["from"] = plain.manifest.digest
         progress(f"{precision.name}: quality")

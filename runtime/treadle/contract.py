@@ -25,6 +25,8 @@ def check_graphs(graphs: dict[str, Graph]) -> None:
         return
     _check_step(graphs["step"])
     _check_sequence(graphs["sequence"], graphs["step"])
+    if "prompt" in graphs:
+        _check_prompt(graphs["prompt"], graphs["sequence"], graphs["step"])
     if "encode" in graphs:
         _check_encode(graphs["encode"])
     _check_origins(graphs)
@@ -110,6 +112,18 @@ def _check_whole(sequence: Graph) -> None:
         not sequence.state and not sequence.context and sequence.active is None,
         "graphs.sequence has no state, no context and no active mask without graphs.step",
     )
+
+
+def _check_prompt(prompt: Graph, sequence: Graph, step: Graph) -> None:
+    _require(
+        prompt.inputs == sequence.inputs and prompt.outputs == step.outputs,
+        "graphs.prompt must have the inputs of graphs.sequence and the outputs of graphs.step",
+    )
+    _require(
+        prompt.state == step.state and prompt.context == step.context,
+        "graphs.prompt and graphs.step must have the same state and the same context",
+    )
+    _require(prompt.active is None, "graphs.prompt has lengths, so it takes no active mask")
 
 
 def _check_encode(encode: Graph) -> None:

@@ -30,12 +30,14 @@ Shape = tuple[int | str, ...]
 class Task:
     """Which graphs a task has, and which vocabulary numbers the ids of an integer input.
 
-    `chooses`: whether the largest output of a step is an answer, as a symbol's is.
+    `chooses`: whether the largest output of a step is an answer, as a symbol's is. `optional`:
+    graphs that a bundle of the task may have beside them.
     """
 
     graphs: tuple[str, ...]
     vocabularies: dict[str, str]
     chooses: bool = True
+    optional: tuple[str, ...] = ("prompt",)
 
 
 TASKS: dict[str, Task] = {
@@ -155,7 +157,7 @@ class Manifest:
             raise BundleError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         if missing := set(TASKS[self.task].graphs) - set(self.graphs):
             raise BundleError(f"graphs.{min(missing)} is missing: {self.task} needs it")
-        if unknown := set(self.graphs) - set(TASKS[self.task].graphs):
+        if unknown := set(self.graphs) - set(TASKS[self.task].graphs + TASKS[self.task].optional):
             raise BundleError(f"graphs.{min(unknown)} is not a graph of the task {self.task}")
         named = {f"graphs.{name}.file": graph.file for name, graph in self.graphs.items()}
         named |= {f"vocabularies.{name}": file for name, file in self.vocabularies.items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from treadle.errors import BundleError
 from treadle.golden import GOLDEN_FILE, Golden
-from treadle.invariance import flat_rows, probe
+from treadle.invariance import flat_rows, judged_as, probe
 from treadle.ladder import Rung, compare
 from treadle.state import Snapshot
 from treadle.tolerances import processor_of
@@ -99,7 +99,7 @@ def _golden(model: Model) -> Golden:
 
 def _stream_rung(model: Model, golden: Golden) -> Rung:
     """float32: carried from the start. Quantized: one step from each recorded state, and flips."""
-    precision = model.manifest.precision
+    precision = judged_as(model.manifest)
     with _stream(model, golden) as stream:
         choices, outputs, states = _carried(stream, golden)
     if precision != "float32":

@@ -52,8 +52,9 @@ def read_spans(
 ) -> Iterator[tuple[slice, NDArray[np.int64], list[Array]]]:
     """Read `x` [batch, time, …] up to each row's length, span by span, and move `carried` on.
 
-    Yields the span, the rows that read in it (int64 [n]), and their outputs [n, span, …]. The
-    last columns go one by one, as many as the history holds.
+    Yields the span, the rows that read in it (int64 [n]), and their outputs [n, span, …], or
+    [n, …] at the last step that a row reads in it where the graph gives one step only. The last
+    columns go one by one, as many as the history holds.
     """
     columns, history = int(lengths.max()), carried.history
     for span in spans(columns, history.size):
@@ -77,8 +78,8 @@ def run_sequence(
 ) -> tuple[NDArray[np.int64], list[Array], dict[str, Array]]:
     """Read `x` [batch, time, …] up to each row's length: 0 for some, not for all.
 
-    Returns the rows that read something (int64 [n]), their outputs [n, time, …], and the state of
-    all rows after it [batch, …].
+    Returns the rows that read something (int64 [n]), their outputs as the graph gives them, and
+    the state of all rows after it [batch, …].
     """
     rows = np.flatnonzero(lengths)
 

@@ -102,6 +102,7 @@ class Stream(Closing):
     def feed(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """Read `x` [batch, time, …] -> outputs [batch, …] at each row's last valid step.
 
+        Through the graph `prompt`, which has the head at that step only, where the bundle has it.
         `lengths`, int64 [batch], default to the whole time axis; what lies beyond is not looked
         at. A row of length 0 is left out: it keeps its state, and its outputs are 0. Raises
         InputError as `step` does.
@@ -111,11 +112,14 @@ class Stream(Closing):
                 x, lengths, "time", least=0, batch_size=self.batch_size
             )
             last = [np.zeros_like(output) for output in bound.outputs]
-            for span, rows, outputs in self._read(bound, x, lengths):
+            prompts = "prompt" in self._model.manifest.graphs
+            for span, rows, outputs in self._read(
+                bound, x, lengths, "prompt" if prompts else "sequence"
+            ):
                 ends = lengths[rows] - span.start - 1
                 here = ends < span.stop - span.start
                 for all_last, output in zip(last, outputs, strict=True):
-                    all_last[rows[here]] = output[here, ends[here]]
+                    all_last[rows[here]] = output[here] if prompts else output[here, ends[here]]
         return bound.named(last)
 
     def unroll(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
@@ -240,13 +244,13 @@ class Stream(Closing):
             self._in_use.release()
 
     def _read(
-        self, bound: BoundStep, x: Array, lengths: NDArray[np.int64]
+        self, bound: BoundStep, x: Array, lengths: NDArray[np.int64], name: str = "sequence"
     ) -> Iterator[tuple[slice, NDArray[np.int64], list[Array]]]:
-        """Read all columns, span by span: the span, the rows that read, their outputs.
+        """Read all columns through a graph, span by span: the span, the rows that read, outputs.
 
         The stream moves on once all is read, so that a failure on the way leaves it as it was.
         """
-        session, graph = self._model.session("sequence"), self._model.manifest.graphs["sequence"]
+        session, graph = self._model.session(name), self._model.manifest.graphs[name]
         carried = Carried(bound.state, self.steps, History(self._history.size))
         yield from read_spans(session, graph, x, lengths, carried, self._context)
         _write(bound.state, carried.state)

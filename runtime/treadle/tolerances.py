@@ -114,6 +114,14 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ),
     ("chunk", "int8"): _SAME_GRAPH,
     ("batch", "int8"): _SAME_GRAPH,
+    ("screened", "float32"): Tolerance(
+        0.0,
+        0.3,
+        0.02,
+        "a screened head against the whole one: states do not depend on it; most logits are "
+        "estimates with weights of 16 levels, and the largest one is among the exact ones but "
+        "where the estimates miss it",
+    ),
     ("quantized", "int8-block"): Tolerance(
         0.5, 0.1, 0.05, "as int8; each block of weights and of activations has its own scale"
     ),

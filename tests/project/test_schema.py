@@ -143,7 +143,9 @@ def test_schema_names_the_format_and_the_tasks_of_the_code(
     properties = schema.schema["properties"]
     assert properties["format"]["const"] == FORMAT
     assert properties["task"]["enum"] == list(TASKS)
-    assert set(properties["graphs"]["properties"]) == {g for t in TASKS.values() for g in t.graphs}
+    assert set(properties["graphs"]["properties"]) == {
+        g for t in TASKS.values() for g in t.graphs + t.optional
+    }
 
 
 def test_schema_and_specification_name_the_targets_of_the_exporter(

@@ -39,13 +39,31 @@ class TransducerSection:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelSection:
-    """Sizes of a `treadle_train.networks.LanguageModel`."""
+    """Sizes of a `treadle_train.networks.LanguageModel`.
+
+    tied_embedding: the output layer uses the embedding's matrix, so both have the same size.
+    """
 
     embedding_size: int = at_least(1, 128)
     hidden_size: int = at_least(1, 256)
     layers: int = at_least(1, 1)
     cell: CellName = "lstm"
     dropout: float = rate(0.1)
+    tied_embedding: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tied_embedding:
+            check_tied_sizes(self.embedding_size, self.hidden_size)
+
+
+def check_tied_sizes(embedding_size: int, hidden_size: int) -> None:
+    """Raise RecipeError unless a tied output layer can multiply what the network gives it."""
+    if embedding_size != hidden_size:
+        raise RecipeError(
+            f"tied_embedding needs embedding_size and hidden_size to be equal, as the output layer "
+            f"multiplies hidden states with the embedding's rows; got {embedding_size} and "
+            f"{hidden_size}: set one to the other, or tied_embedding = false."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

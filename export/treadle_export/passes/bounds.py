@@ -16,7 +16,7 @@ from treadle_export.passes.rewriting import constant_array
 _WITHIN_ONE = frozenset({"Tanh", "Sigmoid", "HardSigmoid", "Softsign", "Softmax"})
 _SAME_AS_FIRST = frozenset(
     {"Squeeze", "Unsqueeze", "Reshape", "Transpose", "Identity", "Slice", "Split"}
-    | {"Gather", "ReverseSequence", "Expand", "Flatten"}
+    | {"Gather", "GatherND", "ReverseSequence", "Expand", "Flatten"}
 )
 
 

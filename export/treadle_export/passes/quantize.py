@@ -61,12 +61,20 @@ def quantize_columns(
 class QuantizeEmbeddings(ir.passes.InPlacePass):
     """Stores tables that Gather reads as uint8 with one scale a row.
 
-    chosen: by the table's name; all by default. Ensures: no chosen table is left in float32.
+    A table that is also, transposed, the weights of a product in integers gets the levels that
+    `QuantizeProducts` gives these: a symbol's row is an output channel there, so integers and
+    scales are the same, and are stored once.
+
+    chosen: by the table's name; all by default. products: by name, those that will be integers.
+    Ensures: no chosen table is left in float32.
     """
 
-    def __init__(self, chosen: Callable[[str], bool] = every) -> None:
+    def __init__(
+        self, chosen: Callable[[str], bool] = every, products: Callable[[str], bool] = every
+    ) -> None:
         super().__init__()
         self.chosen = chosen
+        self.products = products
 
     def _nodes(self, model: ir.Model) -> list[ir.Node]:
         tables = [node for node in model.graph if reads_table(node)]
@@ -74,8 +82,11 @@ class QuantizeEmbeddings(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         gathers = self._nodes(model)
+        weights = [constant_floats(given(node, 1)) for node in products_of(model, self.products)]
         for node in gathers:
-            _quantize_embedding(node, model.graph)
+            table = constant_floats(node.inputs[0])
+            tied = any(w is not None and table is not None and _turned(w, table) for w in weights)
+            _quantize_embedding(node, model.graph, tied=tied)
         return ir.passes.PassResult(model, modified=bool(gathers))
 
     def ensures(self, model: ir.Model) -> None:
@@ -83,24 +94,48 @@ class QuantizeEmbeddings(ir.passes.InPlacePass):
             raise ir.passes.PostconditionError("a float32 table is left")
 
 
-def _quantize_embedding(node: ir.Node, graph: ir.Graph) -> None:
+def _turned(weights: NDArray[np.float32], table: NDArray[np.float32]) -> bool:
+    """Whether the weights [K, N] are the table [N, K], transposed."""
+    return weights.shape == table.shape[::-1] and np.array_equal(weights.T, table)
+
+
+def _quantize_embedding(node: ir.Node, graph: ir.Graph, *, tied: bool) -> None:
     e, table = Emitter(graph), given(node, 0)
-    ids, array = node.inputs[1], constant_floats(table)
+    array = constant_floats(table)
     if array is None:
         raise ValueError(f"{node.name!r} reads no constant table")
-    integers, scale = quantize_columns(array.T, TABLE_LEVELS)
-    unsigned = (integers.T.astype(np.int16) + ZERO).astype(np.uint8)
-    rows = e.constant(unsigned, f"{table.name}.int8")
-    scales = e.constant(scale[:, None], f"{table.name}.scale")
-    quantized = Quantized(
-        e.op("Gather", rows, ids, axis=0), e.op("Gather", scales, ids, axis=0), by_row=True
+    rows, scales = (_signed_rows if tied else _unsigned_rows)(
+        e, array, str(table.name), given(node, 1)
     )
-    centred = e.op(
-        "Sub", e.op("Cast", quantized.integers, to=ir.DataType.FLOAT), e.constant(np.float32(ZERO))
-    )
-    value = e.op("Mul", centred, quantized.scale)
-    value.meta[_QUANTIZED] = quantized
+    zero = e.constant(np.float32(ZERO))
+    centred = e.op("Sub", e.op("Cast", rows, to=ir.DataType.FLOAT), zero)
+    value = e.op("Mul", centred, scales)
+    value.meta[_QUANTIZED] = Quantized(rows, scales, by_row=True)
     e.replace(node, value)
+
+
+def _unsigned_rows(
+    e: Emitter, table: NDArray[np.float32], name: str, ids: ir.Value
+) -> tuple[ir.Value, ir.Value]:
+    """Rows around 128 and their scales, of a table that is stored as activations are."""
+    integers, scale = quantize_columns(table.T, TABLE_LEVELS)
+    unsigned = (integers.T.astype(np.int16) + ZERO).astype(np.uint8)
+    stored = e.constant(unsigned, f"{name}.int8")
+    scales = e.constant(scale[:, None], f"{name}.scale")
+    return e.op("Gather", stored, ids, axis=0), e.op("Gather", scales, ids, axis=0)
+
+
+def _signed_rows(
+    e: Emitter, table: NDArray[np.float32], name: str, ids: ir.Value
+) -> tuple[ir.Value, ir.Value]:
+    """The same of a table that is stored as weights are, for a product reads it transposed."""
+    integers, scale = quantize_columns(table.T)
+    stored = e.constant(np.ascontiguousarray(integers.T), f"{name}.int8")
+    floats = e.op("Cast", e.op("Gather", stored, ids, axis=0), to=ir.DataType.FLOAT)
+    shifted = e.op("Add", floats, e.constant(np.float32(ZERO)))
+    scales = e.op("Gather", e.constant(scale, f"{name}.scale"), ids, axis=0)
+    rows = e.op("Cast", shifted, to=ir.DataType.UINT8)
+    return rows, e.op("Unsqueeze", scales, e.axes(-1))
 
 
 class QuantizeProducts(ir.passes.InPlacePass):
@@ -137,7 +172,7 @@ def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
     if array is None:
         raise ValueError(f"{node.name!r} has no constant weights")
     integers, scale = quantize_columns(array)
-    quantized = _quantized(e, x)
+    quantized = in_integers(e, x)
     one, zero = e.constant(np.float32(1)), e.constant(np.uint8(ZERO))
     no_zero = e.constant(np.int8(0))
     bias_node = None if quantized.by_row else bias_after(node)
@@ -158,7 +193,7 @@ def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
     e.replace(node, e.op("Mul", product, quantized.scale) if quantized.by_row else product)
 
 
-def _quantized(e: Emitter, x: ir.Value) -> Quantized:
+def in_integers(e: Emitter, x: ir.Value) -> Quantized:
     """`x` [..., K] in integers, made once for all products that read it."""
     known = x.meta.get(_QUANTIZED)
     if isinstance(known, Quantized):
@@ -186,7 +221,7 @@ def _is_quantized(x: ir.Value | None) -> bool:
 def _moved(e: Emitter, node: ir.Node) -> Quantized:
     """The same move of axes, done to integers and scales."""
     rest = node.inputs[1:]
-    inner = _quantized(e, given(node, 0))
+    inner = in_integers(e, given(node, 0))
     attributes = {key: attr.value for key, attr in node.attributes.items()}
 
     def move(value: ir.Value) -> ir.Value:

@@ -115,14 +115,20 @@ def substitute(old: ir.Value, new: ir.Value) -> None:
 
 
 def constant_array(value: ir.Value | None) -> NDArray[np.generic] | None:
-    """The array behind an initializer, None for anything that is computed or given."""
-    if value is None or value.const_value is None or value.is_graph_input():
+    """The array behind an initializer, or behind the Transpose of one, None for anything else."""
+    if value is None or value.is_graph_input():
+        return None
+    node = value.producer()
+    if node is not None and node.op_type == "Transpose":
+        array = constant_array(node.inputs[0])
+        return None if array is None else array.transpose(node.attributes.get_ints("perm", None))
+    if value.const_value is None:
         return None
     return value.const_value.numpy()
 
 
 def constant_floats(value: ir.Value | None) -> NDArray[np.float32] | None:
-    """The float32 array behind an initializer, None for anything else."""
+    """As `constant_array`, None for anything that is not float32."""
     array = constant_array(value)
     if array is None or array.dtype != np.float32:
         return None

@@ -174,6 +174,8 @@ def _tune(subject: Subject, tuning: Tuning, export: Export) -> Tuned:
     What is chosen by the validation split has still to be proven on the test split, and on the
     parity ladder.
     """
+    if subject.asked.screen_head is not None:
+        raise ExportError("--tune does not time screened heads; leave --screen-head or --tune out")
     result = search(subject, tuning.request, timer=tuning.timer, progress=tuning.progress)
     tuning.show(result)
     struck: set[Candidate] = set()

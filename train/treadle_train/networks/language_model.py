@@ -3,15 +3,40 @@
 Notation: B batch, T time, V vocabulary size.
 """
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
+from treadle_train.recipe import check_tied_sizes
+
+
+class TiedOutput(nn.Module):
+    """logits = E · x + b, where E [V, H] is the embedding's own matrix (Press & Wolf 2017).
+
+    It holds the bias b [V] alone: a matrix that is a parameter once is also stored once.
+    """
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
+        # As small as an output layer begins: an embedding's usual ones would make logits of tens.
+        bound = embedding.embedding_dim**-0.5
+        nn.init.uniform_(embedding.weight, -bound, bound)
+
+    def forward(self, x: Tensor, embedding: nn.Embedding) -> Tensor:
+        """Logits [..., V] of x [..., H]."""
+        return linear(x, embedding.weight, self.bias)
 
 
 class LanguageModel(Network):
-    """logits = W · dropout(recurrent(dropout(embedding(token)))) + b."""
+    """logits = W · dropout(recurrent(dropout(embedding(token)))) + b.
+
+    With `tied_embedding` W is the embedding's matrix, and embedding_size must be hidden_size.
+    Raises RecipeError where it is not.
+    """
 
     task = "language-modelling"
 
@@ -23,12 +48,19 @@ class LanguageModel(Network):
         layers: int = 1,
         cell: str = "lstm",
         dropout: float = 0.0,
+        tied_embedding: bool = False,
     ) -> None:
         super().__init__()
+        if tied_embedding:
+            check_tied_sizes(embedding_size, hidden_size)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.recurrent = Stack(embedding_size, hidden_size, layers, cell, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden_size, vocabulary_size)
+        self.output: nn.Module = (
+            TiedOutput(self.embedding)
+            if tied_embedding
+            else nn.Linear(hidden_size, vocabulary_size)
+        )
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name."""
@@ -38,7 +70,7 @@ class LanguageModel(Network):
         """One time step: token int64 [B] to (logits [B, V] of the next symbol, next state)."""
         x = self.dropout(self.embedding(token))
         x, end = self.recurrent.step(x, unqualified("recurrent", state))
-        return self.output(self.dropout(x)), qualified("recurrent", end)
+        return self._logits(x), qualified("recurrent", end)
 
     def sequence(self, token: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
         """All time steps: token int64 [B, T] to (logits [B, T, V], state at each row's length).
@@ -47,5 +79,9 @@ class LanguageModel(Network):
         """
         x = self.dropout(self.embedding(token))
         x, end = self.recurrent.unroll(x, unqualified("recurrent", state), lengths)
-        logits = zero_padding(self.output(self.dropout(x)), lengths)
-        return logits, qualified("recurrent", end)
+        return zero_padding(self._logits(x), lengths), qualified("recurrent", end)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        tied = (self.embedding,) if isinstance(self.output, TiedOutput) else ()
+        logits: Tensor = self.output(self.dropout(x), *tied)
+        return logits
