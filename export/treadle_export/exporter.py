@@ -154,9 +154,11 @@ def export_model(
     )
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     screenings: dict[str, Screening] = {}
-    for name in outs if asked.screen_head is not None else ():
-        screening = screening_of(quantizer, precisions[name], exceptions[name], asked.screen_head)
-        screenings[name], exceptions[name] = screening, screening.exceptions
+    if asked.screen_head is not None:
+        for name in outs:
+            precision = precisions[name]
+            one = screening_of(quantizer, precision, exceptions[name], asked.screen_head)
+            screenings[name], exceptions[name] = one, one.exceptions
     lowered = {
         name: fitted(targets[name], quantizer.lowered(precision, exceptions.get(name, {})))
         for name, precision in precisions.items()

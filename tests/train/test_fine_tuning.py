@@ -138,7 +138,8 @@ def test_training_without_a_start_rounds_from_the_first_step(
 
     def watched(self: TaskModule[LanguageModel], batch: Any, index: int) -> Any:
         assert self.rounding is not None
-        weights, scale = self.network.output.weight, self.rounding.scales["output.weight"]
+        name = "output.weight"
+        weights, scale = self.network.get_parameter(name), self.rounding.scales[name]
         rounded.append(torch.equal((weights / scale).round() * scale, weights))
         return step(self, batch, index)
 

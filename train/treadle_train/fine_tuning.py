@@ -68,6 +68,11 @@ class FineTuning:
 
     def check(self, recipe: Recipe, out: Path) -> None:
         """Raise RecipeError unless `recipe` can go on, into `out`, from the run to start from."""
+        if getattr(recipe.network, "tied_embedding", False):
+            raise RecipeError(
+                "A tied embedding is a table of 8 bits and a matrix of 4 at once, and training can "
+                "round it in one way only; set network.tied_embedding=false."
+            )
         if self.start is None:
             return
         if out.exists() and out.samefile(self.start.path):
