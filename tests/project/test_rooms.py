@@ -22,6 +22,7 @@ MAY_IMPORT = {
         *("torch", "onnx", "onnx_ir", "onnxscript", "rich", "keras", "h5py", "safetensors"),
         "matplotlib",
         "google",  # google.protobuf, in which ONNX files are written
+        "flatbuffers",  # in which ORT files are
     },
 }
 
