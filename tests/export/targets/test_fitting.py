@@ -56,6 +56,18 @@ def test_a_target_takes_its_precisions_and_no_other(precision: str, target: str)
         fitted(TARGETS[target], model)
 
 
+@pytest.mark.parametrize("target", ["cpu", "arm64", "web"])
+def test_graphs_for_a_processor_are_left_to_the_byte(target: str) -> None:
+    """So a bundle for a processor has the digest that it had before there were targets."""
+    model = lowered(WITH_ENCODER, "int8")
+    for name, graph in fitted(TARGETS[target], model).graphs.items():
+        made, before = (
+            ir.to_proto(g.model).SerializeToString(deterministic=True)
+            for g in (graph, model.graphs[name])
+        )
+        assert made == before
+
+
 def test_a_refusal_names_operator_node_graph_and_what_to_do() -> None:
     with pytest.raises(UnsupportedGraph) as raised:
         fitted(TARGETS["cuda"], for_target("gru-model", "int8", "cuda"))
