@@ -29,6 +29,18 @@ from treadle.manifest import FORMAT, TASKS, Manifest
 from treadle_export.targets import TARGETS
 
 Document = dict[str, Any]
+
+
+def write_prompted(directory: Path) -> Path:
+    """A manifest with the optional graph; its file is not looked at here."""
+    bundle = write_language_model(directory)
+    document = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    graphs = document["graphs"]
+    graphs["prompt"] = graphs["sequence"] | {"outputs": graphs["step"]["outputs"]}
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    return bundle
+
+
 Place = tuple[str | int, ...]
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "characters": write_language_model,
@@ -45,6 +57,7 @@ JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}
 # What only the code can see: whether one part of a manifest fits another.
 AGREEMENTS = re.compile(
     "which is not in files|must have the same state and the same context|as second axis"
+    "|must have the inputs of graphs.sequence and the outputs of graphs.step"
     "|must be an output of graphs.encode|must start from an output of graphs.encode|twice"
 )
 WRONG_VALUES: list[Any] = [None, True, -1, 0, 0.5, "nonsense", "a/b", [], {}, ["batch", "time"]]

@@ -82,6 +82,21 @@ def test_a_sequence_is_the_step_over_time(graphs: Document) -> None:
     _refused(graphs, "it takes no active mask", sequence__active="active")
 
 
+def test_a_prompt_is_a_sequence_that_ends_as_a_step(graphs: Document) -> None:
+    parts = graphs["graphs"]
+    prompt = parts["sequence"] | {"outputs": parts["step"]["outputs"]}
+    known = Manifest.from_json({**graphs, "graphs": {**parts, "prompt": prompt}})
+    assert known.graphs["prompt"].outputs == known.graphs["step"].outputs
+    words = "must have the inputs of graphs.sequence and the outputs of graphs.step"
+    _refused(graphs, words, prompt=parts["sequence"])
+    _refused(graphs, words, prompt=prompt | {"inputs": prompt["inputs"][:1]})
+    words = "graphs.prompt and graphs.step must have the same state and the same context"
+    _refused(graphs, words, prompt=prompt | {"state": []})
+    _refused(graphs, words, prompt=prompt | {"context": []})
+    _refused(graphs, "it takes no active mask", prompt=prompt | {"active": "active"})
+    _refused(graphs, "graphs.other is not a graph of the task", other=prompt)
+
+
 def test_an_encoder_reads_sources_and_carries_nothing(graphs: Document) -> None:
     words = "graphs.encode must have two inputs, the source"
     _refused(graphs, words, encode__inputs=[])

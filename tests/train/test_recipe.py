@@ -8,7 +8,12 @@ import pytest
 
 from treadle.errors import RecipeError
 from treadle_train.catalogue import load_recipe, recipe_names
-from treadle_train.recipe import TransducerRecipe, recipe_from_table, recipe_to_table
+from treadle_train.recipe import (
+    LanguageModelSection,
+    TransducerRecipe,
+    recipe_from_table,
+    recipe_to_table,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +104,15 @@ def test_a_wrong_change_is_named(change: str, message: str) -> None:
     with pytest.raises(RecipeError) as raised:
         load_recipe("pronounce-en", [change])
     assert str(raised.value) == message
+
+
+def test_a_tied_embedding_is_as_wide_as_the_hidden_state() -> None:
+    tied = "network.tied_embedding=true"
+    with pytest.raises(RecipeError, match=r"to be equal, .* got 64 and 256: set one to the other"):
+        load_recipe("characters", [tied])
+    network = load_recipe("characters", [tied, "network.embedding_size=256"]).network
+    assert isinstance(network, LanguageModelSection)
+    assert network.tied_embedding
 
 
 def test_an_unknown_recipe_suggests_the_nearest() -> None:
