@@ -43,7 +43,7 @@ class TextbookAttention(GeneralAttention):
         """The memory as it is."""
         valid = valid_positions(lengths, memory.shape[1])
         mask = torch.where(valid, 0.0, MASKED).to(memory.dtype)
-        return {"keys": memory, "values": memory, "memory_mask": mask}
+        return {"keys": memory, "memory_mask": mask}
 
     def score(self, hidden: Tensor, keys: Tensor) -> Tensor:
         """Scores h · (W m) as (h W) · m."""
@@ -54,7 +54,7 @@ class TextbookAttention(GeneralAttention):
         weights = torch.softmax(
             self.score(hidden, context["keys"]) + context["memory_mask"][:, None, :], dim=-1
         )
-        summed = torch.matmul(weights, context["values"])
+        summed = torch.matmul(weights, context["keys"])
         return torch.tanh(self.mix(hidden) + self.values(summed))
 
 

@@ -91,7 +91,9 @@ def _as_cell(node: ir.Node, graph: ir.Graph) -> None:
     projected = _project(e, r, direction, e.op("Squeeze", given(node, 0), first))
     following = cell_equations.step(e, r, direction, projected, state)
     finals = [e.op("Unsqueeze", value, first) for value in following]
-    e.replace(node, e.op("Unsqueeze", following[0], e.axes(0, 1)), *finals)
+    output = e.op("Unsqueeze", following[0], e.axes(0, 1))
+    e.name_after(f"{r.name}.")  # not after the node, whose name depends on what was folded before
+    e.replace(node, output, *finals)
 
 
 def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
@@ -113,7 +115,9 @@ def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
         outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
         finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])
     joined = [_joined(e, [parts[k] for parts in finals], 0) for k in range(len(initial))]
-    e.replace(node, _joined(e, outputs, 1), *joined)
+    output = _joined(e, outputs, 1)
+    e.name_after(f"{r.name}.")
+    e.replace(node, output, *joined)
 
 
 def _joined(e: Emitter, parts: list[ir.Value], axis: int) -> ir.Value:
