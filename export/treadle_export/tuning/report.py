@@ -67,8 +67,9 @@ def _verdict(one: Measured, *, best: bool, on_front: bool) -> str:
 def _reason(best: Measured | None) -> str:
     if best is None:
         return "chosen: none, as no candidate is within the budget"
+    threads = best.candidate.settings.threads
     return (
-        f"chosen: {best.candidate}, {best.candidate.settings.threads} threads, "
+        f"chosen: {best.candidate}, {threads} thread{'s' * (threads > 1)}, "
         f"{best.candidate.settings.call}: the fastest within the budget of {best.budget:.2%}; of "
         f"those within {TIE:.0%} of it the smallest, with fewest threads"
     )

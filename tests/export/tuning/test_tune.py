@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import treadle
 from tests.export.foreign_graphs import foreign
+from tests.project.repository import ROOT
 from treadle.bundle import open_bundle
 from treadle.cli import run as run_command
 from treadle.errors import ExportError, InputError, ParityError, QualityError
@@ -20,6 +21,7 @@ from treadle_export.cli import export as export_command
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.plan_file import read_plan
 from treadle_export.tuning import tune as module
+from treadle_export.tuning.candidates import PRECISIONS
 from treadle_export.tuning.losses import Loss
 from treadle_export.tuning.search import Request
 from treadle_export.tuning.tune import Tuning, tune_bundle, tune_foreign, tune_run
@@ -126,6 +128,7 @@ def test_the_plan_makes_the_same_bundle_again(
     assert "the precision of the plan" in str(done.exception)
 
 
+@pytest.mark.slow
 def test_a_run_is_tuned_into_a_float32_bundle_as_well(run: Run, tmp_path: Path) -> None:
     """The cell is the fastest of float32, so it is what is written, threads and all."""
     out = tmp_path / "x.treadle"
@@ -143,6 +146,37 @@ def test_a_run_is_tuned_into_a_float32_bundle_as_well(run: Run, tmp_path: Path) 
     assert result.report.passed
     assert shown == [result.result]
     assert not any(":LSTM:" in operator for operator in manifest.requires["operators"])
+
+
+@pytest.mark.slow
+def test_the_export_command_tunes_among_all_precisions(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("treadle_export.tuning.timing.ROUND_SECONDS", 1e-3)
+    monkeypatch.setattr("treadle_export.judge.DEFAULT_EXAMPLES", {"transduction": 20})
+    monkeypatch.setattr("treadle_train.run.load_run", lambda _: run)
+    out = tmp_path / "x.treadle"
+    arguments = ["somewhere", "--out", str(out), "--tune", "--rounds", "1", "--json"]
+    done = CliRunner().invoke(export_command, [*arguments, "--calibration", "60"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["passed"] is True
+    tried = {each["precision"] for each in document["tuning"]["candidates"]}
+    assert tried == set(PRECISIONS)
+    assert open_bundle(out).manifest.precision == document["precision"]
+
+
+def test_the_adopt_command_tunes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("treadle_export.tuning.timing.ROUND_SECONDS", 1e-3)
+    monkeypatch.chdir(ROOT)  # from where the factory can be imported
+    out = tmp_path / "x.treadle"
+    arguments = ["tests.export.adoptable:spotter", "--out", str(out), "--precision", "int8"]
+    assert run_command(["adopt", *arguments, "--tune", "--rounds", "1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["precision"] == open_bundle(out).manifest.precision == "int8"
+    assert "settings" in open_bundle(out).manifest.plan
 
 
 def test_an_adopted_model_is_tuned_by_its_outputs(tmp_path: Path) -> None:
