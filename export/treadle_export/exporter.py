@@ -1,49 +1,18 @@
 """The export stage: from a trained run, or an adopted model, to bundles with their evidence."""
 
-import math
-import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
-import onnxruntime
-
-import treadle
-from treadle.errors import QualityError
-from treadle.evaluation import symbol_nats
-from treadle.golden import GOLDEN_FILE
-from treadle.ladder import Rung
-from treadle.metrics import paired_rise
-from treadle.selfcheck import Report, verify
-from treadle_export.bundle import (
-    SUFFIX,
-    Description,
-    Parts,
-    assemble,
-    finished,
-    refuse_taken,
-    write_bundle,
-)
-from treadle_export.calibration_data import CalibrationData
-from treadle_export.canonical import CanonicalModel
-from treadle_export.golden import record
-from treadle_export.learned_blocks import LearnedBlocks, learned_blocks
-from treadle_export.mixed_plan import planned
-from treadle_export.network_capture import capture
-from treadle_export.network_origin import NetworkOrigin
-from treadle_export.origin import Origin
-from treadle_export.parity import Climbed, climb, refuse_failed
-from treadle_export.precision import Precision, plan_of, precision_named
+from treadle.selfcheck import Report
+from treadle_export.bundle import refuse_taken, write_bundle
+from treadle_export.material import Material, material_of
+from treadle_export.parity import climb
 from treadle_export.prompt_graph import with_prompt_graph
+from treadle_export.proving import Proving, baseline, variant_of
 from treadle_export.quantizer import Quantization, Quantizer
-from treadle_export.screening import Screening, screening_of
-from treadle_export.targets import Target, target_named
-from treadle_export.targets.fitting import evidence_for, fitted
-from treadle_export.trace import Trace, trace_of
 from treadle_train.run import Run
 
 
@@ -88,36 +57,6 @@ def export_run(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """A captured model with all that its bundles say of it.
-
-    quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
-    evidence; raises QualityError. learned: the blocks of a fine-tuned network. calibration: real
-    inputs of a model without a data set.
-    """
-
-    canonical: CanonicalModel
-    origin: Origin
-    trace: Trace
-    description: Description
-    quality: Callable[[Path, Path, str, float], dict[str, Any]]
-    learned: LearnedBlocks | None = None
-    calibration: CalibrationData | None = None
-
-
-def material_of(run: Run, quality_limit: int | None = None) -> "Material":
-    """A run, captured. Raises UnsupportedGraph."""
-    return Material(
-        canonical=capture(run.network),
-        origin=NetworkOrigin(run.network),
-        trace=trace_of(run),
-        description=description_of(run),
-        quality=partial(quality, limit=quality_limit),
-        learned=learned_blocks(run),
-    )
-
-
 def export_model(
     material: Material,
     outs: Mapping[str, Path],
@@ -133,14 +72,6 @@ def export_model(
     `latency` is evidence that tuning has measured.
     """
     asked = quantization or Quantization()
-    # A float32 that is not asked for is what others are compared with, on this machine.
-    targets = {name: target_named(target if name in outs else "cpu") for name in ("float32", *outs)}
-    precisions = {name: precision_named(name) for name in ("float32", *outs)}
-    precisions |= {name: asked.applied(precisions[name]) for name in outs}
-    precisions = {
-        name: suited.suited(precisions[name], material.canonical)
-        for name, suited in targets.items()
-    }
     for out in outs.values():
         refuse_taken(out, force=force)
     material = replace(material, canonical=with_prompt_graph(material.canonical))
@@ -152,137 +83,17 @@ def export_model(
         learned=material.learned,
         data=material.calibration,
     )
-    exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
-    screenings: dict[str, Screening] = {}
-    if asked.screen_head is not None:
-        for name in outs:
-            precision = precisions[name]
-            one = screening_of(quantizer, precision, exceptions[name], asked.screen_head)
-            screenings[name], exceptions[name] = one, one.exceptions
-    lowered = {
-        name: fitted(targets[name], quantizer.lowered(precision, exceptions.get(name, {})))
-        for name, precision in precisions.items()
-    }
+    variants = {name: variant_of(name, quantizer, asked, target, progress) for name in outs}
+    variants = {"float32": baseline(quantizer), **variants}
+    lowered = {name: variant.lowered(quantizer) for name, variant in variants.items()}
     progress("parity")
     climbed = climb(material.origin, material.canonical, lowered, material.trace)
-    whole, whole_climbed = dict(lowered), climbed
-    for name, screening in screenings.items():
-        screened, climbed = screening.applied(lowered[name], climbed, material.trace)
-        lowered[name] = fitted(targets[name], screened)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
-        candidates: dict[str, tuple[Path, Parts]] = {}
-        for name, precision in precisions.items():
-            plan = asked.described(plan_of(material.canonical, precision, exceptions.get(name)))
-            if name in screenings:
-                full = _parts(material, whole[name], precision, plan, targets[name], whole_climbed)
-                write_bundle(Path(scratch) / f"{name}-whole{SUFFIX}", finished(full, {}))
-                plan = screenings[name].plan(plan)
-            parts = _parts(material, lowered[name], precision, plan, targets[name], climbed)
-            candidates[name] = Path(scratch) / f"{name}{SUFFIX}", parts
-            write_bundle(candidates[name][0], finished(parts, {}))
+        proving = Proving(material, quantizer, asked, climbed, Path(scratch), latency, progress)
+        plain = proving.plain(variants["float32"], lowered["float32"])
         for name, out in outs.items():
-            candidate, parts = candidates[name]
-            progress(f"{name}: stream")
-            promised = screenings[name].promise if name in screenings else precisions[name]
-            reports[name] = checked(candidate, climbed.until(name), promised)
-            evidence = evidence_of(reports[name], latency)
-            evidence |= evidence_for(targets[name], parts, progress)
-            if name in screenings:
-                progress(f"{name}: screening")
-                full_head = Path(scratch) / f"{name}-whole{SUFFIX}"
-                evidence["screening"] = screenings[name].measured(full_head, candidate)
-            if name != "float32":
-                progress(f"{name}: quality")
-                plain, _ = candidates["float32"]
-                budget = asked.budget(precisions[name])
-                evidence["quantization"] = quantizer.evidence(precisions[name], exceptions[name])
-                evidence["quality"] = material.quality(plain, candidate, name, budget)
+            files, reports[name] = proving.proven(variants[name], lowered[name], plain)
             progress(f"{name}: write")
-            write_bundle(out, finished(parts, evidence), force=force)
+            write_bundle(out, files, force=force)
     return reports
-
-
-def _parts(
-    material: Material,
-    model: CanonicalModel,
-    precision: Precision,
-    plan: Mapping[str, Any],
-    target: Target,
-    climbed: Climbed,
-) -> Parts:
-    described = assemble(model, material.description, precision.name, plan, target.name)
-    parts = target.package(described)
-    size = sum(len(content) for content in parts.files.values())
-    carried = climbed.carried[precision.name]
-    golden = record(material.trace, climbed.origin, carried, model, size)
-    return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
-
-
-def description_of(run: Run) -> Description:
-    """What a bundle of the run says beside its graphs."""
-    return Description(
-        name=run.name,
-        vocabularies=run.vocabularies,
-        decoding=run.decoding,
-        evaluation=run.evaluation,
-        licence=run.licence,
-        provenance={**run.provenance, **tool_versions()},
-    )
-
-
-def tool_versions() -> dict[str, str]:
-    """Versions of what makes a bundle."""
-    return {
-        "treadle": treadle.__version__,
-        "onnx": onnx.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Report:
-    """The climbed rungs, and those that the runtime replays on the written bundle.
-
-    Raises:
-        ParityError: one of these is over its tolerance.
-    """
-    with treadle.load(bundle) as model:
-        replayed = verify(model)
-    measured = tuple(replace(rung, source="recorded") for rung in replayed.rungs)
-    refuse_failed(measured)
-    return Report(rungs + measured, {**replayed.invariance, "promised": precision.invariant})
-
-
-def evidence_of(report: Report, latency: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Parity, invariance and, where it was measured, latency as the manifest has them."""
-    return {
-        "parity": {"rungs": [rung.to_json() for rung in report.rungs]},
-        "invariance": report.invariance,
-        **({} if latency is None else {"latency": dict(latency)}),
-    }
-
-
-def quality(
-    plain: Path, candidate: Path, precision: str, budget: float, *, limit: int | None = None
-) -> dict[str, Any]:
-    """Teacher-forced negative log-likelihood on the test split, before and after quantization.
-
-    Raises:
-        QualityError: it rises by more than `budget`, relatively.
-    """
-    symbols = {}
-    for name, path in (("float32", plain), (precision, candidate)):
-        with treadle.load(path, unknown="symbol") as model:
-            symbols[name] = symbol_nats(model, split="test", limit=limit)
-    nats = {name: float(values.mean()) for name, values in symbols.items()}
-    rise = paired_rise(symbols["float32"], symbols[precision])
-    if rise.relative > budget:
-        raise QualityError(
-            f"expected {precision} to raise the negative log-likelihood by at most {budget:.1%}, "
-            f"got {rise.relative:.2%} ({nats}); export another precision, or allow more with "
-            f"--max-quality-drop"
-        )
-    interval = [rise.low, rise.high] if math.isfinite(rise.low) else None
-    evidence: dict[str, Any] = {"metric": "nats_per_symbol", "split": "test", **nats}
-    return evidence | {"relative": rise.relative, "interval": interval}

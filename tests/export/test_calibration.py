@@ -15,7 +15,7 @@ from treadle.tolerances import tolerance
 from treadle_export.calibration import calibrate
 from treadle_export.calibration_data import Batch, CalibrationData, calibration_data
 from treadle_export.engine import Engine
-from treadle_export.exporter import description_of
+from treadle_export.material import description_of
 from treadle_export.passes.expose_inputs import expose_inputs
 from treadle_export.precision import PRECISIONS, lower
 from treadle_export.weight_plan import weight_sizes

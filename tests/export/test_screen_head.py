@@ -20,7 +20,8 @@ from treadle.tolerances import tolerance
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
 from treadle_export.engine import Arrays, Engine
-from treadle_export.exporter import Material, export_model
+from treadle_export.exporter import export_model
+from treadle_export.material import Material
 from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
 from treadle_export.passes.screen_head import BELOW, Screen

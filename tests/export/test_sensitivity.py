@@ -15,8 +15,8 @@ from treadle_export.cli_quantize import Share
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.cli_quantize import sensitivity as sensitivity_command
 from treadle_export.engine import Engine
-from treadle_export.exporter import description_of
 from treadle_export.judge import FLOAT32, Judge
+from treadle_export.material import description_of
 from treadle_export.mixed_plan import planned
 from treadle_export.network_capture import capture
 from treadle_export.passes.split_gates import GATE_NAMES, gates_of

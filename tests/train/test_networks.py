@@ -127,7 +127,7 @@ def test_a_tied_matrix_learns_from_both_of_its_uses() -> None:
     network = LanguageModel(11, 6, 6, tied_embedding=True)
     token = torch.tensor([[3, 3]])
     logits, _ = network.sequence(token, None, network.initial_state(1))
-    logits.sum().backward()
+    logits.sum().backward()  # type: ignore[no-untyped-call]
     gradient = network.embedding.weight.grad
     assert gradient is not None
     assert bool((gradient.abs().sum(-1) > 0).all())  # through the output, also symbols not read

@@ -9,8 +9,9 @@ from treadle.errors import ExportError, ParityError, QualityError
 from treadle.selfcheck import Report
 from treadle_export.adopting import asked_of, material_of_foreign
 from treadle_export.bundle import refuse_taken
-from treadle_export.exporter import Material, export_model, material_of
+from treadle_export.exporter import export_model
 from treadle_export.foreign import Foreign
+from treadle_export.material import Material, material_of
 from treadle_export.plan_file import Plan
 from treadle_export.quantizer import Quantization, Quantizer
 from treadle_export.reopened import reopened
