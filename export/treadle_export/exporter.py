@@ -115,9 +115,10 @@ def export_model(
     quantizer = Quantizer(material.canonical, material.description, asked.calibration, progress)
     exceptions = {name: planned(quantizer, precisions[name], asked, progress) for name in outs}
     screenings: dict[str, Screening] = {}
-    for name in outs if asked.screen_head is not None else ():
-        screening = screening_of(quantizer, precisions[name], exceptions[name], asked.screen_head)
-        screenings[name], exceptions[name] = screening, screening.exceptions
+    if (count := asked.screen_head) is not None:
+        for name in outs:
+            screenings[name] = screening_of(quantizer, precisions[name], exceptions[name], count)
+            exceptions[name] = screenings[name].exceptions
     lowered = {
         name: quantizer.lowered(precision, exceptions.get(name, {}))
         for name, precision in precisions.items()
