@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import treadle
-from tests.export.small_models import KINDS, canonical
+from tests.export import small_models
 from treadle.tolerances import tolerance
 from treadle.vocabulary import Vocabulary
+from treadle_export import prompt_graph
 from treadle_export.bundle import Description, assemble, finished, write_bundle
 from treadle_export.engine import Engine
 from treadle_export.network_capture import capture
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 SYMBOLS, HIDDEN = 4300, 64  # a head of 275,200 weights, and 4,608 others
 EXACT = ("int8", "int8-block")
 
+pytestmark = pytest.mark.xdist_group("prompt graph")  # each model is captured once
+
 
 @cache
 def with_large_head() -> CanonicalModel:
@@ -41,13 +45,13 @@ def with_large_head() -> CanonicalModel:
 
 
 @cache
-def lowered(precision: str) -> CanonicalModel:
+def in_precision(precision: str) -> CanonicalModel:
     return lower(with_large_head(), precision_named(precision))
 
 
 @cache
 def engine(precision: str, graph: str) -> Engine:
-    return Engine(lowered(precision).graphs[graph].model)
+    return Engine(in_precision(precision).graphs[graph].model)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     symbols = Vocabulary(tuple(map(chr, range(1000, 1000 + SYMBOLS))), "characters")
     description = Description("model", {"symbols": symbols}, {"start": 0}, {}, {}, {})
     plan = plan_of(with_large_head(), precision_named("int8"))
-    write_bundle(path, finished(assemble(lowered("int8"), description, "int8", plan), {}))
+    write_bundle(path, finished(assemble(in_precision("int8"), description, "int8", plan), {}))
     opened: Model = treadle.load(path)
     return opened
 
@@ -106,7 +110,7 @@ def test_feed_is_the_end_of_unroll(model: Model, feeds: dict[str, Any], history:
 @pytest.mark.parametrize("precision", ["float32", "int8", "int4"])
 def test_the_head_reads_one_step_a_row(precision: str) -> None:
     """Nothing but casts and moves stands between the choice of the step and the product."""
-    graph = lowered(precision).graphs[PROMPT].model.graph
+    graph = in_precision(precision).graphs[PROMPT].model.graph
     products = [node for node in graph if node.op_type.startswith("MatMul")]
     head = products[-1]
     assert _before(head)[-1] == "GatherND"
@@ -125,6 +129,17 @@ def _before(node: ir.Node) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_small_head_brings_no_graph(kind: str) -> None:
-    assert with_prompt_graph(canonical(kind)) is canonical(kind)
+def test_a_head_that_is_less_than_half_of_the_work_brings_no_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompt_graph, "SMALLEST_HEAD", 1)
+    model = small_models.canonical("lstm-model")
+    assert with_prompt_graph(model) is model
+
+
+def test_a_small_head_brings_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = {n: graph for n, graph in with_large_head().graphs.items() if n != PROMPT}
+    model = replace(with_large_head(), graphs=graphs)
+    assert set(with_prompt_graph(model).graphs) == {*graphs, PROMPT}
+    monkeypatch.setattr(prompt_graph, "SMALLEST_HEAD", HIDDEN * SYMBOLS + 1)
+    assert with_prompt_graph(model) is model

@@ -18,6 +18,7 @@ from treadle_export.adoption.adopt import adopt
 from treadle_export.engine import Arrays, Engine
 from treadle_export.network_capture import capture
 from treadle_export.passes.rewriting import constant_array
+from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.share_transposed import ShareTransposed
 from treadle_export.precision import lower, precision_named
 from treadle_export.torch_modules import foreign_of
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from treadle_export.canonical import CanonicalModel
 
 SYMBOLS, SIZE = 41, 24
+
+pytestmark = pytest.mark.xdist_group("tied")  # each model is captured once
+
 ONE_TABLE: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 """Precisions in which one matrix serves both, and the type of its numbers."""
 
@@ -54,14 +58,14 @@ def models() -> tuple[CanonicalModel, CanonicalModel]:
 
 
 @cache
-def lowered(precision: str) -> tuple[CanonicalModel, CanonicalModel]:
+def in_precision(precision: str) -> tuple[CanonicalModel, CanonicalModel]:
     tied, apart = models()
     return lower(tied, precision_named(precision)), lower(apart, precision_named(precision))
 
 
 @cache
 def engine(precision: str, graph: str, *, tied: bool = True) -> Engine:
-    return Engine(lowered(precision)[0 if tied else 1].graphs[graph].model)
+    return Engine(in_precision(precision)[0 if tied else 1].graphs[graph].model)
 
 
 def stored(model: CanonicalModel) -> bytes:
@@ -84,19 +88,19 @@ def of_the_table(model: CanonicalModel, dtype: Any) -> int:
 
 @pytest.mark.parametrize("precision", ONE_TABLE)
 def test_the_matrix_is_stored_once(precision: str) -> None:
-    assert of_the_table(lowered(precision)[0], ONE_TABLE[precision]) == 1
+    assert of_the_table(in_precision(precision)[0], ONE_TABLE[precision]) == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_the_weight_file_is_smaller_by_the_matrix(precision: str) -> None:
-    tied, apart = lowered(precision)
+    tied, apart = in_precision(precision)
     saved = len(stored(apart)) - len(stored(tied))
     matrix = SYMBOLS * SIZE * np.dtype(ONE_TABLE[precision]).itemsize
     assert saved >= matrix - 64  # what alignment may take back
 
 
 def test_a_head_of_4_bits_and_its_table_of_8_are_two_matrices() -> None:
-    tied, _ = lowered("int4")
+    tied, _ = in_precision("int4")
     names = {name for graph in tied.graphs.values() for name in graph.model.graph.initializers}
     assert {"network.embedding.weight.int8", "network.embedding.weight.transposed.int4"} <= names
 
@@ -135,7 +139,7 @@ def graph_feeds(graph: str) -> Arrays:
 
 
 def test_the_integers_of_the_product_are_those_of_the_untied_head() -> None:
-    tied, apart = (graphs.graphs["step"].model.graph for graphs in lowered("int8"))
+    tied, apart = (graphs.graphs["step"].model.graph for graphs in in_precision("int8"))
     head = constant_array(apart.initializers["network.output.weight.transposed.int8"])
     table = constant_array(tied.initializers["network.embedding.weight.int8"])
     assert head is not None
@@ -166,7 +170,16 @@ def test_a_float32_bundle_is_quantized_from_its_one_matrix() -> None:
     shared = tied.rewritten(lambda _, graph: ShareTransposed()(graph).model)
     assert of_the_table(shared, np.float32) == 1
     again = lower(shared, precision_named("int8"))
-    assert stored(again) == stored(lowered("int8")[0])
+    assert stored(again) == stored(in_precision("int8")[0])
+
+
+def test_the_rows_that_a_screened_head_rescores_are_the_table() -> None:
+    whole, screened = (
+        lower(models()[0], precision_named("int8"), screen=screen)
+        for screen in (None, Screen("embedding", 2, "int8"))
+    )
+    estimates = SYMBOLS * (16 + 4)  # levels of 4 bits in one block, and its scale
+    assert len(stored(screened)) - len(stored(whole)) <= estimates + 4 * 64
 
 
 class Adopted(nn.Module):
