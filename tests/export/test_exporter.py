@@ -17,7 +17,7 @@ import treadle
 from treadle.errors import BundleError, ExportError, ParityError, QualityError, UnsupportedGraph
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
-from treadle_export import exporter
+from treadle_export import material
 from treadle_export.exporter import export_run
 from treadle_export.network_capture import capture
 from treadle_export.precision import PRECISIONS
@@ -205,7 +205,7 @@ def test_a_rung_over_its_tolerance_stops_the_export(
             weights.copy_(before)
         return captured
 
-    monkeypatch.setattr(exporter, "capture", damaged)
+    monkeypatch.setattr(material, "capture", damaged)
     with pytest.raises(ParityError, match="expected the rung 'onnx sequence' within 1e-05, got"):
         export_run(run, {"float32": tmp_path / "x.treadle"})
     assert not list(tmp_path.iterdir())

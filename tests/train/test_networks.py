@@ -120,7 +120,7 @@ def test_a_language_model_begins_with_small_logits(tied: bool) -> None:
     assert ("output.weight" in network.state_dict()) is not tied
     logits, _ = network.sequence(torch.randint(50, (4, 9)), None, network.initial_state(4))
     nats = -torch.log_softmax(logits, -1).mean()
-    assert abs(float(nats) - np.log(50)) < 0.1
+    assert abs(nats.item() - np.log(50)) < 0.1
 
 
 def test_a_tied_matrix_learns_from_both_of_its_uses() -> None:
