@@ -1,9 +1,9 @@
 """What does a large vocabulary cost: a step with a screened head, and a prompt read to its end?
 
 usage: heads.py [--symbols V] [--size H] [--layers L] [--candidates N] [--prompt T] [--rounds R]
-                [--json]
+                [--float32-head] [--json]
 
-An LSTM language model in int8, batch 1, one thread, its weights random: speed does not depend on
+An LSTM language model in int8 (its head in float32 with --float32-head), batch 1, one thread, its weights random: speed does not depend on
 them, and how often a screened head is right does, so that is not measured here. Each figure is the
 least median over the rounds, in microseconds; the sides take turns.
 """
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,17 +32,21 @@ from treadle_export.prompt_graph import PROMPT, with_prompt_graph
 from treadle_train.networks import LanguageModel
 
 INT8 = precision_named("int8")
+Exact = Literal["int8", "float32"]
 
 
-def written(path: Path, model: CanonicalModel, symbols: int, screen: Screen | None) -> Path:
-    """A bundle of the model, without evidence."""
+def written(
+    path: Path, model: CanonicalModel, symbols: int, exact: Exact, screen: Screen | None
+) -> Path:
+    """A bundle of the model, without evidence, its head in `exact`."""
     names = tuple(map(chr, range(0xE000, 0xE000 + min(symbols, 0x1900)))) + tuple(
         map(chr, range(0x10000, 0x10000 + max(0, symbols - 0x1900)))
     )
     description = Description(
         path.stem, {"symbols": Vocabulary(names, "characters")}, {"start": 0}, {}, {}, {}
     )
-    parts = assemble(lower(model, INT8, screen=screen), description, "int8", plan_of(model, INT8))
+    lowered = lower(model, INT8, exceptions={"output": exact}, screen=screen)
+    parts = assemble(lowered, description, "int8", plan_of(model, INT8))
     write_bundle(path, finished(parts, {}))
     return path
 
@@ -68,6 +73,7 @@ def main() -> int:
     parser.add_argument("--candidates", type=int, default=32)
     parser.add_argument("--prompt", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--float32-head", action="store_true", help="rescore in float32")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     asked = parser.parse_args()
     network = LanguageModel(asked.symbols, asked.size, asked.size, asked.layers).eval()
@@ -77,13 +83,13 @@ def main() -> int:
         return 2
     best: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        screens = {"whole": None, "screened": Screen("output", asked.candidates, "int8")}
-        models = [
-            stack.enter_context(
-                treadle.load(written(Path(scratch) / f"{n}.treadle", model, asked.symbols, screen))
-            )
-            for n, screen in screens.items()
+        exact: Exact = "float32" if asked.float32_head else "int8"
+        screens = {"whole": None, "screened": Screen("output", asked.candidates, exact)}
+        paths = [
+            written(Path(scratch) / f"{name}.treadle", model, asked.symbols, exact, screen)
+            for name, screen in screens.items()
         ]
+        models = [stack.enter_context(treadle.load(path)) for path in paths]
         for _ in range(asked.rounds):
             for name, call in calls(*models, asked.prompt).items():
                 took = measure(call, steps=20 if "of" in name else 200, warmup=3).p50_us
