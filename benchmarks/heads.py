@@ -3,9 +3,10 @@
 usage: heads.py [--symbols V] [--size H] [--layers L] [--candidates N] [--prompt T] [--rounds R]
                 [--float32-head] [--json]
 
-An LSTM language model in int8 (its head in float32 with --float32-head), batch 1, one thread, its weights random: speed does not depend on
-them, and how often a screened head is right does, so that is not measured here. Each figure is the
-least median over the rounds, in microseconds; the sides take turns.
+An LSTM language model in int8 (its head in float32 with --float32-head), batch 1, one thread, its
+weights random: speed does not depend on them, and how often a screened head is right does, so that
+is not measured here. Each figure is the least median over the rounds, in microseconds; the sides
+take turns.
 """
 
 import argparse
@@ -89,9 +90,9 @@ def main() -> int:
             written(Path(scratch) / f"{name}.treadle", model, asked.symbols, exact, screen)
             for name, screen in screens.items()
         ]
-        models = [stack.enter_context(treadle.load(path)) for path in paths]
+        whole, screened = (stack.enter_context(treadle.load(path)) for path in paths)
         for _ in range(asked.rounds):
-            for name, call in calls(*models, asked.prompt).items():
+            for name, call in calls(whole, screened, asked.prompt).items():
                 took = measure(call, steps=20 if "of" in name else 200, warmup=3).p50_us
                 best[name] = min(best.get(name, took), took)
     if asked.json:
