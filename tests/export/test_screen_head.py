@@ -164,7 +164,7 @@ def test_a_bundle_says_what_is_screened_and_how_often_it_is_right(bundles: dict[
     assert manifest.plan["head"] == {
         "weights": "output",
         "screened": CANDIDATES,
-        "estimate": {"bits": 4, "block_size": 32},
+        "estimate": {"bits": 4, "block_size": 128},
         "exact": "int8",
     }
     assert manifest.evidence["invariance"]["promised"] is False

@@ -178,7 +178,7 @@ def test_the_rows_that_a_screened_head_rescores_are_the_table() -> None:
         lower(models()[0], precision_named("int8"), screen=screen)
         for screen in (None, Screen("embedding", 2, "int8"))
     )
-    estimates = SYMBOLS * (16 + 4)  # levels of 4 bits in one block, and its scale
+    estimates = SYMBOLS * (64 + 4)  # levels of 4 bits in one block of 128, and its scale
     assert len(stored(screened)) - len(stored(whole)) <= estimates + 4 * 64
 
 
