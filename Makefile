@@ -52,6 +52,9 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/decoder.py
+	$(BIN)/python benchmarks/heads.py
 
 docs: $(DOCS_READY)
 	$(RUN) mkdocs build --strict
