@@ -1,0 +1,43 @@
+"""A rung passes where the table says, and says where it does not."""
+
+import numpy as np
+import pytest
+
+from treadle.ladder import Rung, compare
+
+STEPS = 200
+EXPECTED = np.linspace(-1.0, 1.0, STEPS, dtype=np.float32)[:, None]
+
+
+def moved(steps: list[int], by: float) -> Rung:
+    """The rung of a quantized model whose outputs are `by` off at `steps`."""
+    actual = EXPECTED.copy()
+    actual[steps] += np.float32(by)
+    return compare("quantized", "int4", outputs=[(EXPECTED, actual)])
+
+
+def test_outputs_may_jump_at_one_step_in_a_hundred_and_the_rung_says_where() -> None:
+    rung = moved([50, 150], 3.0)
+    assert rung.passed
+    assert (rung.first_step, rung.max_abs) == (50, pytest.approx(3.0))
+
+
+def test_more_jumps_fail() -> None:
+    assert not moved([50, 100, 150], 3.0).passed
+
+
+@pytest.mark.parametrize("by", [np.nan, np.inf])
+def test_an_output_that_is_not_finite_fails_wherever_it_stands(by: float) -> None:
+    assert not moved([50], by).passed
+
+
+def test_a_state_may_not_jump() -> None:
+    actual = EXPECTED.copy()
+    actual[50] += np.float32(3.0)
+    assert not compare("quantized", "int4", states=[(EXPECTED, actual)]).passed
+
+
+def test_outputs_of_other_rungs_may_not_jump() -> None:
+    actual = EXPECTED.copy()
+    actual[50] += np.float32(1e-3)
+    assert not compare("lowered", "float32", outputs=[(EXPECTED, actual)]).passed
