@@ -58,10 +58,3 @@ class CanonicalModel:
             for name, graph in self.graphs.items()
         }
         return replace(self, graphs=graphs)
-
-    def with_interfaces(self, interfaces: Mapping[str, Graph]) -> "CanonicalModel":
-        """This model with other contracts for its graphs."""
-        graphs = {
-            name: replace(graph, interface=interfaces[name]) for name, graph in self.graphs.items()
-        }
-        return replace(self, graphs=graphs)

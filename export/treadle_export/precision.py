@@ -11,7 +11,7 @@ int8-tensorwise  the engine's own dynamic quantization: a row feels its company
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ import onnx_ir as ir
 
 from treadle.errors import ExportError
 from treadle_export.canonical import CanonicalModel
-from treadle_export.passes.active_mask import ACTIVE, AddActiveMask
 from treadle_export.passes.align_activations import AlignActivations
 from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
@@ -169,11 +168,6 @@ def lower(
         ExportError: an exception fits no weight or names no precision.
     """
     plan = WeightPlan(precision.name, exceptions or {})
-    interfaces = {
-        name: replace(graph.interface, active=ACTIVE if name == "step" else None)
-        for name, graph in model.graphs.items()
-    }
-
     # what promises that a chunk is its steps has no kernel whose rounding tells them apart
     looped = model.looped or (
         precision.aligned
@@ -196,11 +190,9 @@ def lower(
         if looped and name == "sequence":
             step = structured.graphs["step"]
             rewritten = applied(passes, step.model.clone())
-            graph = loop_over_time(rewritten, step.interface, interfaces["sequence"])
+            graph = loop_over_time(rewritten, step.interface, model.graphs[name].interface)
             passes = []
         passes += [OwnBlocks(), ShareTransposed()]
-        if name == "step" and model.graphs[name].interface.active is None:
-            passes.append(AddActiveMask(interfaces[name]))
         passes += [
             ir.passes.common.RemoveUnusedNodesPass(),
             ir.passes.common.NameFixPass(),
@@ -211,7 +203,7 @@ def lower(
     structured = model.rewritten(structure)
     if plan.exceptions:
         plan.check(weight_sizes(structured))
-    return structured.rewritten(rewrite).with_interfaces(interfaces)
+    return structured.rewritten(rewrite)
 
 
 def _passes(

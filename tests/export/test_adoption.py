@@ -25,6 +25,7 @@ from treadle.tolerances import tolerance
 from treadle_export.adopting import export_foreign
 from treadle_export.adoption.adopt import Adopted, adopt
 from treadle_export.engine import Arrays, Engine
+from treadle_export.passes.active_mask import with_active_mask
 from treadle_export.precision import lower, precision_named
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def test_a_bundle_streams_chunks_and_proves_itself(
 
 @pytest.mark.parametrize("past", ["conv", "running-mean"])
 def test_rows_that_are_not_active_keep_every_state(past: str) -> None:
-    graph = lower(_adopted(past).canonical, precision_named("int8")).graphs["step"]
+    plain = lower(_adopted(past).canonical, precision_named("int8"))
+    graph = with_active_mask(plain).graphs["step"]
     random = np.random.default_rng(2)
     state = {
         p.input: (random.normal(size=(3, *map(int, p.shape[1:]))) * 9).astype(p.dtype)

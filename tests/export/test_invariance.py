@@ -16,9 +16,12 @@ from tests.export.small_models import (
     as_feeds,
     encoded,
     engine,
+    lowered,
     next_state,
 )
 from treadle.ladder import compare
+from treadle_export.engine import Engine
+from treadle_export.passes.active_mask import with_active_mask
 from treadle_export.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ def test_an_inactive_row_keeps_its_state(kind: str) -> None:
     random = np.random.default_rng(1)
     state = {n: random.uniform(-1, 1, a.shape).astype(np.float32) for n, a in state.items()}
     feeds = {"token": np.array([4, 5]), **context, **as_feeds(state)}
-    step = engine(kind, "int8", "step")
+    step = Engine(with_active_mask(lowered(kind, "int8")).graphs["step"].model)
     default = step.run(feeds)
     explicit = step.run({**feeds, "active": np.array([True, True])})
     masked = step.run({**feeds, "active": np.array([True, False])})

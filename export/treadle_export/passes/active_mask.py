@@ -1,12 +1,29 @@
-"""Gives a step graph its optional `active` input: a row that is not active keeps its state."""
+"""Gives a step graph its optional `active` input: a row that is not active keeps its state.
+
+For engines that keep states on a device. On a processor the mask would be dear, a sixth of a small
+model's step, and whoever holds the states can put back the rows that did not step.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 from treadle.manifest import Graph
-from treadle_export.passes.rewriting import Emitter, given, substitute
+from treadle_export.canonical import CanonicalGraph, CanonicalModel
+from treadle_export.passes.rewriting import Emitter, applied, given, substitute
 
 ACTIVE = "active"
+
+
+def with_active_mask(model: CanonicalModel) -> CanonicalModel:
+    """The model with a mask in its step graph, if it has such a graph."""
+    step = model.graphs.get("step")
+    if step is None or step.interface.active is not None:
+        return model
+    masked = applied([AddActiveMask(step.interface)], step.model)
+    graph = CanonicalGraph(masked, replace(step.interface, active=ACTIVE))
+    return replace(model, graphs={**model.graphs, "step": graph})
 
 
 class AddActiveMask(ir.passes.InPlacePass):

@@ -2,8 +2,8 @@
 
 A row of the embedding times a matrix is a row of their product: for a vocabulary smaller than the
 embedding is wide, looking that up is smaller and faster than multiplying at every step. The table
-holds what goes into gates, biases included, in 16 bits with one scale a row: eight would be coarse
-where one row holds large and small gates.
+holds what goes into gates, biases included, in 16 bits with one scale: eight would be coarse where
+it holds large and small gates, and a scale for each row would have to be looked up beside it.
 """
 
 from collections.abc import Callable
@@ -86,15 +86,11 @@ def _fold(node: ir.Node, graph: ir.Graph) -> None:
     product = table.astype(np.float64) @ matrix.astype(np.float64)
     if bias_node is not None and (bias := constant_floats(bias_of(bias_node))) is not None:
         product += bias
-    scale = np.abs(product).max(axis=1, keepdims=True) / LEVELS
-    scale[scale == 0] = 1
+    scale = np.float32(np.abs(product).max() / LEVELS) or np.float32(1)
     integers = np.rint(product / scale).astype(np.int16)
     ids = given(gather, 1)
     rows = e.op("Gather", e.constant(integers, f"{weights.name}.lookup"), ids, axis=0)
-    scales = e.constant(scale.astype(np.float32), f"{weights.name}.lookup_scale")
-    value = e.op(
-        "Mul", e.op("Cast", rows, to=ir.DataType.FLOAT), e.op("Gather", scales, ids, axis=0)
-    )
+    value = e.op("Mul", e.op("Cast", rows, to=ir.DataType.FLOAT), e.constant(scale))
     for move in moves:
         attributes = {key: attr.value for key, attr in move.attributes.items()}
         value = e.op(move.op_type, value, *move.inputs[1:], **attributes)

@@ -84,6 +84,7 @@ CUDA = Target(
     precisions=_PRECISIONS,
     opset=_OPSET,
     aligned=False,
+    masked=True,
     fault=_fault,
     passes=_passes,
     notes=dict.fromkeys(_PRECISIONS, _UNPROVEN),

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from treadle_export.bundle import Parts
 from treadle_export.canonical import OPSET, CanonicalModel
+from treadle_export.passes.active_mask import with_active_mask
 from treadle_export.passes.recurrent_weights import GATES, lowerable
 from treadle_export.passes.rewriting import applied
 from treadle_export.precision import Precision
@@ -41,6 +42,7 @@ class Target:
     opset: of the operators that its graphs are written in.
     aligned: whether graphs are written so that rows do not feel each other, which is a promise
         about kernels of processors; `Precision.aligned` counts where this is true.
+    masked: whether the step graph takes a mask of active rows, because states stay on a device.
     fault: (name of the graph, node) -> why a node that has a kernel does not run there, or None.
     passes: what is rewritten last in every graph.
     notes: precision -> what whoever exports it for this target should know, in place of its own.
@@ -54,6 +56,7 @@ class Target:
     precisions: tuple[str, ...]
     opset: int = OPSET
     aligned: bool = True
+    masked: bool = False
     fault: Callable[[str, ir.Node], str | None] = _none
     passes: Callable[[], list[Pass]] = list
     notes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -81,4 +84,5 @@ class Target:
 
     def rewritten(self, model: CanonicalModel) -> CanonicalModel:
         """The model as this target's passes leave it."""
+        model = with_active_mask(model) if self.masked else model
         return model.rewritten(lambda _, graph: applied(self.passes(), graph))

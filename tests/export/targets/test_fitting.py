@@ -201,6 +201,19 @@ def test_cuda_refuses_control_flow_in_a_step_only() -> None:
         fitted(TARGETS["cuda"], as_step)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_only_where_states_stay_on_a_device_does_a_step_take_a_mask(target: str) -> None:
+    """Twice over: a screened model is fitted again."""
+    model = fitted(
+        TARGETS[target], fitted(TARGETS[target], for_target("gru-model", "int4", target))
+    )
+    step = model.graphs["step"]
+    assert step.interface.active == ("active" if target == "cuda" else None)
+    named = [given.name for given in step.model.graph.inputs].count("active")
+    assert named == (target == "cuda")
+    assert model.graphs["sequence"].interface.active is None
+
+
 @pytest.mark.parametrize(("dtype", "fits"), [(ir.DataType.FLOAT, True), (ir.DataType.INT32, False)])
 def test_a_type_without_a_kernel_is_refused(dtype: ir.DataType, fits: bool) -> None:
     """A CPU clips integers of 32 bits, and CUDA does not."""
@@ -208,7 +221,7 @@ def test_a_type_without_a_kernel_is_refused(dtype: ir.DataType, fits: bool) -> N
     def clipped() -> CanonicalModel:
         node = ir.Node("", "Clip", [value("x", dtype)], name="clip")
         node.outputs[0].type, node.outputs[0].shape = ir.TensorType(dtype), ir.Shape([1])
-        return model_of("step", list(filter(None, node.inputs)), node)
+        return model_of("sequence", list(filter(None, node.inputs)), node)
 
     fitted(TARGETS["cpu"], clipped())
     if fits:
