@@ -99,17 +99,19 @@ def test_it_starts_from_the_weights_of_the_other_run(start: Run, tuned: Run) -> 
     assert "quantization" not in document(start)
 
 
-@pytest.mark.parametrize("stop_at", [pytest.param(5, marks=pytest.mark.slow), 13])
+@pytest.mark.parametrize("goes_on", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_ctrl_c_and_resuming_end_in_the_same_weights(
     recipe: Recipe,
     start: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    stop_at: int,
+    *,
+    goes_on: bool,
 ) -> None:
     # Between two searches, so that a resumed run needs the scales that the checkpoint kept.
     monkeypatch.setattr("treadle_train.callbacks.rounder.SEARCH_STEPS", 4)
-    tuning = FineTuning("int4", start)
+    stop_at = 5
+    tuning = FineTuning("int4", start if goes_on else None)
     whole = train(recipe, tmp_path / "whole", fine_tuning=tuning, progress="none")
     step = TaskModule.training_step
 
@@ -128,6 +130,35 @@ def test_ctrl_c_and_resuming_end_in_the_same_weights(
     train(recipe, broken, resume=True, fine_tuning=tuning, progress="none")
     weights = [(path / "weights.safetensors").read_bytes() for path in (whole.path, broken)]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(("goes_on", "searches"), [(True, [0]), (False, [0, 10, 20])])
+def test_scales_of_trained_weights_hold_and_others_follow_for_half_of_the_training(
+    recipe: Recipe,
+    start: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    goes_on: bool,
+    searches: list[int],
+) -> None:
+    monkeypatch.setattr("treadle_train.callbacks.rounder.SEARCH_STEPS", 10)
+    steps, searched = [0], []
+    step, search = TaskModule.training_step, FakeQuantization.search
+
+    def stepped(self: TaskModule[Any], batch: Any, index: int) -> Any:
+        steps.append(self.position.step + 1)
+        return step(self, batch, index)
+
+    def watched(self: FakeQuantization) -> None:
+        searched.append(steps[-1])
+        search(self)
+
+    monkeypatch.setattr(TaskModule, "training_step", stepped)
+    monkeypatch.setattr(FakeQuantization, "search", watched)
+    tuning = FineTuning("int4", start if goes_on else None)
+    train(recipe, tmp_path / "run", fine_tuning=tuning, progress="none")
+    assert searched == searches
 
 
 def test_training_without_a_start_rounds_from_the_first_step(

@@ -89,6 +89,10 @@ class FineTuning:
     def begin(self, module: TaskModule[Any], vocabularies: dict[str, Vocabulary]) -> None:
         """Give the module the weights to start from, and the rounding.
 
+        Scales that trained weights begin with hold: a search looks at weights and not at the loss,
+        so that each one undoes some of what training has learnt since the last. Weights that begin
+        at random grow first, and theirs are searched through half of the training.
+
         Raises RecipeError when the run to start from has other vocabularies.
         """
         if self.start is not None:
@@ -98,6 +102,8 @@ class FineTuning:
                     "train it again."
                 )
             module.network.load_state_dict(self.start.network.state_dict())
+        else:
+            module.last_search = module.total_steps // 2
         module.rounding = FakeQuantization(module.network, self.precision)
 
 

@@ -10,7 +10,7 @@ from treadle_train.modules.base import TaskModule
 from treadle_train.quantization.fake import FakeQuantization
 
 SEARCH_STEPS = 100
-"""Optimizer steps after which the scales of blocks are searched anew."""
+"""Optimizer steps after which the scales of blocks are searched anew, until they hold."""
 
 
 class Rounder(Callback):
@@ -22,7 +22,8 @@ class Rounder(Callback):
     @override
     def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
         """Search scales where it is time, and round."""
-        if self.module.position.step % SEARCH_STEPS == 0:
+        step = self.module.position.step
+        if step % SEARCH_STEPS == 0 and step <= self.module.last_search:
             self.rounding.search()
         self.rounding.put()
 

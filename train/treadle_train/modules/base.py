@@ -48,6 +48,9 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
 
     torch is seeded anew at each step, so dropout depends on the step only and a resumed run
     continues as if it had never stopped.
+
+    rounding: what rounds the weights in every forward pass, if anything; its scales are searched
+    until the step `last_search`.
     """
 
     def __init__(self, network: N, section: TrainingSection, steps: int) -> None:
@@ -59,6 +62,7 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         self.train_totals = Totals()
         self.validation_totals = Totals()
         self.rounding: FakeQuantization | None = None
+        self.last_search = 0
 
     def trained_weights(self) -> dict[str, Tensor]:
         """The network's weights as its forward passes see them; with scales where it rounds."""
