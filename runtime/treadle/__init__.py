@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import (
     BundleError,
     DataError,
+    DeadlineError,
     DeviceError,
     ExportError,
     InputError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
     from treadle.model import Model, load
+    from treadle.pool import Member, Pool
     from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
@@ -43,14 +45,17 @@ __all__ = [
     "Bundle",
     "BundleError",
     "DataError",
+    "DeadlineError",
     "DeviceError",
     "ExportError",
     "Hypothesis",
     "InputError",
     "LanguageModel",
     "Manifest",
+    "Member",
     "Model",
     "ParityError",
+    "Pool",
     "QualityError",
     "RecipeError",
     "Snapshot",
@@ -72,7 +77,9 @@ _HOMES = {
     "Hypothesis": "treadle.transducer",
     "LanguageModel": "treadle.language_model",
     "Manifest": "treadle.manifest",
+    "Member": "treadle.pool",
     "Model": "treadle.model",
+    "Pool": "treadle.pool",
     "Snapshot": "treadle.state",
     "StatefulModel": "treadle.stateful_model",
     "Stream": "treadle.stream",

@@ -5,6 +5,7 @@ TreadleError
 ├── InputError         what was given does not fit the model (also a ValueError)
 ├── StateError         a stream or a snapshot is used where it cannot be
 ├── DeviceError        the asked engine or hardware is not what would run
+├── DeadlineError      a step or a place was not to be had in time (also a TimeoutError)
 ├── RecipeError        a training recipe is wrong
 ├── DataError          a data set is missing, changed or malformed
 └── ExportError        a model cannot be exported
@@ -34,6 +35,10 @@ class StateError(TreadleError):
 
 class DeviceError(TreadleError):
     """The asked engine or hardware is missing, or is not what would run."""
+
+
+class DeadlineError(TreadleError, TimeoutError):
+    """A step, or a place in a pool, was not to be had in the time that was given."""
 
 
 class RecipeError(TreadleError):

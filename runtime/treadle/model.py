@@ -16,6 +16,7 @@ from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Running
+from treadle.pool import Pool
 from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
 from treadle.stream import Stream
@@ -92,6 +93,7 @@ class Model(Closing):
         self._learned = read_initial(bundle)
         self._sessions: dict[str, Any] = {}
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self._pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._opening = threading.Lock()
         self._closed = False
 
@@ -147,6 +149,34 @@ class Model(Closing):
         take back. Raises InputError for a source that does not fit, is empty, or has an empty
         row.
         """
+        start, origins = self._at_start(source, source_lengths, batch_size)
+        return self._open(start, history, origins)
+
+    def pool(
+        self,
+        max_streams: int,
+        *,
+        when_full: Literal["error", "wait"] = "error",
+        exact: bool = False,
+    ) -> Pool:
+        """A pool for up to `max_streams` streams, whose steps share engine calls.
+
+        `when_full` says what a full pool does with who wants to join: refuse, or let wait. `exact`
+        computes every row alone, for a precision that does not promise that rows do not feel each
+        other. Raises InputError, and what opening the session raises.
+        """
+        pool = Pool(self, max_streams, when_full=when_full, exact=exact)
+        with self._opening:
+            self._pools.add(pool)
+        return pool
+
+    def _at_start(
+        self,
+        source: ArrayLike | Sequence[ArrayLike] | None,
+        source_lengths: ArrayLike | None = None,
+        batch_size: int = 1,
+    ) -> tuple[Snapshot, NDArray[np.int64] | None]:
+        """What a new stream starts from; rows of one number have the same context."""
         rows = check_count(batch_size, "batch_size", 1)
         encodes = "encode" in self.manifest.graphs
         if encodes == (source is None):
@@ -173,7 +203,7 @@ class Model(Closing):
             context,
             np.zeros(rows, np.int64),
         )
-        return self._open(start, history, origins)
+        return start, origins
 
     def initial_state(self, context: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """What `rows` rows start from, name -> [batch, …]; `context` as `encode` gave it."""
@@ -225,10 +255,12 @@ class Model(Closing):
         return {name: a[origins] for name, a in zip(names, made, strict=True)}, origins
 
     def close(self) -> None:
-        """Close its streams and let go of the sessions. A call that is running ends first."""
+        """Close its streams and pools and let go of the sessions. Running calls end first."""
         with self._opening:
             self._closed = True
             self._sessions.clear()
-            streams = list(self._streams)
+            streams, pools = list(self._streams), list(self._pools)
+        for pool in pools:
+            pool.close()
         for stream in streams:
             stream.close(wait=True)
