@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,9 @@ from treadle_train.batching.bucketed import Pairs
 from treadle_train.modules.transduction import TransducerModule
 from treadle_train.networks import Transducer
 from treadle_train.recipe import TransducerRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAME = tolerance("torch step", "float32").absolute
 
@@ -41,12 +46,21 @@ def gradients(made: TransducerModule, rows: list[int]) -> tuple[float, int, list
     )
 
 
+def taught(cell: str, attention: str) -> TransducerModule:
+    """A module that learns the answers of another network."""
+    made = module(cell, attention).train()
+    torch.manual_seed(8)
+    made.teachers = [Transducer(9, 8, 6, 8, cell=cell, attention=attention).eval()]
+    return made
+
+
+@pytest.mark.parametrize("make", [module, taught])
 @pytest.mark.parametrize("attention", ["general", "additive", "fixed"])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "gru-reset-before", "elman"])
 def test_loss_and_gradient_of_a_padded_batch_are_those_of_its_rows(
-    cell: str, attention: str
+    cell: str, attention: str, make: Callable[[str, str], TransducerModule]
 ) -> None:
-    made = module(cell, attention)
+    made = make(cell, attention)
     alone = [gradients(made, [row]) for row in range(3)]
     loss, symbols, together = gradients(made, [0, 1, 2])
     assert symbols == sum(row[1] for row in alone)

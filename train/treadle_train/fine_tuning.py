@@ -23,10 +23,13 @@ _RATE = 0.1
 def short_schedule(recipe: Recipe) -> list[str]:
     """Changes of a recipe that suit a start from trained weights.
 
-    At most 3 epochs, at a tenth of its learning rate.
+    At most 3 epochs, at a tenth of its learning rate, without dropout: what is learned are the
+    answers that the trained weights give, and these are given without it.
     """
     epochs, rate = recipe.training.epochs, recipe.training.learning_rate
+    sections = recipe_to_table(recipe)["network"]
     return [
+        *(f"network.{key}=0" for key in sections if "dropout" in key),
         f"training.epochs={min(_EPOCHS, epochs)}",
         f"training.learning_rate={_RATE * rate:.6g}",
     ]
@@ -87,7 +90,7 @@ class FineTuning:
                 )
 
     def begin(self, module: TaskModule[Any], vocabularies: dict[str, Vocabulary]) -> None:
-        """Give the module the weights to start from, and the rounding.
+        """Give the module the weights to start from, its teacher, and the rounding.
 
         Scales that trained weights begin with hold: a search looks at weights and not at the loss,
         so that each one undoes some of what training has learnt since the last. Weights that begin
@@ -102,6 +105,7 @@ class FineTuning:
                     "train it again."
                 )
             module.network.load_state_dict(self.start.network.state_dict())
+            module.teachers = [self.start.network.eval()]
         else:
             module.last_search = module.total_steps // 2
         module.rounding = FakeQuantization(module.network, self.precision)

@@ -50,7 +50,8 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     continues as if it had never stopped.
 
     rounding: what rounds the weights in every forward pass, if anything; its scales are searched
-    until the step `last_search`.
+    until the step `last_search`. teachers: the network whose answers training learns in place of
+    the labels, if any; in a list, so that it is no submodule, and nothing trains it.
     """
 
     def __init__(self, network: N, section: TrainingSection, steps: int) -> None:
@@ -63,6 +64,7 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         self.validation_totals = Totals()
         self.rounding: FakeQuantization | None = None
         self.last_search = 0
+        self.teachers: list[N] = []
 
     def trained_weights(self) -> dict[str, Tensor]:
         """The network's weights as its forward passes see them; with scales where it rounds."""

@@ -2,14 +2,18 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from treadle_train.batching.lanes import LaneBatch
+from treadle_train.distillation import distillation_loss
 from treadle_train.modules.base import TaskModule, Totals
 from treadle_train.networks import LanguageModel
 from treadle_train.recipe import LanguageModelRecipe
+
+_TEACHER = "teacher/"
 
 
 class LanguageModelModule(TaskModule[LanguageModel]):
@@ -21,18 +25,23 @@ class LanguageModelModule(TaskModule[LanguageModel]):
     def __init__(self, network: LanguageModel, recipe: LanguageModelRecipe, steps: int) -> None:
         super().__init__(network, recipe.training, steps)
         self.carried: dict[str, Tensor] = {}
+        self.teacher_carried: dict[str, Tensor] = {}
 
     def loss(self, batch: LaneBatch) -> tuple[Tensor, int]:
         """Mean cross-entropy over all symbols; moves the carried state on."""
-        rows = batch.inputs.shape[0]
-        state = self.network.initial_state(rows) if batch.fresh else self.carried
-        logits, state = self.network.sequence(batch.inputs, None, state)
-        self.carried = {name: value.detach().float() for name, value in state.items()}
+        logits, self.carried = _read(self.network, batch, self.carried)
+        if self.training and self.teachers:
+            return self._taught_loss(batch, logits), batch.targets.numel()
         smoothing = self.section.label_smoothing if self.training else 0.0
         loss = functional.cross_entropy(
             logits.flatten(0, 1).float(), batch.targets.flatten(), label_smoothing=smoothing
         )
         return loss, batch.targets.numel()
+
+    def _taught_loss(self, batch: LaneBatch, logits: Tensor) -> Tensor:
+        with torch.no_grad():
+            taught, self.teacher_carried = _read(self.teachers[0], batch, self.teacher_carried)
+        return distillation_loss(logits, taught, torch.ones_like(batch.targets, dtype=torch.bool))
 
     @override
     def on_validation_epoch_start(self) -> None:
@@ -51,9 +60,21 @@ class LanguageModelModule(TaskModule[LanguageModel]):
         return {"bits_per_character": mean / math.log(2), "loss": mean}
 
     def carried_state(self) -> dict[str, Tensor]:
-        """The state at the end of the last batch."""
-        return dict(self.carried)
+        """The states at the end of the last batch: the network's, and its teacher's."""
+        taught = {f"{_TEACHER}{name}": value for name, value in self.teacher_carried.items()}
+        return self.carried | taught
 
     def restore_carried(self, state: dict[str, Tensor]) -> None:
-        """Go on from a state that `carried_state` gave."""
-        self.carried = dict(state)
+        """Go on from states that `carried_state` gave."""
+        self.carried = {n: value for n, value in state.items() if not n.startswith(_TEACHER)}
+        taught = state.keys() - self.carried.keys()
+        self.teacher_carried = {name.removeprefix(_TEACHER): state[name] for name in taught}
+
+
+def _read(
+    network: LanguageModel, batch: LaneBatch, carried: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits [B, T, V], and the state that the next batch goes on from."""
+    state = network.initial_state(batch.inputs.shape[0]) if batch.fresh else carried
+    logits, state = network.sequence(batch.inputs, None, state)
+    return logits, {name: value.detach().float() for name, value in state.items()}

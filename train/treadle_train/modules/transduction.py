@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from treadle.metrics import word_error_rate
 from treadle_train.batching.bucketed import IGNORED, PairBatch
+from treadle_train.distillation import distillation_loss
 from treadle_train.greedy import decode_greedily
 from treadle_train.modules.base import TaskModule, Totals
 from treadle_train.networks import Transducer
@@ -40,16 +41,19 @@ class TransducerModule(TaskModule[Transducer]):
         The decoder is causal, so what it makes of padded steps reaches no counted one: it may
         run as if all rows were full, which is faster.
         """
-        context, initial = self.network.encode(batch.source, batch.source_lengths)
-        state = self.network.initial_state(batch.source.shape[0]) | initial
-        logits, _ = self.network.sequence(batch.inputs, None, state, context)
+        logits = _forced(self.network, batch)
+        counted = batch.targets != IGNORED
+        if self.training and self.teachers:
+            with torch.no_grad():
+                taught = _forced(self.teachers[0], batch)
+            return distillation_loss(logits, taught, counted), int(counted.sum())
         loss = functional.cross_entropy(
             logits.flatten(0, 1).float(),
             batch.targets.flatten(),
             ignore_index=IGNORED,
             label_smoothing=self.section.label_smoothing,
         )
-        return loss, int((batch.targets != IGNORED).sum())
+        return loss, int(counted.sum())
 
     @override
     def on_validation_epoch_start(self) -> None:
@@ -84,3 +88,10 @@ class TransducerModule(TaskModule[Transducer]):
 
     def restore_carried(self, state: dict[str, Tensor]) -> None:
         """Nothing to take back."""
+
+
+def _forced(network: Transducer, batch: PairBatch) -> Tensor:
+    """Logits [B, T, V] under teacher forcing."""
+    context, initial = network.encode(batch.source, batch.source_lengths)
+    state = network.initial_state(batch.source.shape[0]) | initial
+    return network.sequence(batch.inputs, None, state, context)[0]
