@@ -92,6 +92,13 @@ class BoundStep:
         self._here, self._there = self._there, self._here
         self.state, self.next_state = self.next_state, self.state
 
+    def take_back(self, rows: Array) -> None:
+        """Give rows the state that they had before the last step, and outputs of 0."""
+        for name, array in self.state.items():
+            array[rows] = self.next_state[name][rows]
+        for output in self.outputs:
+            output[rows] = 0
+
     def _copied(self) -> Any:
         return self.named([output.copy() for output in self.outputs])
 

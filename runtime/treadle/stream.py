@@ -74,11 +74,13 @@ class Stream(Closing):
         """Steps made by each row since its start or reset, int64 [batch]."""
         return self._steps + self._ticks
 
-    def step(self, x: ArrayLike, *, copy: bool = True) -> Any:
+    def step(self, x: ArrayLike, *, active: ArrayLike | None = None, copy: bool = True) -> Any:
         """One time step: `x` [batch] or [batch, features] -> outputs [batch, …].
 
-        With `copy=False` the outputs are read-only views that the next step overwrites. Raises
-        InputError for another dtype, shape, an id out of range or a number that is not finite.
+        `active`, bool [batch], says which rows read; the others keep their state, what `x` holds
+        for them is not looked at, and their outputs are 0. With `copy=False` the outputs are
+        read-only views that the next step overwrites. Raises InputError for another dtype, shape,
+        an id out of range or a number that is not finite.
         """
         if not self._in_use.acquire(False):
             raise _in_use_elsewhere()
@@ -87,12 +89,18 @@ class Stream(Closing):
             if type(x) is not np.ndarray or x.dtype is not bound.dtype or x.shape != bound.shape:
                 x = self._reading.array(x, self.batch_size)
             bound.x[...] = x
+            idle = None if active is None else self._idle(active)
+            if idle is not None:
+                bound.x[idle] = 0
             if not bound.valid():
                 self._reading.check_values(bound.x)
             bound()
             if self._history.size:
                 self._history.add(bound.next_state, self.steps)
             self._ticks += 1
+            if idle is not None:
+                bound.take_back(idle)
+                self._steps = self._steps - idle
             return bound.copied() if copy else bound.views
         except engine_errors() as error:
             raise _failed(error) from error
@@ -230,6 +238,16 @@ class Stream(Closing):
             raise _in_use_elsewhere()
         self._bound = None
         self._in_use.release()
+
+    def _idle(self, active: ArrayLike) -> NDArray[np.bool_]:
+        """Which rows are not active. Raises InputError."""
+        given = np.asarray(active)
+        if given.dtype != np.bool_ or given.shape != (self.batch_size,):
+            raise InputError(
+                f"active should be bool [{self.batch_size}], one for each row, got {given.dtype} "
+                f"{list(given.shape)}"
+            )
+        return ~given
 
     @contextmanager
     def _turn(self) -> Iterator[BoundStep]:
