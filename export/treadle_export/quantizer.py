@@ -18,11 +18,11 @@ from treadle_export.calibration_data import (
     calibration_data,
 )
 from treadle_export.canonical import CanonicalModel
-from treadle_export.learned_blocks import LearnedBlocks
 from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.precision import PRECISIONS, Precision, lower
-from treadle_export.rounding import COMPENSATED_BITS, Rounding
+from treadle_export.rounding.learned_blocks import LearnedBlocks
+from treadle_export.rounding.matrices import COMPENSATED_BITS, Rounding
 from treadle_export.settings import Settings
 from treadle_export.weight_plan import WeightPlan, weight_sizes
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from treadle.tolerances import tolerance
-from treadle_export.gptq import round_to_nearest
+from treadle_export.rounding.gptq import round_to_nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treadle_export.blocks import BlockWeights
+    from treadle_export.rounding.blocks import BlockWeights
 
 PRODUCT = tolerance("batch", "int4").absolute
 """How far two ways to compute one product may be apart, relative to its largest output."""

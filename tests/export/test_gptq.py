@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.errors import ExportError
-from treadle_export.gptq import DAMPING, round_compensated, round_to_nearest
-from treadle_export.rounding import Rounding
+from treadle_export.rounding.gptq import DAMPING, round_compensated, round_to_nearest
+from treadle_export.rounding.matrices import Rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treadle_export.blocks import BlockWeights
+    from treadle_export.rounding.blocks import BlockWeights
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -17,14 +17,14 @@ from tests.export.small_models import canonical
 from treadle.errors import ExportError
 from treadle.selfcheck import verify
 from treadle_export.exporter import export_run
-from treadle_export.learned_blocks import learned_blocks
 from treadle_export.material import description_of
 from treadle_export.network_capture import capture
 from treadle_export.passes.quantize import ZERO
 from treadle_export.passes.rewriting import constant_array
 from treadle_export.precision import lower, precision_named
 from treadle_export.quantizer import Quantizer
-from treadle_export.rounding import Rounding
+from treadle_export.rounding.learned_blocks import learned_blocks
+from treadle_export.rounding.matrices import Rounding
 from treadle_train.catalogue import load_recipe
 from treadle_train.fine_tuning import FineTuning
 from treadle_train.networks import LanguageModel, Network, Transducer

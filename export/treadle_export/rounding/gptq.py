@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle.errors import ExportError
-from treadle_export.blocks import BlockWeights
+from treadle_export.rounding.blocks import BlockWeights
 from treadle_train.quantization.blocks import (
     Floats,
     best_scale,

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import sha256
-from treadle_export.blocks import BlockWeights
-from treadle_export.gptq import round_compensated, round_to_nearest
-from treadle_export.learned_blocks import LearnedBlocks
+from treadle_export.rounding.blocks import BlockWeights
+from treadle_export.rounding.gptq import round_compensated, round_to_nearest
+from treadle_export.rounding.learned_blocks import LearnedBlocks
 
 COMPENSATED_BITS = 4
 """Up to here rounding is worth compensating; 8 bits lose nothing that could be seen."""

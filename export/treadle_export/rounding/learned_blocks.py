@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle.errors import ExportError
-from treadle_export.blocks import BlockWeights
-from treadle_export.gptq import round_with_scales
+from treadle_export.rounding.blocks import BlockWeights
+from treadle_export.rounding.gptq import round_with_scales
 from treadle_train.quantization.blocks import BLOCKS
 from treadle_train.run import FineTuned, Run
 
