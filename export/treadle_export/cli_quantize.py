@@ -13,7 +13,7 @@ from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, writ
 if TYPE_CHECKING:
     from treadle.selfcheck import Report
     from treadle_export.plan_file import Plan
-    from treadle_export.quantizer import Quantization, Quantizer
+    from treadle_export.quantization.quantizer import Quantization, Quantizer
 
 
 class Examples(click.ParamType):  # type: ignore[type-arg]
@@ -89,7 +89,7 @@ def quantization_of(
     screen_head: int | None = None,
 ) -> "Quantization":
     """The options as the exporter takes them."""
-    from treadle_export.quantizer import Quantization
+    from treadle_export.quantization.quantizer import Quantization
 
     return Quantization(calibration, plan.exceptions, max_quality_drop, plan.settings, screen_head)
 
@@ -178,7 +178,7 @@ def sensitivity(
 ) -> None:
     """Say which weights of a run, or of a float32 bundle, hurt most when quantized alone."""
     from treadle_export.judge import Judge
-    from treadle_export.precision import precision_named
+    from treadle_export.quantization.precision import precision_named
     from treadle_export.sensitivity import sensitivity as measure
     from treadle_export.sensitivity_report import as_table, write_plot
 
@@ -197,7 +197,7 @@ def sensitivity(
 def _quantizer(source: Path, calibration: int | None, progress: Any) -> "Quantizer":
     """The model of a run directory, or of a bundle."""
     from treadle.manifest import MANIFEST_FILE
-    from treadle_export.quantizer import Quantizer
+    from treadle_export.quantization.quantizer import Quantizer
 
     if (source / MANIFEST_FILE).exists():
         from treadle_export.reopened import reopened

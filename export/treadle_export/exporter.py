@@ -12,7 +12,7 @@ from treadle_export.material import Material, material_of
 from treadle_export.parity import climb
 from treadle_export.prompt_graph import with_prompt_graph
 from treadle_export.proving import Proving, baseline, variant_of
-from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_train.run import Run
 
 

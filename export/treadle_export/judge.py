@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 import treadle
 from treadle.evaluation import symbol_nats
 from treadle_export.bundle import SUFFIX, assemble, finished, write_bundle
-from treadle_export.precision import Precision
-from treadle_export.quantizer import Gates, Quantizer
+from treadle_export.quantization.precision import Precision
+from treadle_export.quantization.quantizer import Gates, Quantizer
 
 SPLIT = "validation"
 """Of the data: what is chosen here is still to be proven on the test split."""

@@ -15,9 +15,9 @@ from typing import Any
 from treadle.errors import ExportError
 from treadle.files import write_atomically
 from treadle_export.machine import Machine
-from treadle_export.precision import precision_named
-from treadle_export.settings import Settings
-from treadle_export.weight_plan import exceptions_of
+from treadle_export.quantization.precision import precision_named
+from treadle_export.quantization.settings import Settings
+from treadle_export.quantization.weight_plan import exceptions_of
 
 FORMAT = "treadle-plan/1"
 

@@ -15,8 +15,8 @@ from treadle_export.golden import record
 from treadle_export.material import Material
 from treadle_export.mixed_plan import planned
 from treadle_export.parity import Climbed, refuse_failed
-from treadle_export.precision import Precision, plan_of, precision_named
-from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.quantization.precision import Precision, plan_of, precision_named
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.screening import Screening, screening_of
 from treadle_export.targets import Target, target_named
 from treadle_export.targets.fitting import evidence_for, fitted

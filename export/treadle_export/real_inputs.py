@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from treadle.errors import InputError
 from treadle_export.adoption.adopt import Adopted
 from treadle_export.adoption.streams import Layout
-from treadle_export.calibration_data import Batch, CalibrationData
+from treadle_export.quantization.calibration_data import Batch, CalibrationData
 
 FEWEST_STEPS = 32
 """Different steps that an example must have to stand for real inputs: fewer say nothing of what

@@ -19,7 +19,7 @@ from treadle_export.canonical import BOUND, OPSET, CanonicalGraph, CanonicalMode
 from treadle_export.passes.active_mask import RemoveActiveMask
 from treadle_export.passes.bounds import mark_scan_bounds
 from treadle_export.passes.loop_over_time import is_looped
-from treadle_export.precision import Precision, layer_plan
+from treadle_export.quantization.precision import Precision, layer_plan
 
 _REPLAYED = frozenset({"stream", "batch", "chunk"})
 

@@ -25,10 +25,10 @@ from treadle_export.material import tool_versions
 from treadle_export.mixed_plan import planned
 from treadle_export.origin import Carried
 from treadle_export.parity import carry, flattened, quantized_rung, refuse_failed, started_by
-from treadle_export.precision import PRECISIONS, Precision, lower, precision_named
 from treadle_export.proving import checked, evidence_of
 from treadle_export.quality import quality
-from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.quantization.precision import PRECISIONS, Precision, lower, precision_named
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.reopened import Reopened, reopened
 from treadle_export.screening import screening_of
 from treadle_export.targets import Target, target_named

@@ -8,8 +8,8 @@ import numpy as np
 
 from treadle_export.judge import FLOAT32, SPLIT, Judge
 from treadle_export.passes.split_gates import gates_of
-from treadle_export.precision import Precision, lower
-from treadle_export.weight_plan import weight_sizes
+from treadle_export.quantization.precision import Precision, lower
+from treadle_export.quantization.weight_plan import weight_sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,14 @@ from treadle_export.bundle import (
     refuse_taken,
     write_bundle,
 )
-from treadle_export.calibration_data import CalibrationData
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine
 from treadle_export.foreign_origin import trace_of_foreign
 from treadle_export.parity import refuse_failed
-from treadle_export.precision import Precision, plan_of, precision_named
 from treadle_export.proving import checked, evidence_of
-from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.quantization.calibration_data import CalibrationData
+from treadle_export.quantization.precision import Precision, plan_of, precision_named
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.targets import target_named
 from treadle_export.targets.fitting import evidence_for, fitted
 

@@ -20,7 +20,7 @@ from treadle.selfcheck import Report, verify
 from treadle_export import material
 from treadle_export.exporter import export_run
 from treadle_export.network_capture import capture
-from treadle_export.precision import PRECISIONS
+from treadle_export.quantization.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from treadle_train.run import Run

@@ -21,8 +21,8 @@ from treadle_export.material import description_of
 from treadle_export.network_capture import capture
 from treadle_export.passes.quantize import ZERO
 from treadle_export.passes.rewriting import constant_array
-from treadle_export.precision import lower, precision_named
-from treadle_export.quantizer import Quantizer
+from treadle_export.quantization.precision import lower, precision_named
+from treadle_export.quantization.quantizer import Quantizer
 from treadle_export.rounding.learned_blocks import learned_blocks
 from treadle_export.rounding.matrices import Rounding
 from treadle_train.catalogue import load_recipe

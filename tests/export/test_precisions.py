@@ -23,7 +23,7 @@ from treadle.errors import ExportError
 from treadle.ladder import Rung, compare
 from treadle.tolerances import TOLERANCES, tolerance
 from treadle_export.passes.rewriting import given
-from treadle_export.precision import PRECISIONS, lower
+from treadle_export.quantization.precision import PRECISIONS, lower
 from treadle_export.weights import share_weights
 from treadle_train.quantization.blocks import BLOCKS
 

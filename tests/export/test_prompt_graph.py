@@ -20,8 +20,8 @@ from treadle_export import prompt_graph
 from treadle_export.bundle import Description, assemble, finished, write_bundle
 from treadle_export.engine import Engine
 from treadle_export.network_capture import capture
-from treadle_export.precision import lower, plan_of, precision_named
 from treadle_export.prompt_graph import PROMPT, with_prompt_graph
+from treadle_export.quantization.precision import lower, plan_of, precision_named
 from treadle_train.networks import LanguageModel
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from treadle.cli import run
 from treadle.errors import InputError
 from treadle_export.adopting import export_foreign
 from treadle_export.adoption.adopt import adopt
-from treadle_export.calibration import calibrate
 from treadle_export.engine import Engine
 from treadle_export.foreign import Foreign
+from treadle_export.quantization.calibration import calibrate
 from treadle_export.real_inputs import calibration_of
 
 if TYPE_CHECKING:

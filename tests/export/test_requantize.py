@@ -21,7 +21,7 @@ from treadle.selfcheck import verify
 from treadle_export.adopting import export_foreign
 from treadle_export.bundle import Parts, finished, write_bundle
 from treadle_export.exporter import export_run
-from treadle_export.quantizer import Quantization
+from treadle_export.quantization.quantizer import Quantization
 from treadle_export.requantize import requantize
 
 if TYPE_CHECKING:

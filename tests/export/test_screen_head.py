@@ -25,8 +25,8 @@ from treadle_export.material import Material
 from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
 from treadle_export.passes.screen_head import BELOW, Screen
-from treadle_export.precision import lower, precision_named
-from treadle_export.quantizer import Quantization
+from treadle_export.quantization.precision import lower, precision_named
+from treadle_export.quantization.quantizer import Quantization
 from treadle_export.requantize import requantize
 from treadle_export.screening import measure, screen_of
 from treadle_export.trace import Trace

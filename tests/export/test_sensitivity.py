@@ -20,8 +20,8 @@ from treadle_export.material import description_of
 from treadle_export.mixed_plan import planned
 from treadle_export.network_capture import capture
 from treadle_export.passes.split_gates import GATE_NAMES, gates_of
-from treadle_export.precision import PRECISIONS, lower
-from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.quantization.precision import PRECISIONS, lower
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.sensitivity import Sensitivity, sensitivity
 from treadle_export.sensitivity_report import as_table
 

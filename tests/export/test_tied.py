@@ -20,7 +20,7 @@ from treadle_export.network_capture import capture
 from treadle_export.passes.rewriting import constant_array
 from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.share_transposed import ShareTransposed
-from treadle_export.precision import lower, precision_named
+from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.torch_modules import foreign_of
 from treadle_export.weights import share_weights
 from treadle_train.networks import LanguageModel

@@ -13,7 +13,7 @@ from treadle_export.exporter import export_model
 from treadle_export.foreign import Foreign
 from treadle_export.material import Material, material_of
 from treadle_export.plan_file import Plan
-from treadle_export.quantizer import Quantization, Quantizer
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.reopened import reopened
 from treadle_export.requantize import requantize
 from treadle_export.trace import Trace

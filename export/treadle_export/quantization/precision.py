@@ -36,8 +36,8 @@ from treadle_export.passes.screen_head import ESTIMATE_BITS, ESTIMATE_BLOCK, Scr
 from treadle_export.passes.share_transposed import ShareTransposed
 from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
+from treadle_export.quantization.weight_plan import WeightPlan, weight_sizes
 from treadle_export.rounding.matrices import Rounding
-from treadle_export.weight_plan import WeightPlan, weight_sizes
 from treadle_train.quantization.blocks import BLOCKS
 
 Pass = ir.passes.PassBase

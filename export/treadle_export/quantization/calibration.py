@@ -15,13 +15,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from treadle_export.calibration_data import Batch, CalibrationData
 from treadle_export.canonical import CanonicalGraph, CanonicalModel
 from treadle_export.engine import Arrays, Engine
 from treadle_export.passes.expose_inputs import expose_inputs
 from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.lower_recurrent import LowerRecurrent
 from treadle_export.passes.rewriting import applied
+from treadle_export.quantization.calibration_data import Batch, CalibrationData
 
 _STEPS = 64  # of one call: bounds the memory, whatever the length of a row
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from treadle.errors import ExportError
 from treadle.plan import CALLS, Call
 from treadle_export.passes.recurrent_weights import GATES
-from treadle_export.precision import Precision
+from treadle_export.quantization.precision import Precision
 from treadle_train.quantization.blocks import BLOCKS
 
 Lowering = Literal["fused", "cell"]

@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle_export.bundle import Description
-from treadle_export.calibration import Calibration, calibrate
-from treadle_export.calibration_data import (
+from treadle_export.canonical import CanonicalModel
+from treadle_export.passes.screen_head import Screen
+from treadle_export.passes.split_gates import gates_of
+from treadle_export.quantization.calibration import Calibration, calibrate
+from treadle_export.quantization.calibration_data import (
     DEFAULT_EXAMPLES,
     CalibrationData,
     calibration_data,
 )
-from treadle_export.canonical import CanonicalModel
-from treadle_export.passes.screen_head import Screen
-from treadle_export.passes.split_gates import gates_of
-from treadle_export.precision import PRECISIONS, Precision, lower
+from treadle_export.quantization.precision import PRECISIONS, Precision, lower
+from treadle_export.quantization.settings import Settings
+from treadle_export.quantization.weight_plan import WeightPlan, weight_sizes
 from treadle_export.rounding.learned_blocks import LearnedBlocks
 from treadle_export.rounding.matrices import COMPENSATED_BITS, Rounding
-from treadle_export.settings import Settings
-from treadle_export.weight_plan import WeightPlan, weight_sizes
 
 Gates = Mapping[str, tuple[str, ...]]
 _NONE: Mapping[str, str] = MappingProxyType({})
