@@ -177,10 +177,10 @@ def sensitivity(
     as_json: bool,
 ) -> None:
     """Say which weights of a run, or of a float32 bundle, hurt most when quantized alone."""
-    from treadle_export.judge import Judge
+    from treadle_export.judging.judge import Judge
+    from treadle_export.judging.sensitivity import sensitivity as measure
+    from treadle_export.judging.sensitivity_report import as_table, write_plot
     from treadle_export.quantization.precision import precision_named
-    from treadle_export.sensitivity import sensitivity as measure
-    from treadle_export.sensitivity_report import as_table, write_plot
 
     def progress(stage: str) -> None:
         click.echo(f"{source.name}: {stage}", err=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from treadle_export.adopting import QUALITY_BUDGET, carried_outputs, distance
-from treadle_export.judge import SPLIT, Judge
+from treadle_export.judging.judge import SPLIT, Judge
 from treadle_export.quantization.precision import Precision
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.trace import Trace

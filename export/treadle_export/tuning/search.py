@@ -8,8 +8,8 @@ from pathlib import Path
 from treadle.errors import InputError, QualityError
 from treadle.stopwatch import Latency
 from treadle_export.bundle import SUFFIX, assemble, finished, write_bundle
+from treadle_export.judging.mixed_plan import planned
 from treadle_export.machine import this_machine
-from treadle_export.mixed_plan import planned
 from treadle_export.quantization.precision import precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.trace import Trace

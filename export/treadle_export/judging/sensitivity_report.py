@@ -5,7 +5,7 @@ from pathlib import Path
 
 from treadle.commands.options import table
 from treadle.files import write_atomically
-from treadle_export.sensitivity import Harm, Sensitivity
+from treadle_export.judging.sensitivity import Harm, Sensitivity
 
 HEADER = ("weights alone", "parameters", "rise, nats a symbol", "± one error", "relative")
 

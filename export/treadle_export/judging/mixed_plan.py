@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from treadle.errors import ExportError, QualityError
-from treadle_export.judge import FLOAT32, Judge
+from treadle_export.judging.judge import FLOAT32, Judge
+from treadle_export.judging.sensitivity import sensitivity
+from treadle_export.judging.sensitivity_report import as_table
 from treadle_export.quantization.precision import Precision
 from treadle_export.quantization.quantizer import Quantization, Quantizer
-from treadle_export.sensitivity import sensitivity
-from treadle_export.sensitivity_report import as_table
 from treadle_train.quantization.blocks import BLOCKS
 
 SAFER = "int8"

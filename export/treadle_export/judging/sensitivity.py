@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treadle_export.judge import FLOAT32, SPLIT, Judge
+from treadle_export.judging.judge import FLOAT32, SPLIT, Judge
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.quantization.precision import Precision, lower
 from treadle_export.quantization.weight_plan import weight_sizes
