@@ -26,7 +26,7 @@ from treadle.stopwatch import measure
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description, assemble, finished, write_bundle
 from treadle_export.canonical import CanonicalModel
-from treadle_export.network_capture import capture
+from treadle_export.capturing.network import capture
 from treadle_export.passes.screen_head import Screen
 from treadle_export.prompt_graph import PROMPT, with_prompt_graph
 from treadle_export.quantization.precision import lower, plan_of, precision_named

@@ -28,7 +28,7 @@ from treadle.language_model import LanguageModel as Bundle
 from treadle.stopwatch import Latency, measure
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description, assemble, finished, write_bundle
-from treadle_export.network_capture import capture
+from treadle_export.capturing.network import capture
 from treadle_export.quantization.precision import PRECISIONS, lower, plan_of, precision_named
 from treadle_train.networks import LanguageModel
 

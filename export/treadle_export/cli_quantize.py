@@ -204,8 +204,8 @@ def _quantizer(source: Path, calibration: int | None, progress: Any) -> "Quantiz
 
         plain = reopened(source)
         return Quantizer(plain.model, plain.description, calibration, progress)
+    from treadle_export.capturing.network import capture
     from treadle_export.material import description_of
-    from treadle_export.network_capture import capture
     from treadle_export.rounding.learned_blocks import learned_blocks
     from treadle_train.run import load_run
 

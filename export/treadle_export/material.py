@@ -13,8 +13,8 @@ import onnxruntime
 import treadle
 from treadle_export.bundle import Description
 from treadle_export.canonical import CanonicalModel
+from treadle_export.capturing.network import capture
 from treadle_export.judging.quality import quality
-from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
 from treadle_export.origin import Origin
 from treadle_export.quantization.calibration_data import CalibrationData

@@ -18,8 +18,8 @@ from treadle.errors import BundleError, ExportError, ParityError, QualityError, 
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
 from treadle_export import material
+from treadle_export.capturing.network import capture
 from treadle_export.exporter import export_run
-from treadle_export.network_capture import capture
 from treadle_export.quantization.precision import PRECISIONS
 
 if TYPE_CHECKING:

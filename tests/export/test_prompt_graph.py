@@ -18,8 +18,8 @@ from treadle.tolerances import tolerance
 from treadle.vocabulary import Vocabulary
 from treadle_export import prompt_graph
 from treadle_export.bundle import Description, assemble, finished, write_bundle
+from treadle_export.capturing.network import capture
 from treadle_export.engine import Engine
-from treadle_export.network_capture import capture
 from treadle_export.prompt_graph import PROMPT, with_prompt_graph
 from treadle_export.quantization.precision import lower, plan_of, precision_named
 from treadle_train.networks import LanguageModel

@@ -19,10 +19,10 @@ from treadle.selfcheck import verify
 from treadle.tolerances import tolerance
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
+from treadle_export.capturing.network import capture
 from treadle_export.engine import Arrays, Engine
 from treadle_export.exporter import export_model
 from treadle_export.material import Material
-from treadle_export.network_capture import capture
 from treadle_export.network_origin import NetworkOrigin
 from treadle_export.passes.screen_head import BELOW, Screen
 from treadle_export.quantization.precision import lower, precision_named

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from tests.export.small_models import canonical, untrained_run
 from treadle.errors import ExportError
+from treadle_export.capturing.network import capture
 from treadle_export.cli_quantize import Share
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.cli_quantize import sensitivity as sensitivity_command
@@ -20,7 +21,6 @@ from treadle_export.judging.mixed_plan import planned
 from treadle_export.judging.sensitivity import Sensitivity, sensitivity
 from treadle_export.judging.sensitivity_report import as_table
 from treadle_export.material import description_of
-from treadle_export.network_capture import capture
 from treadle_export.passes.split_gates import GATE_NAMES, gates_of
 from treadle_export.quantization.precision import PRECISIONS, lower
 from treadle_export.quantization.quantizer import Quantization, Quantizer

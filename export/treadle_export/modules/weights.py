@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from treadle_export.opaque_ops import in_onnx_order
+from treadle_export.capturing.opaque_ops import in_onnx_order
 
 PROJECTIONS = ("p", "p_reverse")
 """Names of the projections [H, P] of a layer's directions."""

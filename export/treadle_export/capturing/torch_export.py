@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from treadle.errors import UnsupportedGraph
 from treadle_export.canonical import OPSET
-from treadle_export.opaque_ops import TRANSLATIONS
+from treadle_export.capturing.opaque_ops import TRANSLATIONS
 
 
 def exported(

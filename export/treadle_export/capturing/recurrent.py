@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
-from treadle_export.opaque_ops import in_onnx_order
+from treadle_export.capturing.opaque_ops import in_onnx_order
 from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
 
 _KINDS: dict[type[Cell[Any]], str] = {LSTM: "lstm", GRU: "gru", Elman: "rnn"}

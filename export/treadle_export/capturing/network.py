@@ -16,10 +16,10 @@ from treadle.errors import UnsupportedGraph
 from treadle.manifest import SOURCE_MULTIPLE, TASKS, ContextTensor, Graph, StatePort
 from treadle.manifest import Tensor as Port
 from treadle_export.canonical import BOUND, IR_VERSION, CanonicalGraph, CanonicalModel
+from treadle_export.capturing.recurrent import with_opaque_layers
+from treadle_export.capturing.torch_export import exported, to_onnx
 from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.passes.name_weights import NameWeights
-from treadle_export.recurrent import with_opaque_layers
-from treadle_export.torch_export import exported, to_onnx
 from treadle_train.cells import Layer
 from treadle_train.networks import Network, Transducer
 from treadle_train.networks.attention import MASKED
