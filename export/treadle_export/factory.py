@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from treadle.errors import ExportError
-from treadle_export.modules.calls import first_line
-from treadle_export.torch_modules import Example
+from treadle_export.torch_modules.calls import first_line
+from treadle_export.torch_modules.source import Example
 
 _NAMED = 4  # keys that a message names before it counts
 

@@ -378,7 +378,7 @@ def test_the_module_is_left_as_it_was() -> None:
 
 
 def test_other_threads_still_pack() -> None:
-    from treadle_export.modules.packing import Packed, packing_replaced
+    from treadle_export.torch_modules.packing import Packed, packing_replaced
 
     packed: list[Any] = []
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from treadle_export.modules.named_tensors import Call, named_outputs
-from treadle_export.modules.opaque import recurrent_modules
+from treadle_export.torch_modules.named_tensors import Call, named_outputs
+from treadle_export.torch_modules.opaque import recurrent_modules
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
-from treadle_export.modules.calls import Seen, answer, kept_tensors
-from treadle_export.modules.named_tensors import Call
-from treadle_export.modules.readings import Axes, Size, adds_batch, readings, sizes_of
+from treadle_export.torch_modules.calls import Seen, answer, kept_tensors
+from treadle_export.torch_modules.named_tensors import Call
+from treadle_export.torch_modules.readings import Axes, Size, adds_batch, readings, sizes_of
 
 _MOST_READINGS = 2000
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from treadle_export.modules.named_tensors import Call
+from treadle_export.torch_modules.named_tensors import Call
 
 _FEWEST_STEPS = 4
 

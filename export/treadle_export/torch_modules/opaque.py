@@ -1,4 +1,4 @@
-"""torch's own recurrent modules as opaque ops (`opaque_ops.py`) while a foreign module is traced.
+"""torch's own recurrent modules as opaque ops (`capturing`) while a foreign module is traced.
 
 A module keeps its class's behaviour, its attributes and its parameters: user code asks a recurrent
 module for `num_layers`, draws zeros `new_zeros` from its weights, or extends its class. So the
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from treadle_export.modules.packing import Packed, opened
-from treadle_export.modules.weights import OpaqueWeights
+from treadle_export.torch_modules.packing import Packed, opened
+from treadle_export.torch_modules.weights import OpaqueWeights
 
 
 def recurrent_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -14,13 +14,13 @@ from treadle.errors import UnsupportedGraph
 from treadle_export.canonical import IR_VERSION
 from treadle_export.capturing.opaque_ops import TRANSLATIONS
 from treadle_export.capturing.torch_export import exported, to_onnx
-from treadle_export.modules.axes import Reading
-from treadle_export.modules.calls import first_line
-from treadle_export.modules.named_tensors import Call, named_outputs
-from treadle_export.modules.opaque import layers_in, with_opaque_modules
-from treadle_export.modules.packing import packing_replaced
-from treadle_export.modules.projections import remove_unused, settle_projections
 from treadle_export.passes.canonicalize import forget_tracing
+from treadle_export.torch_modules.axes import Reading
+from treadle_export.torch_modules.calls import first_line
+from treadle_export.torch_modules.named_tensors import Call, named_outputs
+from treadle_export.torch_modules.opaque import layers_in, with_opaque_modules
+from treadle_export.torch_modules.packing import packing_replaced
+from treadle_export.torch_modules.projections import remove_unused, settle_projections
 
 _INSIDE = "module"
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from treadle.errors import InputError
 from treadle_export.engine import Arrays
-from treadle_export.modules.axes import Reading
-from treadle_export.modules.calls import called
-from treadle_export.modules.named_tensors import Call, named_outputs
+from treadle_export.torch_modules.axes import Reading
+from treadle_export.torch_modules.calls import called
+from treadle_export.torch_modules.named_tensors import Call, named_outputs
 
 
 class Origin:

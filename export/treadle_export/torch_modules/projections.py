@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
 from treadle_export.canonical import IR_VERSION
-from treadle_export.modules.ports import HIDDEN, feeds_states_only, recurrent_nodes, roots
-from treadle_export.modules.weights import LOST, PROJECTIONS
 from treadle_export.passes.rewriting import constant_array
+from treadle_export.torch_modules.ports import HIDDEN, feeds_states_only, recurrent_nodes, roots
+from treadle_export.torch_modules.weights import LOST, PROJECTIONS
 
 
 def settle_projections(graph: ir.Graph) -> None:

@@ -16,9 +16,9 @@ from treadle.ladder import compare
 from treadle_export.adoption.pairs import find_pairs
 from treadle_export.engine import Arrays
 from treadle_export.foreign import StatePair
-from treadle_export.modules.axes import Reading
-from treadle_export.modules.named_tensors import Call
-from treadle_export.modules.ports import Ports
+from treadle_export.torch_modules.axes import Reading
+from treadle_export.torch_modules.named_tensors import Call
+from treadle_export.torch_modules.ports import Ports
 
 _SEED = 7
 

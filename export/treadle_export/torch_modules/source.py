@@ -15,14 +15,14 @@ from treadle.errors import UnsupportedGraph
 from treadle.ladder import compare
 from treadle_export.engine import Engine
 from treadle_export.foreign import Foreign
-from treadle_export.modules.axes import Reading, read_axes
-from treadle_export.modules.calls import first_line
-from treadle_export.modules.named_tensors import Call
-from treadle_export.modules.opaque import recurrent_modules
-from treadle_export.modules.origin import Origin
-from treadle_export.modules.pairs import other_pairs, probing
-from treadle_export.modules.ports import ports_of
-from treadle_export.modules.tracing import trace
+from treadle_export.torch_modules.axes import Reading, read_axes
+from treadle_export.torch_modules.calls import first_line
+from treadle_export.torch_modules.named_tensors import Call
+from treadle_export.torch_modules.opaque import recurrent_modules
+from treadle_export.torch_modules.origin import Origin
+from treadle_export.torch_modules.pairs import other_pairs, probing
+from treadle_export.torch_modules.ports import ports_of
+from treadle_export.torch_modules.tracing import trace
 
 Example = torch.Tensor | tuple[Any, ...] | Mapping[str, Any]
 
