@@ -126,7 +126,7 @@ def adopt(
     from treadle_export.adopting import export_foreign
     from treadle_export.bundle import refuse_taken
     from treadle_export.foreign import StatePair
-    from treadle_export.sources import open_source, with_inputs
+    from treadle_export.sources.opening import open_source, with_inputs
 
     precision = precision_for(target, precision)
     refuse_taken(out, force=force)

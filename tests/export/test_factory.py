@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from treadle.errors import ExportError
-from treadle_export.factory import load_factory
+from treadle_export.sources.factory import load_factory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from tests.export.foreign_graphs import FEATURES, HIDDEN, OUTPUTS, Builder
 from treadle.errors import ExportError, InputError, UnsupportedGraph
 from treadle_export.adopting import export_foreign
 from treadle_export.foreign import StatePair
-from treadle_export.onnx_models import foreign_of_file
+from treadle_export.sources.onnx_models import foreign_of_file
 
 if TYPE_CHECKING:
     from pathlib import Path

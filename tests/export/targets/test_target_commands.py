@@ -141,7 +141,7 @@ def test_a_target_has_a_precision_of_its_own(
     monkeypatch.setattr("treadle_export.exporter.export_run", ask)
     monkeypatch.setattr("treadle_export.adopting.export_foreign", ask)
     monkeypatch.setattr("treadle_train.run.load_run", lambda path: path)
-    monkeypatch.setattr("treadle_export.sources.open_source", lambda source, **_: source)
+    monkeypatch.setattr("treadle_export.sources.opening.open_source", lambda source, **_: source)
     words = ["somewhere", "--out", str(tmp_path / "x.treadle"), *arguments]
     with pytest.raises(Asked) as asked:
         getattr(cli, command).main(words, standalone_mode=False)

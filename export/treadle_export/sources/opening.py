@@ -25,7 +25,7 @@ def open_source(
     """
     path = Path(source)
     if path.suffix == ".onnx":
-        from treadle_export.onnx_models import foreign_of_file
+        from treadle_export.sources.onnx_models import foreign_of_file
 
         _refuse(source, checkpoint=checkpoint)
         return foreign_of_file(path, fixed=fixed, states=states, lengths=lengths)
@@ -35,7 +35,7 @@ def open_source(
         _refuse(source, checkpoint=checkpoint, fixed=fixed, states=states, lengths=lengths)
         return from_keras(path)
     if ":" in source:
-        from treadle_export.factory import load_factory
+        from treadle_export.sources.factory import load_factory
         from treadle_export.torch_modules import foreign_of
 
         _refuse(source, fixed=fixed, states=states)
