@@ -9,7 +9,7 @@ from typing import Any
 from treadle.selfcheck import Report
 from treadle_export.bundle import refuse_taken, write_bundle
 from treadle_export.material import Material, material_of
-from treadle_export.parity import climb
+from treadle_export.parity.ladder import climb
 from treadle_export.prompt_graph import with_prompt_graph
 from treadle_export.proving import Proving, baseline, variant_of
 from treadle_export.quantization.quantizer import Quantization, Quantizer

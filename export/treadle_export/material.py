@@ -15,11 +15,11 @@ from treadle_export.bundle import Description
 from treadle_export.canonical import CanonicalModel
 from treadle_export.capturing.network import capture
 from treadle_export.judging.quality import quality
-from treadle_export.network_origin import NetworkOrigin
-from treadle_export.origin import Origin
+from treadle_export.parity.network_origin import NetworkOrigin
+from treadle_export.parity.origin import Origin
+from treadle_export.parity.trace import Trace, trace_of
 from treadle_export.quantization.calibration_data import CalibrationData
 from treadle_export.rounding.learned_blocks import LearnedBlocks, learned_blocks
-from treadle_export.trace import Trace, trace_of
 from treadle_train.run import Run
 
 

@@ -19,15 +19,15 @@ from treadle.ladder import Rung, compare
 from treadle.manifest import TASKS
 from treadle.model import Model
 from treadle_export.canonical import CanonicalGraph, CanonicalModel
-from treadle_export.origin import Carried
-from treadle_export.parity import Climbed, carry, refuse_failed, started_by
+from treadle_export.parity.ladder import Climbed, carry, refuse_failed, started_by
+from treadle_export.parity.origin import Carried
+from treadle_export.parity.trace import Trace
 from treadle_export.passes.products import MOVES, bias_of, is_product, product_name
 from treadle_export.passes.rewriting import constant_array, given
 from treadle_export.passes.screen_head import Screen
 from treadle_export.quantization.precision import Precision
 from treadle_export.quantization.quantizer import Quantizer
 from treadle_export.quantization.weight_plan import INTEGER_BITS, WeightPlan
-from treadle_export.trace import Trace
 
 LEAST_SYMBOLS = 16
 """Symbols that a head needs for each candidate: with fewer, choosing costs what rescoring saves."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from treadle.ladder import Rung, compare
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays
-from treadle_export.trace import Trace
+from treadle_export.parity.trace import Trace
 
 Floats = NDArray[np.float32]
 

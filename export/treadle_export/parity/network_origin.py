@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from treadle.ladder import Rung, compare
-from treadle_export import equations
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine
-from treadle_export.origin import Carried, Floats, Reference, rung_of
-from treadle_export.trace import Trace, encode_feeds
+from treadle_export.parity import equations
+from treadle_export.parity.origin import Carried, Floats, Reference, rung_of
+from treadle_export.parity.trace import Trace, encode_feeds
 from treadle_train.cells import Layer
 from treadle_train.networks import Network, Transducer
 

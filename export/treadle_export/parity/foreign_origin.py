@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from treadle_export.adoption.adopt import Adopted
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays
-from treadle_export.origin import Floats, Reference
-from treadle_export.parity import flattened
-from treadle_export.trace import STEPS, Trace
+from treadle_export.parity.ladder import flattened
+from treadle_export.parity.origin import Floats, Reference
+from treadle_export.parity.trace import STEPS, Trace
 
 _PREFIXES = 12
 _SEED = 11

@@ -14,8 +14,8 @@ from treadle.ladder import Rung, compare
 from treadle.manifest import TASKS
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine, repeated
-from treadle_export.origin import Carried, Floats, Origin, rung_of
-from treadle_export.trace import Trace, encode_feeds
+from treadle_export.parity.origin import Carried, Floats, Origin, rung_of
+from treadle_export.parity.trace import Trace, encode_feeds
 
 
 @dataclass(frozen=True, slots=True)

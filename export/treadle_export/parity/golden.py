@@ -9,9 +9,9 @@ from treadle.golden import Golden
 from treadle.manifest import TASKS
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine
-from treadle_export.origin import Carried
-from treadle_export.parity import flattened
-from treadle_export.trace import Trace, encode_feeds
+from treadle_export.parity.ladder import flattened
+from treadle_export.parity.origin import Carried
+from treadle_export.parity.trace import Trace, encode_feeds
 
 BUDGET = 16_384
 """Bytes for states and outputs; more than this must be less than 1 % of the bundle."""
