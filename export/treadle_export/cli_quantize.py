@@ -12,8 +12,8 @@ from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, writ
 
 if TYPE_CHECKING:
     from treadle.selfcheck import Report
-    from treadle_export.plan_file import Plan
     from treadle_export.quantization.quantizer import Quantization, Quantizer
+    from treadle_export.tuning.plan_file import Plan
 
 
 class Examples(click.ParamType):  # type: ignore[type-arg]

@@ -9,7 +9,7 @@ import click
 from treadle.commands.options import together
 
 if TYPE_CHECKING:
-    from treadle_export.plan_file import Plan
+    from treadle_export.tuning.plan_file import Plan
     from treadle_export.tuning.tune import Tuned, Tuning
 
 Progress = Callable[[str], None]
@@ -52,8 +52,8 @@ def opened_plan(path: Path | None, precision: str | None, progress: Progress) ->
         ExportError: the file holds no plan, or one for another precision than is asked for.
     """
     from treadle.errors import ExportError
-    from treadle_export.machine import this_machine
-    from treadle_export.plan_file import Plan, read_plan
+    from treadle_export.tuning.machine import this_machine
+    from treadle_export.tuning.plan_file import Plan, read_plan
 
     if path is None:
         return Plan()

@@ -203,7 +203,7 @@ def test_a_plan_that_fits_nothing_is_an_error(exceptions: dict[str, str], words:
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"output": 8}'])
 def test_a_plan_file_that_is_none_is_an_error(tmp_path: Path, content: str) -> None:
-    from treadle_export.plan_file import read_plan
+    from treadle_export.tuning.plan_file import read_plan
 
     path = tmp_path / "plan.json"
     path.write_text(content)

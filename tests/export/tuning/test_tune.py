@@ -19,10 +19,10 @@ from treadle.stopwatch import Latency
 from treadle_export.adopting import QUALITY_BUDGET
 from treadle_export.cli import export as export_command
 from treadle_export.cli_quantize import requantize as requantize_command
-from treadle_export.plan_file import read_plan
 from treadle_export.tuning import tune as module
 from treadle_export.tuning.candidates import PRECISIONS
 from treadle_export.tuning.losses import Loss
+from treadle_export.tuning.plan_file import read_plan
 from treadle_export.tuning.search import Request
 from treadle_export.tuning.tune import Tuning, tune_bundle, tune_foreign, tune_run
 from treadle_export.tuning.workload import STEP, Workload

@@ -14,10 +14,10 @@ from typing import Any
 
 from treadle.errors import ExportError
 from treadle.files import write_atomically
-from treadle_export.machine import Machine
 from treadle_export.quantization.precision import precision_named
 from treadle_export.quantization.settings import Settings
 from treadle_export.quantization.weight_plan import exceptions_of
+from treadle_export.tuning.machine import Machine
 
 FORMAT = "treadle-plan/1"
 
