@@ -34,7 +34,7 @@ def export(
     **tuning_given: Any,
 ) -> None:
     """Export a trained RUN as a bundle, its parity proven on the way."""
-    from treadle_export.exporter import export_run
+    from treadle_export.exporting.exporter import export_run
     from treadle_train.run import load_run
 
     progress = _progress(out)
@@ -123,8 +123,8 @@ def adopt(
     SOURCE is FILE.onnx, FILE.keras, FILE.h5, or package.module:factory, where factory() gives a
     torch module and example inputs; the working directory is importable.
     """
-    from treadle_export.adopting import export_foreign
     from treadle_export.bundle import refuse_taken
+    from treadle_export.exporting.adopting import export_foreign
     from treadle_export.foreign import StatePair
     from treadle_export.sources.opening import open_source, with_inputs
 

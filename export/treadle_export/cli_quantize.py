@@ -127,7 +127,7 @@ def requantize(
     **tuning_given: Any,
 ) -> None:
     """Write the float32 BUNDLE in another precision; needs neither the run nor its network."""
-    from treadle_export.requantize import requantize as write_requantized
+    from treadle_export.exporting.requantize import requantize as write_requantized
 
     def progress(stage: str) -> None:
         click.echo(f"{out.name}: {stage}", err=True)
@@ -200,12 +200,12 @@ def _quantizer(source: Path, calibration: int | None, progress: Any) -> "Quantiz
     from treadle_export.quantization.quantizer import Quantizer
 
     if (source / MANIFEST_FILE).exists():
-        from treadle_export.reopened import reopened
+        from treadle_export.exporting.reopened import reopened
 
         plain = reopened(source)
         return Quantizer(plain.model, plain.description, calibration, progress)
     from treadle_export.capturing.network import capture
-    from treadle_export.material import description_of
+    from treadle_export.exporting.material import description_of
     from treadle_export.rounding.learned_blocks import learned_blocks
     from treadle_train.run import load_run
 

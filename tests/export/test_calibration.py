@@ -13,7 +13,7 @@ from tests.export.small_models import KINDS, SOURCES, TARGETS, canonical, encode
 from treadle.errors import DataError, ExportError
 from treadle.tolerances import tolerance
 from treadle_export.engine import Engine
-from treadle_export.material import description_of
+from treadle_export.exporting.material import description_of
 from treadle_export.passes.expose_inputs import expose_inputs
 from treadle_export.quantization.calibration import calibrate
 from treadle_export.quantization.calibration_data import Batch, CalibrationData, calibration_data

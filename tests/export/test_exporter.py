@@ -17,9 +17,9 @@ import treadle
 from treadle.errors import BundleError, ExportError, ParityError, QualityError, UnsupportedGraph
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
-from treadle_export import material
 from treadle_export.capturing.network import capture
-from treadle_export.exporter import export_run
+from treadle_export.exporting import material
+from treadle_export.exporting.exporter import export_run
 from treadle_export.quantization.precision import PRECISIONS
 
 if TYPE_CHECKING:

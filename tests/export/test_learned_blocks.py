@@ -17,8 +17,8 @@ from tests.export.small_models import canonical
 from treadle.errors import ExportError
 from treadle.selfcheck import verify
 from treadle_export.capturing.network import capture
-from treadle_export.exporter import export_run
-from treadle_export.material import description_of
+from treadle_export.exporting.exporter import export_run
+from treadle_export.exporting.material import description_of
 from treadle_export.passes.quantize import ZERO
 from treadle_export.passes.rewriting import constant_array
 from treadle_export.quantization.precision import lower, precision_named

@@ -14,7 +14,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 import treadle
 from tests.export.foreign_graphs import FEATURES, HIDDEN, OUTPUTS, Builder
 from treadle.errors import ExportError, InputError, UnsupportedGraph
-from treadle_export.adopting import export_foreign
+from treadle_export.exporting.adopting import export_foreign
 from treadle_export.foreign import StatePair
 from treadle_export.sources.onnx_models import foreign_of_file
 

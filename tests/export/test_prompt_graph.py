@@ -16,11 +16,11 @@ import treadle
 from tests.export import small_models
 from treadle.tolerances import tolerance
 from treadle.vocabulary import Vocabulary
-from treadle_export import prompt_graph
 from treadle_export.bundle import Description, assemble, finished, write_bundle
 from treadle_export.capturing.network import capture
 from treadle_export.engine import Engine
-from treadle_export.prompt_graph import PROMPT, with_prompt_graph
+from treadle_export.exporting import prompt_graph
+from treadle_export.exporting.prompt_graph import PROMPT, with_prompt_graph
 from treadle_export.quantization.precision import lower, plan_of, precision_named
 from treadle_train.networks import LanguageModel
 

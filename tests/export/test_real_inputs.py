@@ -14,12 +14,12 @@ from tests.export.foreign_graphs import FEATURES, HIDDEN, foreign
 from tests.export.test_onnx_models import layered
 from treadle.cli import run
 from treadle.errors import InputError
-from treadle_export.adopting import export_foreign
 from treadle_export.adoption.adopt import adopt
 from treadle_export.engine import Engine
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.exporting.real_inputs import calibration_of
 from treadle_export.foreign import Foreign
 from treadle_export.quantization.calibration import calibrate
-from treadle_export.real_inputs import calibration_of
 
 if TYPE_CHECKING:
     from pathlib import Path

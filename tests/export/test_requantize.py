@@ -18,11 +18,11 @@ from treadle.errors import BundleError, DataError, ExportError, QualityError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.manifest import Manifest
 from treadle.selfcheck import verify
-from treadle_export.adopting import export_foreign
 from treadle_export.bundle import Parts, finished, write_bundle
-from treadle_export.exporter import export_run
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.exporting.exporter import export_run
+from treadle_export.exporting.requantize import requantize
 from treadle_export.quantization.quantizer import Quantization
-from treadle_export.requantize import requantize
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,15 +21,15 @@ from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
 from treadle_export.capturing.network import capture
 from treadle_export.engine import Arrays, Engine
-from treadle_export.exporter import export_model
-from treadle_export.material import Material
+from treadle_export.exporting.exporter import export_model
+from treadle_export.exporting.material import Material
+from treadle_export.exporting.requantize import requantize
+from treadle_export.exporting.screening import measure, screen_of
 from treadle_export.parity.network_origin import NetworkOrigin
 from treadle_export.parity.trace import Trace
 from treadle_export.passes.screen_head import BELOW, Screen
 from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.quantization.quantizer import Quantization
-from treadle_export.requantize import requantize
-from treadle_export.screening import measure, screen_of
 from treadle_train.networks import LanguageModel
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from treadle_export.cli_quantize import Share
 from treadle_export.cli_quantize import requantize as requantize_command
 from treadle_export.cli_quantize import sensitivity as sensitivity_command
 from treadle_export.engine import Engine
+from treadle_export.exporting.material import description_of
 from treadle_export.judging.judge import FLOAT32, Judge
 from treadle_export.judging.mixed_plan import planned
 from treadle_export.judging.sensitivity import Sensitivity, sensitivity
 from treadle_export.judging.sensitivity_report import as_table
-from treadle_export.material import description_of
 from treadle_export.passes.split_gates import GATE_NAMES, gates_of
 from treadle_export.quantization.precision import PRECISIONS, lower
 from treadle_export.quantization.quantizer import Quantization, Quantizer

@@ -13,7 +13,7 @@ import treadle
 from tests.export import foreign_modules as modules
 from tests.export.foreign_modules import HIDDEN, WIDTH
 from treadle.ladder import compare
-from treadle_export.adopting import export_foreign
+from treadle_export.exporting.adopting import export_foreign
 from treadle_export.torch_modules import foreign_of
 
 if TYPE_CHECKING:

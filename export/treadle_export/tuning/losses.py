@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from treadle_export.adopting import QUALITY_BUDGET, carried_outputs, distance
+from treadle_export.exporting.adopting import QUALITY_BUDGET, carried_outputs, distance
 from treadle_export.judging.judge import SPLIT, Judge
 from treadle_export.parity.trace import Trace
 from treadle_export.quantization.precision import Precision

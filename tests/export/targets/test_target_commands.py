@@ -17,8 +17,8 @@ from treadle.cli import run
 from treadle.errors import UnsupportedGraph
 from treadle.selfcheck import verify
 from treadle_export import cli
-from treadle_export.adopting import export_foreign
-from treadle_export.requantize import requantize
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.exporting.requantize import requantize
 from treadle_export.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def test_a_target_has_a_precision_of_its_own(
     def ask(_source: Any, outs: dict[str, Any], **options: Any) -> None:
         raise Asked(list(outs), options["target"])
 
-    monkeypatch.setattr("treadle_export.exporter.export_run", ask)
-    monkeypatch.setattr("treadle_export.adopting.export_foreign", ask)
+    monkeypatch.setattr("treadle_export.exporting.exporter.export_run", ask)
+    monkeypatch.setattr("treadle_export.exporting.adopting.export_foreign", ask)
     monkeypatch.setattr("treadle_train.run.load_run", lambda path: path)
     monkeypatch.setattr("treadle_export.sources.opening.open_source", lambda source, **_: source)
     words = ["somewhere", "--out", str(tmp_path / "x.treadle"), *arguments]

@@ -11,13 +11,13 @@ from treadle.ladder import Rung
 from treadle.selfcheck import Report, verify
 from treadle_export.bundle import SUFFIX, Parts, assemble, finished, write_bundle
 from treadle_export.canonical import CanonicalModel
+from treadle_export.exporting.material import Material
+from treadle_export.exporting.screening import Screening, screening_of
 from treadle_export.judging.mixed_plan import planned
-from treadle_export.material import Material
 from treadle_export.parity.golden import record
 from treadle_export.parity.ladder import Climbed, refuse_failed
 from treadle_export.quantization.precision import Precision, plan_of, precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer
-from treadle_export.screening import Screening, screening_of
 from treadle_export.targets import Target, target_named
 from treadle_export.targets.fitting import evidence_for, fitted
 

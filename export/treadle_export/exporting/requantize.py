@@ -17,21 +17,21 @@ from treadle.errors import ExportError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.ladder import Rung
 from treadle.selfcheck import Report
-from treadle_export.adopting import relative_error
 from treadle_export.bundle import SUFFIX, Parts, assemble, finished, refuse_taken, write_bundle
 from treadle_export.canonical import CanonicalModel
+from treadle_export.exporting.adopting import relative_error
+from treadle_export.exporting.material import tool_versions
+from treadle_export.exporting.proving import checked, evidence_of
+from treadle_export.exporting.reopened import Reopened, reopened
+from treadle_export.exporting.screening import screening_of
 from treadle_export.judging.mixed_plan import planned
 from treadle_export.judging.quality import quality
-from treadle_export.material import tool_versions
 from treadle_export.parity.golden import BUDGET, step_from
 from treadle_export.parity.ladder import carry, flattened, quantized_rung, refuse_failed, started_by
 from treadle_export.parity.origin import Carried
 from treadle_export.parity.trace import Trace
-from treadle_export.proving import checked, evidence_of
 from treadle_export.quantization.precision import PRECISIONS, Precision, lower, precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer
-from treadle_export.reopened import Reopened, reopened
-from treadle_export.screening import screening_of
 from treadle_export.targets import Target, target_named
 from treadle_export.targets.fitting import evidence_for, fitted
 

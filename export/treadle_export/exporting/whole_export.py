@@ -30,9 +30,9 @@ from treadle_export.bundle import (
 )
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine
+from treadle_export.exporting.proving import checked, evidence_of
 from treadle_export.parity.foreign_origin import trace_of_foreign
 from treadle_export.parity.ladder import refuse_failed
-from treadle_export.proving import checked, evidence_of
 from treadle_export.quantization.calibration_data import CalibrationData
 from treadle_export.quantization.precision import Precision, plan_of, precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer

@@ -8,10 +8,10 @@ from typing import Any
 
 from treadle.selfcheck import Report
 from treadle_export.bundle import refuse_taken, write_bundle
-from treadle_export.material import Material, material_of
+from treadle_export.exporting.material import Material, material_of
+from treadle_export.exporting.prompt_graph import with_prompt_graph
+from treadle_export.exporting.proving import Proving, baseline, variant_of
 from treadle_export.parity.ladder import climb
-from treadle_export.prompt_graph import with_prompt_graph
-from treadle_export.proving import Proving, baseline, variant_of
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_train.run import Run
 

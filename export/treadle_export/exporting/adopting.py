@@ -16,14 +16,14 @@ from treadle.selfcheck import Report
 from treadle_export.adoption.adopt import Adopted, adopt
 from treadle_export.adoption.whole import adopt_whole, reads_backwards
 from treadle_export.bundle import Description
-from treadle_export.exporter import export_model
+from treadle_export.exporting.exporter import export_model
+from treadle_export.exporting.material import Material, tool_versions
+from treadle_export.exporting.real_inputs import calibration_of, check_inputs
+from treadle_export.exporting.whole_export import export_whole
 from treadle_export.foreign import Foreign
-from treadle_export.material import Material, tool_versions
 from treadle_export.parity.foreign_origin import ForeignOrigin, trace_of_foreign
 from treadle_export.quantization.calibration_data import CalibrationData
 from treadle_export.quantization.quantizer import Quantization
-from treadle_export.real_inputs import calibration_of, check_inputs
-from treadle_export.whole_export import export_whole
 
 QUALITY_BUDGET = 0.25
 """Largest relative error of carried outputs that quantizing an adopted model may bring."""
