@@ -75,7 +75,7 @@ def _progress(out: Path) -> Callable[[str], None]:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
 def demo(out: Path, as_json: bool) -> None:
     """Train, export, verify and time models in a few minutes, then let them speak."""
-    from treadle_export.demo import run_demo
+    from treadle_export.demo.road import run_demo
 
     report = run_demo(out, quiet=as_json)
     if as_json:

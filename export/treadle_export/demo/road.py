@@ -23,8 +23,8 @@ from treadle.model import Model
 from treadle.selfcheck import Report
 from treadle.stopwatch import Latency, measure
 from treadle.transducer import Transducer
+from treadle_export.demo.torch_step import TorchStream, fastest
 from treadle_export.exporting.exporter import export_run
-from treadle_export.torch_step import TorchStream, fastest
 from treadle_train.catalogue import load_recipe
 from treadle_train.run import Run
 from treadle_train.training import train
