@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from tests.export.small_models import canonical, untrained_run
 from treadle.errors import ExportError
 from treadle_export.capturing.network import capture
-from treadle_export.cli_quantize import Share
-from treadle_export.cli_quantize import requantize as requantize_command
-from treadle_export.cli_quantize import sensitivity as sensitivity_command
+from treadle_export.commands.quantize_options import Share
+from treadle_export.commands.requantize import requantize as requantize_command
+from treadle_export.commands.sensitivity import sensitivity as sensitivity_command
 from treadle_export.engine import Engine
 from treadle_export.exporting.material import description_of
 from treadle_export.judging.judge import FLOAT32, Judge

@@ -16,8 +16,8 @@ from treadle.cli import run as run_command
 from treadle.errors import ExportError, InputError, ParityError, QualityError
 from treadle.selfcheck import verify
 from treadle.stopwatch import Latency
-from treadle_export.cli import export as export_command
-from treadle_export.cli_quantize import requantize as requantize_command
+from treadle_export.commands.export import export as export_command
+from treadle_export.commands.requantize import requantize as requantize_command
 from treadle_export.exporting.adopting import QUALITY_BUDGET
 from treadle_export.tuning import tune as module
 from treadle_export.tuning.candidates import PRECISIONS

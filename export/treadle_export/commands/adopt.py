@@ -1,85 +1,14 @@
-"""The commands `export` and `demo`; torch and onnx are imported when they run."""
+"""The command `adopt`; torch and onnx are imported when it runs."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from treadle_export.cli_quantize import quantization_of, quantization_options, show_written
-from treadle_export.cli_target import precision_for, target_options
-from treadle_export.cli_tune import opened_plan, tuning_of, tuning_options, written_of
-
-
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
-@target_options
-@quantization_options
-@tuning_options
-@click.option("--force", is_flag=True, help="Replace an existing bundle.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def export(
-    run: Path,
-    out: Path,
-    precision: str | None,
-    target: str,
-    calibration: int | None,
-    plan_file: Path | None,
-    max_quality_drop: float | None,
-    screen_head: int | None,
-    force: bool,
-    as_json: bool,
-    **tuning_given: Any,
-) -> None:
-    """Export a trained RUN as a bundle, its parity proven on the way."""
-    from treadle_export.exporting.exporter import export_run
-    from treadle_train.run import load_run
-
-    progress = _progress(out)
-    plan = opened_plan(plan_file, precision, progress)
-    asked = quantization_of(calibration, plan, max_quality_drop, screen_head)
-    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
-    if tuning is not None:
-        from treadle_export.tuning.tune import tune_run
-
-        tuned = tune_run(load_run(run), out, tuning, force=force, quantization=asked)
-        report, document = tuned.report, written_of(tuned, **tuning_given)
-    else:
-        name = precision_for(target, precision or plan.precision)
-        report = export_run(
-            load_run(run),
-            {name: out},
-            force=force,
-            quantization=asked,
-            target=target,
-            progress=progress,
-        )[name]
-        document = {"precision": name}
-    show_written(out, report, document, as_json=as_json)
-
-
-def _progress(out: Path) -> Callable[[str], None]:
-    return lambda stage: click.echo(f"{out.name}: {stage}", err=True)
-
-
-@click.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("build/demo"),
-    show_default=True,
-    help="Directory for runs, bundles and report.json.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
-def demo(out: Path, as_json: bool) -> None:
-    """Train, export, verify and time models in a few minutes, then let them speak."""
-    from treadle_export.demo.road import run_demo
-
-    report = run_demo(out, quiet=as_json)
-    if as_json:
-        click.echo(json.dumps(report))
+from treadle_export.commands.progress import progress_of
+from treadle_export.commands.target_options import precision_for, target_options
+from treadle_export.commands.tune_options import opened_plan, tuning_of, tuning_options, written_of
+from treadle_export.commands.written import show_written
 
 
 @click.command()
@@ -139,7 +68,7 @@ def adopt(
     )
     if inputs is not None:
         foreign = with_inputs(foreign, inputs)
-    progress, plan = _progress(out), opened_plan(None, None, _progress(out))
+    progress, plan = progress_of(out), opened_plan(None, None, progress_of(out))
     tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_foreign
