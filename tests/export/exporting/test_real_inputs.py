@@ -11,7 +11,7 @@ import pytest
 
 import treadle
 from tests.export.foreign_graphs import FEATURES, HIDDEN, foreign
-from tests.export.test_onnx_models import layered
+from tests.export.sources.test_onnx_models import layered
 from treadle.cli import run
 from treadle.errors import InputError
 from treadle_export.adoption.adopt import adopt
