@@ -26,8 +26,8 @@ import treadle
 from treadle.stopwatch import Latency, measure
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description, assemble, finished, write_bundle
-from treadle_export.network_capture import capture
-from treadle_export.precision import PRECISIONS, lower, precision_named
+from treadle_export.capturing.network import capture
+from treadle_export.quantization.precision import PRECISIONS, lower, precision_named
 from treadle_train.cells.ragged import valid_positions
 from treadle_train.networks import Transducer
 from treadle_train.networks.attention import MASKED, Context, GeneralAttention

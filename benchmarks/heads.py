@@ -26,10 +26,10 @@ from treadle.stopwatch import measure
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description, assemble, finished, write_bundle
 from treadle_export.canonical import CanonicalModel
-from treadle_export.network_capture import capture
+from treadle_export.capturing.network import capture
+from treadle_export.exporting.prompt_graph import PROMPT, with_prompt_graph
 from treadle_export.passes.screen_head import Screen
-from treadle_export.precision import lower, plan_of, precision_named
-from treadle_export.prompt_graph import PROMPT, with_prompt_graph
+from treadle_export.quantization.precision import lower, plan_of, precision_named
 from treadle_train.networks import LanguageModel
 
 INT8 = precision_named("int8")

@@ -24,9 +24,9 @@ import treadle
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.metrics import paired_rise
 from treadle.model import Model
-from treadle_export.exporter import export_run
-from treadle_export.quantizer import Quantization
-from treadle_export.trace import trace_of
+from treadle_export.exporting.exporter import export_run
+from treadle_export.parity.trace import trace_of
+from treadle_export.quantization.quantizer import Quantization
 from treadle_train.run import Run, load_run
 
 NEAREST = "int4 nearest"

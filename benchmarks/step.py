@@ -28,8 +28,8 @@ from treadle.language_model import LanguageModel as Bundle
 from treadle.stopwatch import Latency, measure
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description, assemble, finished, write_bundle
-from treadle_export.network_capture import capture
-from treadle_export.precision import PRECISIONS, lower, plan_of, precision_named
+from treadle_export.capturing.network import capture
+from treadle_export.quantization.precision import PRECISIONS, lower, plan_of, precision_named
 from treadle_train.networks import LanguageModel
 
 WORKLOADS = {"small": (64, 128, 1), "medium": (10_000, 512, 2)}

@@ -36,7 +36,7 @@ def capture(
         UnsupportedGraph: it has no recurrent layer, or cannot be traced or run step by step.
     """
     if example_inputs is None:
-        from treadle_export.network_capture import capture as capture_network
+        from treadle_export.capturing.network import capture as capture_network
 
         return capture_network(module)
     from treadle_export.adoption.adopt import adopt

@@ -9,7 +9,7 @@ import pytest
 
 import treadle.data
 from tests.export.small_models import made_up_words, untrained_run
-from treadle_export.exporter import export_run
+from treadle_export.exporting.exporter import export_run
 
 # Before anything imports Keras, which otherwise looks for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")

@@ -10,9 +10,9 @@ import torch
 
 from treadle.data import Dataset, Pronunciation
 from treadle.vocabulary import Vocabulary
+from treadle_export.capturing.network import capture
 from treadle_export.engine import Arrays, Engine
-from treadle_export.network_capture import capture
-from treadle_export.precision import lower, precision_named
+from treadle_export.quantization.precision import lower, precision_named
 from treadle_train.catalogue import load_recipe
 from treadle_train.networks import LanguageModel, Network, Transducer
 from treadle_train.networks.build import build_network

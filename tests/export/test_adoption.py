@@ -22,11 +22,11 @@ from tests.export.foreign_graphs import (
 )
 from treadle.errors import TreadleError, UnsupportedGraph
 from treadle.tolerances import tolerance
-from treadle_export.adopting import export_foreign
 from treadle_export.adoption.adopt import Adopted, adopt
 from treadle_export.engine import Arrays, Engine
+from treadle_export.exporting.adopting import export_foreign
 from treadle_export.passes.active_mask import with_active_mask
-from treadle_export.precision import lower, precision_named
+from treadle_export.quantization.precision import lower, precision_named
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ import torch
 from tests.export.small_models import KINDS, SOURCES, TARGETS, canonical, encoded, network
 from treadle.errors import DataError, ExportError
 from treadle.tolerances import tolerance
-from treadle_export.calibration import calibrate
-from treadle_export.calibration_data import Batch, CalibrationData, calibration_data
 from treadle_export.engine import Engine
-from treadle_export.material import description_of
+from treadle_export.exporting.material import description_of
 from treadle_export.passes.expose_inputs import expose_inputs
-from treadle_export.precision import PRECISIONS, lower
-from treadle_export.weight_plan import weight_sizes
+from treadle_export.quantization.calibration import calibrate
+from treadle_export.quantization.calibration_data import Batch, CalibrationData, calibration_data
+from treadle_export.quantization.precision import PRECISIONS, lower
+from treadle_export.quantization.weight_plan import weight_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

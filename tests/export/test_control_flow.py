@@ -15,8 +15,8 @@ from tests.export import control_graphs as graphs
 from tests.export.foreign_graphs import FEATURES, HIDDEN
 from treadle.errors import UnsupportedGraph
 from treadle.tolerances import tolerance
-from treadle_export.adopting import export_foreign
-from treadle_export.onnx_models import foreign_of_file
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.sources.onnx_models import foreign_of_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from tests.export import control_graphs
 from tests.export.foreign_graphs import FEATURES, HIDDEN, Builder, of_model
 from treadle.errors import UnsupportedGraph
 from treadle.tolerances import tolerance
-from treadle_export.adopting import export_foreign
 from treadle_export.adoption.adopt import adopt
-from treadle_export.requantize import requantize
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.exporting.requantize import requantize
 from treadle_export.torch_modules import foreign_of
 
 if TYPE_CHECKING:

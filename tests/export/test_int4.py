@@ -10,8 +10,8 @@ import pytest
 import treadle
 from treadle.errors import ExportError, QualityError
 from treadle.selfcheck import verify
-from treadle_export.exporter import export_run
-from treadle_export.quantizer import Quantization
+from treadle_export.exporting.exporter import export_run
+from treadle_export.quantization.quantizer import Quantization
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from tests.export.small_models import (
 from treadle.ladder import compare
 from treadle_export.engine import Engine
 from treadle_export.passes.active_mask import with_active_mask
-from treadle_export.precision import PRECISIONS
+from treadle_export.quantization.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,8 @@ from tests.export.foreign_graphs import FEATURES, HIDDEN, Builder
 from treadle.cli import run
 from treadle.errors import InputError, UnsupportedGraph
 from treadle.tolerances import tolerance
-from treadle_export.adopting import export_foreign
-from treadle_export.onnx_models import foreign_of_file
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.sources.onnx_models import foreign_of_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

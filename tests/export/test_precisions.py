@@ -23,7 +23,7 @@ from treadle.errors import ExportError
 from treadle.ladder import Rung, compare
 from treadle.tolerances import TOLERANCES, tolerance
 from treadle_export.passes.rewriting import given
-from treadle_export.precision import PRECISIONS, lower
+from treadle_export.quantization.precision import PRECISIONS, lower
 from treadle_export.weights import share_weights
 from treadle_train.quantization.blocks import BLOCKS
 
@@ -203,7 +203,7 @@ def test_a_plan_that_fits_nothing_is_an_error(exceptions: dict[str, str], words:
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"output": 8}'])
 def test_a_plan_file_that_is_none_is_an_error(tmp_path: Path, content: str) -> None:
-    from treadle_export.plan_file import read_plan
+    from treadle_export.tuning.plan_file import read_plan
 
     path = tmp_path / "plan.json"
     path.write_text(content)

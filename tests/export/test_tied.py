@@ -15,12 +15,12 @@ from torch import nn
 from tests.export.small_models import as_feeds, next_state
 from treadle.ladder import compare
 from treadle_export.adoption.adopt import adopt
+from treadle_export.capturing.network import capture
 from treadle_export.engine import Arrays, Engine
-from treadle_export.network_capture import capture
 from treadle_export.passes.rewriting import constant_array
 from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.share_transposed import ShareTransposed
-from treadle_export.precision import lower, precision_named
+from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.torch_modules import foreign_of
 from treadle_export.weights import share_weights
 from treadle_train.networks import LanguageModel

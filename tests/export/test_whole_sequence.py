@@ -28,9 +28,9 @@ from treadle.errors import (
 )
 from treadle.evaluation import evaluate
 from treadle.tolerances import tolerance
-from treadle_export.adopting import export_foreign
-from treadle_export.onnx_models import foreign_of_file
-from treadle_export.requantize import requantize
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.exporting.requantize import requantize
+from treadle_export.sources.onnx_models import foreign_of_file
 from treadle_export.torch_modules import foreign_of
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ def documents() -> list[Path]:
 
 
 def imports(room: Path) -> Iterator[tuple[str, str]]:
-    """(place, top-level module) of every import in a room, those inside functions as well."""
+    """(place, module) of every import in a room, those inside functions as well."""
     for path in sorted(room.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -52,4 +52,4 @@ def imports(room: Path) -> Iterator[tuple[str, str]]:
             else:
                 continue
             for name in names:
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", name.partition(".")[0]
+                yield f"{path.relative_to(ROOT).as_posix()}:{node.lineno}", name

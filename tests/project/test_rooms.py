@@ -1,13 +1,14 @@
 """The rooms of the architecture: who may import whom, and what the device loads."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from benchmarks.import_time import ImportTime, measure
-from tests.project.repository import ROOMS, imports
+from tests.project.repository import ROOMS, ROOT, imports
 
 # What each room may import beside the standard library. `treadle` imports its engine and its
 # data tools inside functions only, and `treadle_export` Keras, which tests below hold them to.
@@ -42,7 +43,33 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_what_it_may(room: str) -> None:
     allowed = MAY_IMPORT[room] | set(sys.stdlib_module_names)
-    strangers = [f"{place} {name}" for place, name in imports(ROOMS[room]) if name not in allowed]
+    strangers = [
+        f"{place} {name}"
+        for place, name in imports(ROOMS[room])
+        if name.partition(".")[0] not in allowed
+    ]
+    assert strangers == []
+
+
+def test_the_rooms_of_the_export_use_only_what_stands_above_them() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("### `export/treadle_export`")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    order = [name for row in rows for name in re.findall(r"`(\w+)(?:\.py|/)`", row)]
+    assert set(order) == {
+        path.stem
+        for path in ROOMS["treadle_export"].iterdir()
+        if (path.suffix == ".py" or any(path.glob("*.py"))) and path.stem != "__init__"
+    }
+    strangers = []
+    for place, module in imports(ROOMS["treadle_export"]):
+        user = place.removeprefix("export/treadle_export/").partition(":")[0].split("/")[0]
+        user, used = user.removesuffix(".py"), (*module.split("."), "")[1]
+        # The package itself offers what its rooms make.
+        if not module.startswith("treadle_export") or user in ("__init__", used):
+            continue
+        if used not in order[: order.index(user)]:
+            strangers.append(f"{place} {module}")
     assert strangers == []
 
 

@@ -16,10 +16,10 @@ from treadle_export.arrays.layers import (
     RecurrentArrays,
 )
 from treadle_export.arrays.ports import LENGTHS, OUTPUT
+from treadle_export.arrays.ragged import run_by_length
 from treadle_export.arrays.reference import evaluate
 from treadle_export.engine import Arrays
 from treadle_export.foreign import Foreign
-from treadle_export.ragged import run_by_length
 
 _BATCH, _TIME = 3, 6  # of the example
 

@@ -12,7 +12,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from treadle_export.blocks import BlockWeights
 from treadle_export.passes.products import (
     bias_after,
     bias_of,
@@ -21,6 +20,7 @@ from treadle_export.passes.products import (
     products_of,
 )
 from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_floats, given
+from treadle_export.rounding.blocks import BlockWeights
 
 INT8_ACTIVATIONS = 4  # of the attribute accuracy_level: products of integers
 

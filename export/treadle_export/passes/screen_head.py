@@ -16,11 +16,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from treadle_export.blocks import BlockWeights
 from treadle_export.passes.products import bias_after, bias_of, product_name, products_of
 from treadle_export.passes.quantize import ZERO, in_integers, quantize_columns
 from treadle_export.passes.quantize_blocks import INT8_ACTIVATIONS
 from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_floats, given
+from treadle_export.rounding.blocks import BlockWeights
 
 ESTIMATE_BITS, ESTIMATE_BLOCK = 4, 128
 """Blocks of 128 multiply faster than those of 32; what that costs an estimate is counted."""

@@ -10,7 +10,7 @@ What differs, and where it is taken care of:
 `make test-arm64` runs all of it on emulated processors.
 """
 
-from treadle_export.precision import PRECISIONS
+from treadle_export.quantization.precision import PRECISIONS
 from treadle_export.targets.kernels import cpu_kernels
 from treadle_export.targets.target import Target
 

@@ -19,7 +19,7 @@ import onnxruntime
 
 from treadle.manifest import File, sha256
 from treadle_export.bundle import Parts
-from treadle_export.precision import PRECISIONS
+from treadle_export.quantization.precision import PRECISIONS
 from treadle_export.targets.kernels import cpu_kernels
 from treadle_export.targets.ort_format import Operator, contents, converted
 from treadle_export.targets.size_report import size_of

@@ -12,7 +12,7 @@ from treadle_export.canonical import OPSET, CanonicalModel
 from treadle_export.passes.active_mask import with_active_mask
 from treadle_export.passes.recurrent_weights import GATES, lowerable
 from treadle_export.passes.rewriting import applied
-from treadle_export.precision import Precision
+from treadle_export.quantization.precision import Precision
 from treadle_export.targets.kernels import Table
 
 Pass = ir.passes.PassBase

@@ -9,7 +9,7 @@ over by the name that the graph says (`externalData: [{path, data}]` of the sess
 bundle's one weight file stands in `files` of its manifest, with digest and size.
 """
 
-from treadle_export.precision import PRECISIONS
+from treadle_export.quantization.precision import PRECISIONS
 from treadle_export.targets.kernels import cpu_kernels
 from treadle_export.targets.target import Target
 

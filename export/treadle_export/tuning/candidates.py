@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from treadle.plan import CALLS, cores
-from treadle_export.precision import precision_named
-from treadle_export.settings import BLOCK_SIZES, Settings
+from treadle_export.quantization.precision import precision_named
+from treadle_export.quantization.settings import BLOCK_SIZES, Settings
 from treadle_export.tuning.workload import Workload
 
 PRECISIONS = ("float32", "int8", "int8-block", "int4", "int4-fast", "int8-tensorwise")

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from treadle_export.adopting import QUALITY_BUDGET, carried_outputs, distance
-from treadle_export.judge import SPLIT, Judge
-from treadle_export.precision import Precision
-from treadle_export.quantizer import Quantization, Quantizer
-from treadle_export.trace import Trace
+from treadle_export.exporting.adopting import QUALITY_BUDGET, carried_outputs, distance
+from treadle_export.judging.judge import SPLIT, Judge
+from treadle_export.parity.trace import Trace
+from treadle_export.quantization.precision import Precision
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from treadle.errors import InputError, QualityError
 from treadle.stopwatch import Latency
 from treadle_export.bundle import SUFFIX, assemble, finished, write_bundle
-from treadle_export.machine import this_machine
-from treadle_export.mixed_plan import planned
-from treadle_export.precision import precision_named
-from treadle_export.quantizer import Quantization, Quantizer
-from treadle_export.trace import Trace
+from treadle_export.judging.mixed_plan import planned
+from treadle_export.parity.trace import Trace
+from treadle_export.quantization.precision import precision_named
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.tuning.candidates import PRECISIONS, Candidate, variants, ways_to_run
 from treadle_export.tuning.losses import Loss, loss_against
+from treadle_export.tuning.machine import this_machine
 from treadle_export.tuning.pareto import Measured, front
 from treadle_export.tuning.result import Result
 from treadle_export.tuning.timing import Timer, time_candidates

@@ -19,7 +19,7 @@ from treadle.manifest import SOURCE_MULTIPLE
 from treadle.model import Model
 from treadle.stopwatch import Latency, measure
 from treadle.stream import Stream
-from treadle_export.trace import Trace
+from treadle_export.parity.trace import Trace
 from treadle_export.tuning.candidates import Candidate
 from treadle_export.tuning.workload import Workload
 

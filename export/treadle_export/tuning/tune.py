@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ExportError, ParityError, QualityError
 from treadle.selfcheck import Report
-from treadle_export.adopting import asked_of, material_of_foreign
 from treadle_export.bundle import refuse_taken
-from treadle_export.exporter import export_model
+from treadle_export.exporting.adopting import asked_of, material_of_foreign
+from treadle_export.exporting.exporter import export_model
+from treadle_export.exporting.material import Material, material_of
+from treadle_export.exporting.reopened import reopened
+from treadle_export.exporting.requantize import requantize
 from treadle_export.foreign import Foreign
-from treadle_export.material import Material, material_of
-from treadle_export.plan_file import Plan
-from treadle_export.quantizer import Quantization, Quantizer
-from treadle_export.reopened import reopened
-from treadle_export.requantize import requantize
-from treadle_export.trace import Trace
+from treadle_export.parity.trace import Trace
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.tuning.pareto import Measured
+from treadle_export.tuning.plan_file import Plan
 from treadle_export.tuning.result import Result
 from treadle_export.tuning.search import Request, Subject, search
 from treadle_export.tuning.timing import Timer, time_candidates

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-COMMAND = "treadle_export.lint_command:lint"
+COMMAND = "treadle_export.commands.lint:lint"
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from tests.export.small_models import canonical, lowered
 from treadle.errors import ExportError, UnsupportedGraph
 from treadle_export.canonical import IR_VERSION, OPSET, CanonicalGraph, CanonicalModel
 from treadle_export.passes.recurrent_weights import GATES
-from treadle_export.precision import PRECISIONS, lower, plan_of
+from treadle_export.quantization.precision import PRECISIONS, lower, plan_of
 from treadle_export.targets import TARGETS, target_named
 from treadle_export.targets.cuda_kernels import CUDA_KERNELS
 from treadle_export.targets.fitting import fitted, with_types

@@ -23,8 +23,8 @@ from treadle.errors import ExportError
 from treadle.manifest import EVIDENCE_FILES
 from treadle.selfcheck import verify
 from treadle_export.bundle import Parts
-from treadle_export.exporter import export_run
-from treadle_export.requantize import requantize
+from treadle_export.exporting.exporter import export_run
+from treadle_export.exporting.requantize import requantize
 from treadle_export.targets.mobile import CONFIG_FILE, packaged
 from treadle_export.targets.ort_format import contents, converted, in_order
 

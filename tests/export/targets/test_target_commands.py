@@ -16,13 +16,16 @@ from treadle.bundle import open_bundle
 from treadle.cli import run
 from treadle.errors import UnsupportedGraph
 from treadle.selfcheck import verify
-from treadle_export import cli
-from treadle_export.adopting import export_foreign
-from treadle_export.requantize import requantize
+from treadle_export.commands.adopt import adopt
+from treadle_export.commands.export import export
+from treadle_export.exporting.adopting import export_foreign
+from treadle_export.exporting.requantize import requantize
 from treadle_export.targets import TARGETS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import click
 
     from treadle.selfcheck import Report
 
@@ -126,9 +129,9 @@ class Asked(Exception):  # noqa: N818 - not an error: what a command asked for
         (["--target", "cuda", "--precision", "int4"], "int4", "cuda"),
     ],
 )
-@pytest.mark.parametrize("command", ["export", "adopt"])
+@pytest.mark.parametrize("command", [export, adopt])
 def test_a_target_has_a_precision_of_its_own(
-    command: str,
+    command: click.Command,
     arguments: list[str],
     precision: str,
     target: str,
@@ -138,13 +141,13 @@ def test_a_target_has_a_precision_of_its_own(
     def ask(_source: Any, outs: dict[str, Any], **options: Any) -> None:
         raise Asked(list(outs), options["target"])
 
-    monkeypatch.setattr("treadle_export.exporter.export_run", ask)
-    monkeypatch.setattr("treadle_export.adopting.export_foreign", ask)
+    monkeypatch.setattr("treadle_export.exporting.exporter.export_run", ask)
+    monkeypatch.setattr("treadle_export.exporting.adopting.export_foreign", ask)
     monkeypatch.setattr("treadle_train.run.load_run", lambda path: path)
-    monkeypatch.setattr("treadle_export.sources.open_source", lambda source, **_: source)
+    monkeypatch.setattr("treadle_export.sources.opening.open_source", lambda source, **_: source)
     words = ["somewhere", "--out", str(tmp_path / "x.treadle"), *arguments]
     with pytest.raises(Asked) as asked:
-        getattr(cli, command).main(words, standalone_mode=False)
+        command.main(words, standalone_mode=False)
     assert asked.value.args == ([precision], target)
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.stopwatch import Latency
-from treadle_export.precision import precision_named
-from treadle_export.settings import Settings
+from treadle_export.quantization.precision import precision_named
+from treadle_export.quantization.settings import Settings
 from treadle_export.tuning.candidates import Candidate
 from treadle_export.tuning.pareto import Measured
 from treadle_export.tuning.workload import STEP

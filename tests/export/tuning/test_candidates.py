@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.export.small_models import canonical
 from treadle.errors import ExportError
-from treadle_export.precision import PRECISIONS as EVERY_PRECISION
-from treadle_export.precision import lower, precision_named
+from treadle_export.quantization.precision import PRECISIONS as EVERY_PRECISION
+from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.tuning.candidates import (
     PRECISIONS,
     Candidate,

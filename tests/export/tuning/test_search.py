@@ -13,8 +13,8 @@ from treadle.errors import InputError, QualityError
 from treadle.stopwatch import Latency
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
-from treadle_export.quantizer import Quantization, Quantizer
-from treadle_export.trace import Trace
+from treadle_export.parity.trace import Trace
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.tuning import search as module
 from treadle_export.tuning.losses import Loss
 from treadle_export.tuning.pareto import front

@@ -16,13 +16,13 @@ from treadle.cli import run as run_command
 from treadle.errors import ExportError, InputError, ParityError, QualityError
 from treadle.selfcheck import verify
 from treadle.stopwatch import Latency
-from treadle_export.adopting import QUALITY_BUDGET
-from treadle_export.cli import export as export_command
-from treadle_export.cli_quantize import requantize as requantize_command
-from treadle_export.plan_file import read_plan
+from treadle_export.commands.export import export as export_command
+from treadle_export.commands.requantize import requantize as requantize_command
+from treadle_export.exporting.adopting import QUALITY_BUDGET
 from treadle_export.tuning import tune as module
 from treadle_export.tuning.candidates import PRECISIONS
 from treadle_export.tuning.losses import Loss
+from treadle_export.tuning.plan_file import read_plan
 from treadle_export.tuning.search import Request
 from treadle_export.tuning.tune import Tuning, tune_bundle, tune_foreign, tune_run
 from treadle_export.tuning.workload import STEP, Workload
@@ -67,7 +67,7 @@ def tuned(
     files = ["--plan-out", str(plan), "--plot", str(picture)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("treadle_export.tuning.timing.ROUND_SECONDS", 1e-3)
-        patch.setattr("treadle_export.judge.DEFAULT_EXAMPLES", {"transduction": 20})
+        patch.setattr("treadle_export.judging.judge.DEFAULT_EXAMPLES", {"transduction": 20})
         done = CliRunner().invoke(requantize_command, [*arguments, *files, "--json"])
     assert done.exit_code == 0, done.output
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -153,7 +153,7 @@ def test_the_export_command_tunes_among_all_precisions(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("treadle_export.tuning.timing.ROUND_SECONDS", 1e-3)
-    monkeypatch.setattr("treadle_export.judge.DEFAULT_EXAMPLES", {"transduction": 20})
+    monkeypatch.setattr("treadle_export.judging.judge.DEFAULT_EXAMPLES", {"transduction": 20})
     monkeypatch.setattr("treadle_train.run.load_run", lambda _: run)
     out = tmp_path / "x.treadle"
     arguments = ["somewhere", "--out", str(out), "--tune", "--rounds", "1", "--json"]

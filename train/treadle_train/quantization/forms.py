@@ -1,7 +1,7 @@
 """Which parameters of a network a 4-bit export keeps in blocks, and which as tables of 8 bits.
 
-The export decides by the graph (`treadle_export.precision`); this says the same by the network, and
-a test holds the two together.
+The export decides by the graph (`treadle_export.quantization.precision`); this says the same by the
+network, and a test holds the two together.
 """
 
 from collections.abc import Iterator

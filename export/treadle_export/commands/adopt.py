@@ -1,0 +1,91 @@
+"""The command `adopt`; torch and onnx are imported when it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from treadle_export.commands.progress import progress_of
+from treadle_export.commands.target_options import precision_for, target_options
+from treadle_export.commands.tune_options import opened_plan, tuning_of, tuning_options, written_of
+from treadle_export.commands.written import show_written
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
+@target_options
+@tuning_options
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="State dict for the factory's module (.pt, .safetensors).",
+)
+@click.option("--state", "states", multiple=True, metavar="IN=OUT", help="A state of the graph.")
+@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="A constant input.")
+@click.option("--lengths", metavar="NAME", help="The input that says how long each row is.")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    help="Real inputs to prove the model on: .npy, one batch as the model reads it.",
+)
+@click.option("--licence", default="unknown", show_default=True, help="Of the weights.")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def adopt(
+    source: str,
+    out: Path,
+    precision: str | None,
+    target: str,
+    checkpoint: Path | None,
+    states: tuple[str, ...],
+    fixes: tuple[str, ...],
+    lengths: str | None,
+    inputs: Path | None,
+    licence: str,
+    force: bool,
+    as_json: bool,
+    **tuning_given: Any,
+) -> None:
+    """Turn a recurrent model of any origin into a bundle.
+
+    SOURCE is FILE.onnx, FILE.keras, FILE.h5, or package.module:factory, where factory() gives a
+    torch module and example inputs; the working directory is importable.
+    """
+    from treadle_export.bundle import refuse_taken
+    from treadle_export.exporting.adopting import export_foreign
+    from treadle_export.foreign import StatePair
+    from treadle_export.sources.opening import open_source, with_inputs
+
+    precision = precision_for(target, precision)
+    refuse_taken(out, force=force)
+    foreign = open_source(
+        source,
+        checkpoint=checkpoint,
+        fixed=dict(_pair(text, "--fix") for text in fixes),
+        states=[StatePair(*_pair(text, "--state")) for text in states],
+        lengths=lengths,
+    )
+    if inputs is not None:
+        foreign = with_inputs(foreign, inputs)
+    progress, plan = progress_of(out), opened_plan(None, None, progress_of(out))
+    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
+    if tuning is not None:
+        from treadle_export.tuning.tune import tune_foreign
+
+        tuned = tune_foreign(foreign, out, tuning, licence=licence, force=force)
+        report, document = tuned.report, written_of(tuned, **tuning_given)
+    else:
+        name = precision_for(target, precision)
+        report = export_foreign(
+            foreign, {name: out}, licence=licence, force=force, target=target, progress=progress
+        )[name]
+        document = {"precision": name}
+    show_written(out, report, document, as_json=as_json)
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise click.UsageError(f"{option} takes NAME=VALUE, got {text!r}")
+    return name, value

@@ -1,0 +1,60 @@
+"""The command `export`; torch and onnx are imported when it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from treadle_export.commands.progress import progress_of
+from treadle_export.commands.quantize_options import quantization_of, quantization_options
+from treadle_export.commands.target_options import precision_for, target_options
+from treadle_export.commands.tune_options import opened_plan, tuning_of, tuning_options, written_of
+from treadle_export.commands.written import show_written
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
+@target_options
+@quantization_options
+@tuning_options
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def export(
+    run: Path,
+    out: Path,
+    precision: str | None,
+    target: str,
+    calibration: int | None,
+    plan_file: Path | None,
+    max_quality_drop: float | None,
+    screen_head: int | None,
+    force: bool,
+    as_json: bool,
+    **tuning_given: Any,
+) -> None:
+    """Export a trained RUN as a bundle, its parity proven on the way."""
+    from treadle_export.exporting.exporter import export_run
+    from treadle_train.run import load_run
+
+    progress = progress_of(out)
+    plan = opened_plan(plan_file, precision, progress)
+    asked = quantization_of(calibration, plan, max_quality_drop, screen_head)
+    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
+    if tuning is not None:
+        from treadle_export.tuning.tune import tune_run
+
+        tuned = tune_run(load_run(run), out, tuning, force=force, quantization=asked)
+        report, document = tuned.report, written_of(tuned, **tuning_given)
+    else:
+        name = precision_for(target, precision or plan.precision)
+        report = export_run(
+            load_run(run),
+            {name: out},
+            force=force,
+            quantization=asked,
+            target=target,
+            progress=progress,
+        )[name]
+        document = {"precision": name}
+    show_written(out, report, document, as_json=as_json)

@@ -1,0 +1,145 @@
+"""`treadle adopt`: from a model of any origin to a bundle."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import treadle
+from treadle.errors import QualityError
+from treadle.golden import GOLDEN_FILE, Golden
+from treadle.invariance import flat_rows
+from treadle.selfcheck import Report
+from treadle_export.adoption.adopt import Adopted, adopt
+from treadle_export.adoption.whole import adopt_whole, reads_backwards
+from treadle_export.bundle import Description
+from treadle_export.exporting.exporter import export_model
+from treadle_export.exporting.material import Material, tool_versions
+from treadle_export.exporting.real_inputs import calibration_of, check_inputs
+from treadle_export.exporting.whole_export import export_whole
+from treadle_export.foreign import Foreign
+from treadle_export.parity.foreign_origin import ForeignOrigin, trace_of_foreign
+from treadle_export.quantization.calibration_data import CalibrationData
+from treadle_export.quantization.quantizer import Quantization
+
+QUALITY_BUDGET = 0.25
+"""Largest relative error of carried outputs that quantizing an adopted model may bring."""
+
+
+def export_foreign(
+    foreign: Foreign,
+    outs: Mapping[str, Path],
+    *,
+    licence: str = "unknown",
+    force: bool = False,
+    target: str = "cpu",
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Report]:
+    """Adopts a foreign model and writes one bundle for each precision asked.
+
+    Args:
+        foreign: the model with its origin.
+        outs: precision -> directory of the bundle, ending in `.treadle`.
+        licence: of the weights, as the bundle says it.
+        force: replace existing bundles.
+        target: what the bundles are built for, one of `targets.TARGETS`.
+        progress: told each stage as it begins.
+
+    Returns:
+        precision -> parity ladder and invariance of the written bundle.
+
+    Raises:
+        UnsupportedGraph: the model cannot be run step by step, nor reads backwards, so that it
+            could be run on whole sequences; or it has an operator that the target does not run.
+        InputError: real inputs are not what the model reads.
+        ParityError, QualityError, ExportError: as `export_run`.
+    """
+    progress("adopt")
+    if reads_backwards(foreign):
+        adopted = adopt_whole(foreign)
+        check_inputs(adopted)
+        described, real = _description(adopted, licence), calibration_of(adopted)
+        return export_whole(
+            adopted,
+            outs,
+            described,
+            real,
+            QUALITY_BUDGET,
+            force=force,
+            target=target,
+            progress=progress,
+        )
+    material = material_of_foreign(foreign, licence)
+    return export_model(
+        material,
+        outs,
+        force=force,
+        quantization=asked_of(material.calibration),
+        target=target,
+        progress=progress,
+    )
+
+
+def asked_of(real: CalibrationData | None) -> Quantization:
+    """A foreign model has no data set to calibrate with, only real inputs, if these."""
+    return Quantization(calibration=0 if real is None else None)
+
+
+def material_of_foreign(foreign: Foreign, licence: str = "unknown") -> Material:
+    """A foreign model, adopted. Raises UnsupportedGraph, InputError for inputs unlike its own."""
+    adopted = adopt(foreign)
+    check_inputs(adopted)
+    return Material(
+        canonical=adopted.canonical,
+        origin=ForeignOrigin(adopted),
+        trace=trace_of_foreign(adopted),
+        description=_description(adopted, licence),
+        quality=relative_error,
+        calibration=calibration_of(adopted),
+    )
+
+
+def _description(adopted: Adopted, licence: str) -> Description:
+    foreign = adopted.foreign
+    return Description(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", foreign.name),
+        vocabularies={},
+        decoding={},
+        evaluation={},
+        licence={"weights": licence},
+        provenance={**foreign.provenance, **tool_versions()},
+    )
+
+
+def relative_error(plain: Path, candidate: Path, precision: str, _budget: float) -> dict[str, Any]:
+    """How far carried outputs drift apart: the norm of the difference over that of float32's.
+
+    A likelihood's budget says nothing of outputs without one, so `QUALITY_BUDGET` counts.
+
+    Raises:
+        QualityError: they are further apart than the budget.
+    """
+    with treadle.load(candidate) as model:
+        inputs = Golden.from_bytes(model.bundle.read(GOLDEN_FILE)).inputs
+    relative = distance(carried_outputs(plain, inputs), carried_outputs(candidate, inputs))
+    if relative > QUALITY_BUDGET:
+        raise QualityError(
+            f"expected {precision} outputs within {QUALITY_BUDGET:.0%} of float32's over "
+            f"{len(inputs)} carried steps, got {relative:.1%}; export another precision"
+        )
+    return {"metric": "relative_error", "steps": len(inputs), "relative": relative}
+
+
+def carried_outputs(bundle: Path, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Outputs [N, V] of one stream over inputs [N, …]."""
+    with treadle.load(bundle) as model, model.stream() as stream:
+        return np.concatenate([flat_rows(stream.step(x[None])) for x in inputs])
+
+
+def distance(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+    """The norm of the difference over that of what is expected."""
+    difference = float(np.linalg.norm(actual - expected))
+    return difference / max(float(np.linalg.norm(expected)), 1e-30)

@@ -1,0 +1,1 @@
+"""What a precision makes of a model: plans by weight, calibration, and lowering by both."""

@@ -1,0 +1,232 @@
+"""What each precision means: which lowering every graph gets, and which passes make it.
+
+float32          recurrent layers stay fused, but for RNN nodes, whose kernel lets rows feel each
+                 other
+float16          primitive operators, weights and products in half precision
+int8             primitive operators, integer products row by row, embedding tables included
+int8-block       8-bit weights in blocks of 32, each with a scale
+int4             4-bit weights in blocks of 32, rounded with the inputs that they meet
+int4-fast        the same in blocks of 128: faster, and a row may feel its company
+int8-tensorwise  the engine's own dynamic quantization: a row feels its company
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import onnx_ir as ir
+
+from treadle.errors import ExportError
+from treadle_export.canonical import CanonicalModel
+from treadle_export.passes.align_activations import AlignActivations
+from treadle_export.passes.fold_embedding import FoldEmbeddings
+from treadle_export.passes.fold_seams import FoldSeams
+from treadle_export.passes.halve import HalveWeights
+from treadle_export.passes.loop_over_time import loop_over_time, rounds_by_length
+from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
+from treadle_export.passes.own_blocks import OwnBlocks
+from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
+from treadle_export.passes.quantize_blocks import QuantizeBlocks
+from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
+from treadle_export.passes.recurrent_weights import GATES
+from treadle_export.passes.rewriting import applied
+from treadle_export.passes.row_by_row import RowByRow
+from treadle_export.passes.screen_head import ESTIMATE_BITS, ESTIMATE_BLOCK, Screen, ScreenHead
+from treadle_export.passes.share_transposed import ShareTransposed
+from treadle_export.passes.single_axes import MoveSingleAxes
+from treadle_export.passes.split_gates import SplitGates
+from treadle_export.quantization.weight_plan import WeightPlan, weight_sizes
+from treadle_export.rounding.matrices import Rounding
+from treadle_train.quantization.blocks import BLOCKS
+
+Pass = ir.passes.PassBase
+
+_ALL = frozenset(GATES)
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """One precision: the recurrent operators that become primitive ones, and what is promised."""
+
+    name: str
+    lowered: frozenset[str]
+    invariant: bool
+    """Whether a row's answer is promised to the bit alone, in company, by step and by chunk."""
+    aligned: bool = True
+    """Whether the graph is written so that rows do not feel each other outside of products."""
+    calibrated: bool = False
+    """Whether the weights are rounded with the inputs that they meet."""
+    budget: float = 0.005
+    """Largest relative rise of the negative log-likelihood that an export accepts unasked."""
+    note: str | None = None
+    """What whoever exports should know."""
+    block_size: int | None = None
+    """Another size of the blocks than the precision's own, where it has any."""
+    folded: bool = True
+    """Whether products of small vocabularies become tables, where weights are integers."""
+
+    @property
+    def blocks(self) -> tuple[int, int] | None:
+        """Bits and size of the blocks that weights lie in, None where they lie in none."""
+        if self.name not in BLOCKS:
+            return None
+        bits, size = BLOCKS[self.name]
+        return bits, self.block_size or size
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (
+        Precision("float32", frozenset({"RNN"}), invariant=False, aligned=False),
+        Precision(
+            "float16",
+            _ALL,
+            invariant=False,
+            aligned=False,
+            note="float16 is for graphics processors: on a CPU onnxruntime casts the weights back "
+            "to float32, so the file is smaller, and the steps are slower",
+        ),
+        Precision("int8", _ALL, invariant=True),
+        Precision("int8-block", _ALL, invariant=True),
+        Precision("int4", _ALL, invariant=False, calibrated=True, budget=0.01),
+        Precision(
+            "int4-fast",
+            _ALL,
+            invariant=False,
+            calibrated=True,
+            budget=0.02,
+            note="int4-fast does not promise invariance: a row may change in its last digits with "
+            "the rows beside it; int4 keeps it on most processors",
+        ),
+        Precision(
+            "int8-tensorwise",
+            _ALL,
+            invariant=False,
+            aligned=False,
+            budget=0.02,
+            note="int8-tensorwise does not promise invariance: one scale serves all rows and "
+            "steps of a call, so a row changes with its company; int8 does not",
+        ),
+    )
+}
+
+
+def precision_named(name: str) -> Precision:
+    """The precision called `name`. Raises ExportError naming those that exist."""
+    if name not in PRECISIONS:
+        raise ExportError(f"expected a precision of {', '.join(PRECISIONS)}, got {name!r}")
+    return PRECISIONS[name]
+
+
+def plan_of(
+    model: CanonicalModel, precision: Precision, exceptions: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Lowering and precision of every recurrent layer, graph by graph, as the manifest has it.
+
+    Weights that have another precision than the bundle stand under `weights`, by name.
+    """
+    plan: dict[str, Any] = {}
+    for name, graph in model.graphs.items():
+        layers = [node for node in graph.model.graph if node.op_type in GATES]
+        plan[name] = [layer_plan(name, node.op_type, precision) for node in layers]
+    if exceptions:
+        plan["weights"] = dict(exceptions)
+    return plan
+
+
+def layer_plan(graph_name: str, operator: str, precision: Precision) -> dict[str, str]:
+    """What the plan says of one recurrent layer."""
+    lowering = _form(graph_name) if operator in precision.lowered else "fused"
+    return {"operator": operator, "lowering": lowering, "precision": precision.name}
+
+
+def _form(graph_name: str) -> Form:
+    return "cell" if graph_name == "step" else "scan"
+
+
+def lower(
+    model: CanonicalModel,
+    precision: Precision,
+    *,
+    rounding: Rounding | None = None,
+    exceptions: Mapping[str, str] | None = None,
+    gates: Mapping[str, tuple[str, ...]] | None = None,
+    screen: Screen | None = None,
+) -> CanonicalModel:
+    """The graphs of a canonical model, rewritten for a precision; `model` is left as it was.
+
+    Args:
+        model: the canonical model.
+        precision: what every weight gets unless `exceptions` say otherwise.
+        rounding: how weights in blocks are rounded; to the nearest level by default.
+        exceptions: pattern of a weight's name -> its precision, as `WeightPlan` takes them.
+        gates: products to be split by gate first, as `SplitGates` takes them.
+        screen: how the head is screened; not at all by default.
+
+    Raises:
+        ExportError: an exception fits no weight or names no precision.
+    """
+    plan = WeightPlan(precision.name, exceptions or {})
+    # what promises that a chunk is its steps has no kernel whose rounding tells them apart
+    looped = model.looped or (
+        precision.aligned
+        and "step" in model.graphs
+        and rounds_by_length(model.graphs["sequence"].model)
+    )
+
+    def structure(name: str, graph: ir.Model) -> ir.Model:
+        passes = [
+            LowerRecurrent(_form(name), precision.lowered),
+            SplitGates(gates or {}),
+            MoveSingleAxes(),
+            FoldSeams(),
+            ir.passes.common.ShapeInferencePass(),
+        ]
+        return applied(passes, graph)
+
+    def rewrite(name: str, graph: ir.Model) -> ir.Model:
+        passes = _passes(precision, plan, rounding or Rounding(), screen)
+        if looped and name == "sequence":
+            step = structured.graphs["step"]
+            rewritten = applied(passes, step.model.clone())
+            graph = loop_over_time(rewritten, step.interface, model.graphs[name].interface)
+            passes = []
+        passes += [OwnBlocks(), ShareTransposed()]
+        passes += [
+            ir.passes.common.RemoveUnusedNodesPass(),
+            ir.passes.common.NameFixPass(),
+            ir.passes.common.CheckerPass(),
+        ]
+        return applied(passes, graph)
+
+    structured = model.rewritten(structure)
+    if plan.exceptions:
+        plan.check(weight_sizes(structured))
+    return structured.rewritten(rewrite)
+
+
+def _passes(
+    precision: Precision, plan: WeightPlan, rounding: Rounding, screen: Screen | None
+) -> list[Pass]:
+    passes: list[Pass] = [RowByRow(), AlignActivations()] if precision.aligned else []
+    if precision.name == "float32" and not plan.exceptions:
+        return passes
+    if precision.folded:
+        passes.append(FoldEmbeddings(plan.bits_of))
+    passes += [
+        QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8", plan.chooses("int8")),
+    ]
+    if screen is not None:
+        estimated = partial(rounding, bits=ESTIMATE_BITS, block_size=ESTIMATE_BLOCK)
+        passes.append(ScreenHead(screen, estimated))
+    passes += [
+        HalveWeights(plan.chooses("float16")),
+        QuantizeProducts(plan.chooses("int8")),
+        QuantizeTensorwise(plan.chooses("int8-tensorwise")),
+    ]
+    own = {precision.name: precision.blocks} if precision.blocks else {}
+    for name, (bits, block_size) in (BLOCKS | own).items():
+        rounded = partial(rounding, bits=bits, block_size=block_size)
+        passes.append(QuantizeBlocks(rounded, plan.chooses(name)))
+    return passes
