@@ -23,7 +23,7 @@ import onnxruntime
 import treadle
 from benchmarks.step import TORCH, WORKLOADS, bundle_of, stream_step, tutorial_file, tutorial_step
 from treadle.stopwatch import Latency, measure
-from treadle_export.precision import PRECISIONS
+from treadle_export.quantization.precision import PRECISIONS
 
 TICKS = 30
 TUTORIAL = "tutorial"
