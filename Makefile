@@ -54,6 +54,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/decoder.py
+	$(RUN) benchmarks.overhead
 	$(RUN) benchmarks.pool
 	$(BIN)/python benchmarks/heads.py
 

@@ -23,28 +23,23 @@ if TYPE_CHECKING:
 class BoundStep:
     """Buffers and bindings of one stream; not to be shared between threads.
 
-    x: what the next step reads, of `dtype` and `shape`; valid(): whether it holds valid values.
+    x: what the next step reads. run(): make a step from it, which fills `outputs` and moves `state`
+    on. step(x): put an array there, checked as `Reading` does, and run.
     outputs: what the last one gave, one array an output.
     named: a list of outputs as the one array, or as a NamedTuple of several.
     views: the outputs, named, read-only and live; copied(): a copy of them.
-    state: live buffers by name, what the next step reads; context: live buffers by name.
+    context: live buffers by name.
     """
 
     __slots__ = (
-        "_call",
-        "_here",
         "_kept",
-        "_options",
-        "_there",
+        "_turns",
         "context",
         "copied",
-        "dtype",
         "named",
-        "next_state",
         "outputs",
-        "shape",
-        "state",
-        "valid",
+        "run",
+        "step",
         "views",
         "x",
     )
@@ -59,8 +54,6 @@ class BoundStep:
         context: Mapping[str, Array],
     ) -> None:
         self.x = np.zeros((batch, *reading.features), reading.dtype)
-        self.dtype, self.shape = self.x.dtype, self.x.shape
-        self.valid = reading.quick_check(self.x)
         self.outputs = [np.zeros((batch, *_sizes(t.shape)), t.dtype) for t in graph.outputs]
         self.named = naming(graph)
         self.views = self.named([_read_only(output) for output in self.outputs])
@@ -68,29 +61,50 @@ class BoundStep:
         first = self.outputs[0]
         self.copied = first.copy if len(self.outputs) == 1 else self._copied
         self.context = {t.name: np.array(context[t.name], order="C") for t in graph.context}
-        self.state = {port.name: np.array(state[port.name], order="C") for port in graph.state}
-        self.next_state = {name: np.zeros_like(array) for name, array in self.state.items()}
+        here = {port.name: np.array(state[port.name], order="C") for port in graph.state}
+        there = {name: np.zeros_like(array) for name, array in here.items()}
+        # What a step reads and what it writes, and the other way round for the step after it.
+        self._turns = [(here, there), (there, here)]
+        self._kept: list[Any] = []
+        self.run = self._runner(session, graph)
+        self.step = _checked(self.x, reading, self.run)
+
+    def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         fixed = {graph.inputs[0].name: self.x, **self.context}
         made = {t.name: a for t, a in zip(graph.outputs, self.outputs, strict=True)}
-        self._kept = [
-            _bind(
+        bindings = []
+        for old, new in self._turns:
+            binding, kept = _bind(
                 session,
                 fixed | {port.input: old[port.name] for port in graph.state},
                 made | {port.output: new[port.name] for port in graph.state},
             )
-            for old, new in ((self.state, self.next_state), (self.next_state, self.state))
-        ]
-        self._here, self._there = (binding._iobinding for binding, _ in self._kept)
+            self._kept += [binding, *kept]
+            bindings.append(binding._iobinding)
         # The session's public method looks up options at each call: with onnxruntime 1.32 that
         # takes 100 µs, more than the whole step of a small model.
-        self._call = session._sess.run_with_iobinding
-        self._options = load_engine().RunOptions()
+        call, options, turns = (
+            session._sess.run_with_iobinding,
+            load_engine().RunOptions(),
+            self._turns,
+        )
 
-    def __call__(self) -> None:
-        """Make one step from `x`: fills `outputs` and moves `state` on."""
-        self._call(self._here, self._options)
-        self._here, self._there = self._there, self._here
-        self.state, self.next_state = self.next_state, self.state
+        def run() -> None:
+            call(bindings[0], options)
+            bindings.reverse()
+            turns.reverse()
+
+        return run
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """Live buffers by name: what the next step reads."""
+        return self._turns[0][0]
+
+    @property
+    def next_state(self) -> dict[str, Array]:
+        """Live buffers by name: what the next step writes; until then, the state before."""
+        return self._turns[0][1]
 
     def take_back(self, rows: Array) -> None:
         """Give rows the state that they had before the last step, and outputs of 0."""
@@ -101,6 +115,22 @@ class BoundStep:
 
     def _copied(self) -> Any:
         return self.named([output.copy() for output in self.outputs])
+
+
+def _checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
+    """The step with its checks; names of a closure are found faster than those of an object."""
+    kind, dtype, shape, batch = np.ndarray, buffer.dtype, buffer.shape, len(buffer)
+    valid = reading.quick_check(buffer)
+
+    def step(x: Any) -> None:
+        if type(x) is not kind or x.dtype is not dtype or x.shape != shape:
+            x = reading.array(x, batch)
+        buffer[...] = x
+        if not valid():
+            reading.check_values(buffer)
+        run()
+
+    return step
 
 
 def naming(graph: Graph) -> Callable[[list[Array]], Any]:

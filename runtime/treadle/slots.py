@@ -74,7 +74,7 @@ class Slots:
             bound.x[row] = x
         for name, array in self._state.items():
             np.take(array, chosen, axis=0, out=bound.state[name])
-        bound()
+        bound.run()
         return Call(self, chosen, bound)
 
     def move_on(self, slots: Array, state: dict[str, Array], rows: Sequence[int]) -> None:

@@ -82,25 +82,16 @@ class Stream(Closing):
         read-only views that the next step overwrites. Raises InputError for another dtype, shape,
         an id out of range or a number that is not finite.
         """
+        if active is not None:
+            return self._step_some(x, active, copy=copy)
         if not self._in_use.acquire(False):
             raise _in_use_elsewhere()
         try:
             bound = self._bound or _refuse_closed()
-            if type(x) is not np.ndarray or x.dtype is not bound.dtype or x.shape != bound.shape:
-                x = self._reading.array(x, self.batch_size)
-            bound.x[...] = x
-            idle = None if active is None else self._idle(active)
-            if idle is not None:
-                bound.x[idle] = 0
-            if not bound.valid():
-                self._reading.check_values(bound.x)
-            bound()
+            bound.step(x)
             if self._history.size:
                 self._history.add(bound.next_state, self.steps)
             self._ticks += 1
-            if idle is not None:
-                bound.take_back(idle)
-                self._steps = self._steps - idle
             return bound.copied() if copy else bound.views
         except engine_errors() as error:
             raise _failed(error) from error
@@ -238,6 +229,19 @@ class Stream(Closing):
             raise _in_use_elsewhere()
         self._bound = None
         self._in_use.release()
+
+    def _step_some(self, x: ArrayLike, active: ArrayLike, *, copy: bool) -> Any:
+        """The step of the active rows."""
+        with self._turn() as bound:
+            idle = self._idle(active)
+            x = self._reading.array(x, self.batch_size).copy()
+            x[idle] = 0
+            bound.step(x)
+            if self._history.size:
+                self._history.add(bound.next_state, self.steps)
+            bound.take_back(idle)
+            self._steps = self._steps + ~idle
+            return bound.copied() if copy else bound.views
 
     def _idle(self, active: ArrayLike) -> NDArray[np.bool_]:
         """Which rows are not active. Raises InputError."""

@@ -10,7 +10,6 @@ import pytest
 
 from tests.runtime.tiny_bundles import FEATURES
 from treadle import sequence
-from treadle.bound_step import BoundStep
 from treadle.errors import DeviceError, InputError, StateError
 
 if TYPE_CHECKING:
@@ -220,7 +219,7 @@ def test_a_failure_of_the_engine_leaves_the_state(
 
     with monkeypatch.context() as patch:
         patch.setattr("treadle.sequence.run_sequence", fail)
-        patch.setattr(BoundStep, "__call__", fail)
+        patch.setattr(stream._bound, "step", fail)
         x = np.zeros(2, INTS) if method == "step" else np.zeros((2, 3), INTS)
         words = "onnxruntime failed to run the model: no memory; the state is as it was"
         with pytest.raises(DeviceError, match=words):
