@@ -35,8 +35,9 @@ class Snapshot:
         a model without encoder.
     steps: int64 [batch], steps made by each row.
 
-    Raises StateError for arrays that have not one row count. Whether they fit a model is checked
-    where it is restored. `dataclasses.replace(snapshot, state=…)` gives a changed copy.
+    Two are equal when they hold the same bits, and can be members of a set. Raises StateError for
+    arrays that have not one row count. Whether they fit a model is checked where it is restored.
+    `dataclasses.replace(snapshot, state=…)` gives a changed copy.
     """
 
     digest: str
@@ -62,6 +63,14 @@ class Snapshot:
                     )
             object.__setattr__(self, part, MappingProxyType(arrays))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Snapshot.from_bytes, (self.to_bytes(),)
 
@@ -78,7 +87,7 @@ class Snapshot:
             "steps": self.steps,
         }
         for part in ("state", "context"):
-            arrays |= {f"{part}/{name}": a for name, a in getattr(self, part).items()}
+            arrays |= {f"{part}/{name}": a for name, a in sorted(getattr(self, part).items())}
         return to_npz(arrays, compress=False)
 
     @classmethod

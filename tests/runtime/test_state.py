@@ -86,6 +86,21 @@ def test_onward_to_the_bit(characters: Model, ids: list[int], later: list[int]) 
         assert stream.step(np.array([token])).tobytes() == output.tobytes()
 
 
+def test_equal_are_those_of_equal_bits(model: Model) -> None:
+    one = taken(model)
+    turned = dataclasses.replace(one, state=dict(list(one.state.items())[::-1]))
+    same = [one, Snapshot.from_bytes(one.to_bytes()), taken(model), turned]
+    assert len(set(same)) == 1
+    name, array = next(iter(one.state.items()))
+    others = [
+        dataclasses.replace(one, state={**one.state, name: np.nextafter(array, np.float32(9))}),
+        dataclasses.replace(one, steps=one.steps + 1),
+        dataclasses.replace(one, digest="another"),
+    ]
+    assert len({*same, *others}) == 4
+    assert one != one.to_bytes()
+
+
 def test_onward_with_another_source(pronounce: Model) -> None:
     snapshot = taken(pronounce)
     expected = pronounce.resume(snapshot)
