@@ -3,15 +3,21 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from treadle.golden import Golden
 from treadle.selfcheck import Report
 from treadle_export.bundle import refuse_taken, write_bundle
+from treadle_export.canonical import CanonicalModel
 from treadle_export.exporting.material import Material, material_of
 from treadle_export.exporting.prompt_graph import with_prompt_graph
-from treadle_export.exporting.proving import Proving, baseline, variant_of
-from treadle_export.parity.ladder import climb
+from treadle_export.exporting.proving import Proving, Subject, baseline, variant_of
+from treadle_export.parity.golden import record
+from treadle_export.parity.ladder import Climbed, climb
+from treadle_export.parity.origin import Carried
+from treadle_export.quantization.precision import plan_of
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_train.run import Run
 
@@ -90,10 +96,19 @@ def export_model(
     climbed = climb(material.origin, material.canonical, lowered, material.trace)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
-        proving = Proving(material, quantizer, asked, climbed, Path(scratch), latency, progress)
+        subject = _subject(material, climbed)
+        proving = Proving(subject, quantizer, asked, climbed, Path(scratch), latency, progress)
         plain = proving.plain(variants["float32"], lowered["float32"])
         for name, out in outs.items():
             files, reports[name] = proving.proven(variants[name], lowered[name], plain)
             progress(f"{name}: write")
             write_bundle(out, files, force=force)
     return reports
+
+
+def _subject(material: Material, climbed: Climbed) -> Subject:
+    def golden(model: CanonicalModel, carried: Carried, size: int) -> Golden:
+        return record(material.trace, climbed.origin, carried, model, size)
+
+    plan = partial(plan_of, material.canonical)
+    return Subject(material.description, material.trace, plan, golden, material.quality)

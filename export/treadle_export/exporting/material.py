@@ -22,13 +22,16 @@ from treadle_export.quantization.calibration_data import CalibrationData
 from treadle_export.rounding.learned_blocks import LearnedBlocks, learned_blocks
 from treadle_train.run import Run
 
+Quality = Callable[[Path, Path, str, float], dict[str, Any]]
+"""Bundle in float32, quantized bundle, its precision and the largest relative loss -> evidence;
+raises QualityError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """A captured model with all that its bundles say of it.
 
-    quality: bundle in float32, quantized bundle, its precision and the largest relative loss ->
-    evidence; raises QualityError. learned: the blocks of a fine-tuned network. calibration: real
+    learned: the blocks of a fine-tuned network. calibration: real
     inputs of a model without a data set.
     """
 
@@ -36,7 +39,7 @@ class Material:
     origin: Origin
     trace: Trace
     description: Description
-    quality: Callable[[Path, Path, str, float], dict[str, Any]]
+    quality: Quality
     learned: LearnedBlocks | None = None
     calibration: CalibrationData | None = None
 

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import treadle
-from treadle.golden import GOLDEN_FILE
+from treadle.golden import GOLDEN_FILE, Golden
 from treadle.ladder import Rung
 from treadle.selfcheck import Report, verify
-from treadle_export.bundle import SUFFIX, Parts, assemble, finished, write_bundle
+from treadle_export.bundle import SUFFIX, Description, Parts, assemble, finished, write_bundle
 from treadle_export.canonical import CanonicalModel
-from treadle_export.exporting.material import Material
+from treadle_export.exporting.material import Quality
 from treadle_export.exporting.screening import Screening, screening_of
 from treadle_export.judging.mixed_plan import planned
-from treadle_export.parity.golden import record
 from treadle_export.parity.ladder import Climbed, refuse_failed
-from treadle_export.quantization.precision import Precision, plan_of, precision_named
+from treadle_export.parity.origin import Carried
+from treadle_export.parity.trace import Trace
+from treadle_export.quantization.precision import Precision, precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.targets import Target, target_named
 from treadle_export.targets.fitting import evidence_for, fitted
@@ -73,13 +74,31 @@ def variant_of(
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What bundles have beside their graphs, whatever these come from.
+
+    plan: precision and exceptions by weight -> the plan of every layer, as the manifest has it.
+    golden: lowered graphs, the trace as they carry it, bytes of the bundle -> its golden trace.
+    quality: as `Material` has it; None where there is nothing to judge by.
+    came_from: digest of the bundle that they come from, where it is one.
+    """
+
+    description: Description
+    trace: Trace
+    plan: Callable[[Precision, Mapping[str, str]], dict[str, Any]]
+    golden: Callable[[CanonicalModel, Carried, int], Golden]
+    quality: Quality | None
+    came_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Proving:
     """Where bundles are written to be proven, before they are written to where they are asked.
 
     latency: evidence that tuning has measured.
     """
 
-    material: Material
+    subject: Subject
     quantizer: Quantizer
     asked: Quantization
     climbed: Climbed
@@ -105,8 +124,7 @@ class Proving:
         climbed, evidence = self.climbed, {}
         if variant.screening is not None:
             whole, plan = candidate, variant.screening.plan(plan)
-            trace = self.material.trace
-            screened, climbed = variant.screening.applied(model, climbed, trace)
+            screened, climbed = variant.screening.applied(model, climbed, self.subject.trace)
             model = fitted(variant.target, screened)
             candidate, parts = self._written(f"{name}-screened", variant, model, plan, climbed)
             self.progress(f"{name}: screening")
@@ -120,8 +138,7 @@ class Proving:
         return finished(parts, evidence), report
 
     def _plan(self, variant: Variant) -> dict[str, Any]:
-        canonical = self.material.canonical
-        return self.asked.described(plan_of(canonical, variant.precision, variant.exceptions))
+        return self.asked.described(self.subject.plan(variant.precision, variant.exceptions))
 
     def _written(
         self,
@@ -132,11 +149,10 @@ class Proving:
         climbed: Climbed,
     ) -> tuple[Path, Parts]:
         """A bundle without evidence but its golden trace, and its parts."""
-        about, target = self.material.description, variant.target
+        about, target = self.subject.description, variant.target
         parts = target.package(assemble(model, about, variant.name, plan, target.name))
         size = sum(len(content) for content in parts.files.values())
-        carried = climbed.carried[variant.name]
-        golden = record(self.material.trace, climbed.origin, carried, model, size)
+        golden = self.subject.golden(model, climbed.carried[variant.name], size)
         parts = replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
         path = self.scratch / f"{name}{SUFFIX}"
         write_bundle(path, finished(parts, {}))
@@ -144,11 +160,15 @@ class Proving:
 
     def _quality(self, variant: Variant, plain: Path, candidate: Path) -> dict[str, Any]:
         self.progress(f"{variant.name}: quality")
+        rounding = self.quantizer.evidence(variant.precision, variant.exceptions)
+        if self.subject.came_from is not None:
+            rounding["from"] = self.subject.came_from
+        if self.subject.quality is None:
+            self.progress("warning: the bundle names no data set, so its quality was not measured")
+            return {"quantization": rounding}
         budget = self.asked.budget(variant.precision)
-        return {
-            "quantization": self.quantizer.evidence(variant.precision, variant.exceptions),
-            "quality": self.material.quality(plain, candidate, variant.name, budget),
-        }
+        judged = self.subject.quality(plain, candidate, variant.name, budget)
+        return {"quantization": rounding, "quality": judged}
 
 
 def checked(bundle: Path, rungs: tuple[Rung, ...], precision: Precision) -> Report:

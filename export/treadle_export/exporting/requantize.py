@@ -6,7 +6,7 @@ up to float32; the rungs behind it are climbed anew, over the same recorded trac
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,28 @@ from typing import Any
 import numpy as np
 
 from treadle.errors import ExportError
-from treadle.golden import GOLDEN_FILE, Golden
-from treadle.ladder import Rung
+from treadle.golden import Golden
 from treadle.selfcheck import Report
-from treadle_export.bundle import SUFFIX, Parts, assemble, finished, refuse_taken, write_bundle
+from treadle_export.bundle import refuse_taken, write_bundle
 from treadle_export.canonical import CanonicalModel
 from treadle_export.exporting.adopting import relative_error
-from treadle_export.exporting.material import tool_versions
-from treadle_export.exporting.proving import checked, evidence_of
+from treadle_export.exporting.material import Quality, tool_versions
+from treadle_export.exporting.proving import Proving, Subject, variant_of
 from treadle_export.exporting.reopened import Reopened, reopened
-from treadle_export.exporting.screening import screening_of
-from treadle_export.judging.mixed_plan import planned
 from treadle_export.judging.quality import quality
 from treadle_export.parity.golden import BUDGET, step_from
-from treadle_export.parity.ladder import carry, flattened, quantized_rung, refuse_failed, started_by
+from treadle_export.parity.ladder import (
+    Climbed,
+    carry,
+    flattened,
+    quantized_rung,
+    refuse_failed,
+    started_by,
+)
 from treadle_export.parity.origin import Carried
 from treadle_export.parity.trace import Trace
-from treadle_export.quantization.precision import PRECISIONS, Precision, lower, precision_named
+from treadle_export.quantization.precision import PRECISIONS, lower
 from treadle_export.quantization.quantizer import Quantization, Quantizer
-from treadle_export.targets import Target, target_named
-from treadle_export.targets.fitting import evidence_for, fitted
 
 
 def requantize(
@@ -73,101 +75,63 @@ def requantize(
         QualityError: the new one loses more than the budget; nothing is written. An adopted
             model, which has no data set, is judged by its recorded inputs.
     """
-    aim = target_named(target)
-    precision = precision_named(precision_name)
-    if precision.name == "float32":
+    if precision_name == "float32":
         others = ", ".join(name for name in PRECISIONS if name != "float32")
         raise ExportError(f"expected a precision to quantize to ({others}), got float32")
     refuse_taken(out, force=force)
     asked = quantization or Quantization()
-    precision = asked.applied(precision)
     plain = reopened(source)
-    precision = aim.suited(precision, plain.model)
     quantizer = Quantizer(plain.model, plain.description, asked.calibration, progress)
-    exceptions = planned(quantizer, precision, asked, progress)
-    screening, promised = None, precision
-    if asked.screen_head is not None:
-        screening = screening_of(quantizer, precision, exceptions, asked.screen_head)
-        exceptions, promised = screening.exceptions, screening.promise
-    model = fitted(aim, quantizer.lowered(precision, exceptions))
+    variant = variant_of(precision_name, quantizer, asked, target, progress)
+    model = variant.lowered(quantizer)
     progress("parity")
-    replay = _replay(plain, model, precision)
-    refuse_failed([replay.rung])
-    plan = asked.described(plain.plan(precision, exceptions))
-    rungs = (*plain.rungs, replay.rung)
+    climbed = _climbed(plain, model, variant.name)
+    subject = _subject(plain, quality_limit)
     with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
-        candidate = Path(scratch) / f"candidate{SUFFIX}"
-        parts = _parts(plain, model, precision, plan, aim, replay.carried)
-        if screening is not None:
-            whole = Path(scratch) / f"whole{SUFFIX}"
-            write_bundle(whole, finished(parts, {}))
-            trace = Trace(plain.golden.source, plain.golden.inputs)
-            model, rung, carried = screening.lowered(model, replay.carried, trace)
-            model, rungs = fitted(aim, model), (*rungs, rung)
-            parts = _parts(plain, model, precision, screening.plan(plan), aim, carried)
-        write_bundle(candidate, finished(parts, {}))
-        progress(f"{precision.name}: stream")
-        report = checked(candidate, rungs, promised)
-        evidence = evidence_of(report, latency) | evidence_for(aim, parts, progress)
-        if screening is not None:
-            progress(f"{precision.name}: screening")
-            evidence["screening"] = screening.measured(whole, candidate)
-        evidence["quantization"] = quantizer.evidence(precision, exceptions)
-        evidence["quantization"]["from"] = plain.manifest.digest
-        progress(f"{precision.name}: quality")
-        compare = _comparison(plain, quality_limit)
-        if compare is None:
-            progress("warning: the bundle names no data set, so its quality was not measured")
-        else:
-            budget = asked.budget(precision)
-            evidence["quality"] = compare(source, candidate, precision.name, budget)
-        progress(f"{precision.name}: write")
-        write_bundle(out, finished(parts, evidence), force=force)
+        proving = Proving(subject, quantizer, asked, climbed, Path(scratch), latency, progress)
+        files, report = proving.proven(variant, model, source)
+        progress(f"{variant.name}: write")
+        write_bundle(out, files, force=force)
     return report
 
 
-def _comparison(
-    plain: Reopened, limit: int | None
-) -> Callable[[Path, Path, str, float], dict[str, Any]] | None:
+def _subject(plain: Reopened, quality_limit: int | None) -> Subject:
+    provenance = {**plain.description.provenance, **tool_versions()}
+    return Subject(
+        description=replace(plain.description, provenance=provenance),
+        trace=_trace(plain),
+        plan=plain.plan,
+        golden=partial(_golden, plain.golden),
+        quality=_comparison(plain, quality_limit),
+        came_from=plain.manifest.digest,
+    )
+
+
+def _trace(plain: Reopened) -> Trace:
+    return Trace(plain.golden.source, plain.golden.inputs)
+
+
+def _comparison(plain: Reopened, limit: int | None) -> Quality | None:
     """How the two bundles are compared: by their data set, an adopted model by its outputs."""
     if "dataset" in plain.description.evaluation:
         return partial(quality, limit=limit)
     return relative_error if plain.manifest.task == "stateful" else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Replay:
-    """The last rung, and the trace as the new graphs carry it."""
+def _climbed(plain: Reopened, model: CanonicalModel, name: str) -> Climbed:
+    """The recorded ladder up to float32, and the rung behind it, over the recorded inputs.
 
-    rung: Rung
-    carried: Carried
-
-
-def _replay(plain: Reopened, model: CanonicalModel, precision: Precision) -> _Replay:
-    """Carries the recorded inputs through both step graphs."""
-    trace = Trace(plain.golden.source, plain.golden.inputs)
-    initial = plain.model.initial_state(1)
+    Raises:
+        ParityError: that rung is over its tolerance.
+    """
+    trace, initial = _trace(plain), plain.model.initial_state(1)
     reference = lower(plain.model, PRECISIONS["float32"])
     context, start = started_by(reference, trace, initial)
     base = carry(reference, trace, context, start)
-    rung = quantized_rung(model, precision.name, base, trace, context)
-    return _Replay(rung, carry(model, trace, *started_by(model, trace, initial)))
-
-
-def _parts(
-    plain: Reopened,
-    model: CanonicalModel,
-    precision: Precision,
-    plan: dict[str, Any],
-    target: Target,
-    carried: Carried,
-) -> Parts:
-    provenance = {**plain.description.provenance, **tool_versions()}
-    description = replace(plain.description, provenance=provenance)
-    parts = target.package(assemble(model, description, precision.name, plan, target.name))
-    size = sum(len(content) for content in parts.files.values())
-    golden = _golden(plain.golden, model, carried, size)
-    return replace(parts, evidence_files={GOLDEN_FILE: golden.to_bytes()})
+    rung = quantized_rung(model, name, base, trace, context)
+    refuse_failed([rung])
+    carried = carry(model, trace, *started_by(model, trace, initial))
+    return Climbed(plain.rungs, {name: rung}, origin=base, carried={name: carried})
 
 
 def _golden(known: Golden, model: CanonicalModel, carried: Carried, size: int) -> Golden:
