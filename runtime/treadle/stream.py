@@ -12,6 +12,7 @@ from treadle.arrays import check_count, check_rows
 from treadle.bound_step import BoundStep
 from treadle.closing import Closing
 from treadle.errors import DeviceError, InputError, StateError
+from treadle.frames import Framer
 from treadle.history import History
 from treadle.plain_step import PlainStep
 from treadle.sequence import Carried, read_spans
@@ -19,7 +20,7 @@ from treadle.session import engine_errors
 from treadle.state import Snapshot, check_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -135,6 +136,23 @@ class Stream(Closing):
                 for all_steps, output in zip(every, outputs, strict=True):
                     all_steps[rows, span] = output
         return bound.named(every)
+
+    def listen(self, chunks: Iterable[ArrayLike], *, hop: int | None = None) -> Iterator[Any]:
+        """The outputs of each frame, as soon as its samples have come.
+
+        `chunks` are float32 [n] of any size, as from a microphone; a frame is as many samples as
+        the model reads at a step, `hop` of them after the one before (default: all). Samples
+        that do not fill a frame at the end are left out. For a stream of one row; raises
+        InputError.
+        """
+        if self._reading.dtype != np.float32 or len(self._reading.features) != 1:
+            raise InputError(f"{self._model.manifest.name} reads no frames of samples; call step")
+        if self.batch_size != 1:
+            raise InputError(f"listen needs a stream of one row, got {self.batch_size}")
+        framer = Framer(self._reading.features[0], hop)
+        for chunk in chunks:
+            for frame in framer.push(chunk):
+                yield self.step(frame[None])
 
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Take rows (all, or a list of indices) back to their initial state and to 0 steps.
