@@ -214,7 +214,9 @@ def sha256(content: bytes) -> str:
 def check_file_name(name: str) -> None:
     """Raise BundleError unless `name` is a plain file name, inside the bundle on every system."""
     plain = PurePosixPath(name).name == name and name not in ("", ".", "..")
-    if not plain or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
+    # Half of a surrogate pair, which JSON can hold, is a name that no file system takes.
+    halved = any("\ud800" <= character <= "\udfff" for character in name)
+    if not plain or halved or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
         raise BundleError(
             f"files names {name!r}: a file of a bundle has a plain name, without a path; "
             "do not use this bundle"
