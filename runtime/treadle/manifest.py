@@ -13,11 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from treadle.contract import check_graphs, initial_files
-from treadle.document import canonical_bytes, from_document, to_document
+from treadle.document import canonical_bytes, from_document, parse_json, to_document
 from treadle.errors import BundleError
 
 FORMAT = "treadle-bundle/1"
 MANIFEST_FILE = "manifest.json"
+# Bytes of the manifest of a packed bundle: whoever unpacks one reads no more.
+MANIFEST_LIMIT = 4 << 20
 # Files that say how good a model is, not which model it is: outside the digest, inside the seal.
 EVIDENCE_FILES = frozenset({"golden.npz"})
 # The runtime pads what an encoder reads to a multiple of this many columns.
@@ -148,6 +150,14 @@ class Manifest:
         manifest = from_document(cls, document)
         manifest.check()
         return manifest
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> Manifest:
+        """The manifest in the bytes of a file. Raises BundleError that says it is in `where`."""
+        try:
+            return cls.from_json(parse_json(content, "it"))
+        except BundleError as error:
+            raise BundleError(f"in {where}: {error}") from error
 
     def check(self) -> None:
         """Raise BundleError unless the parts agree with each other and with the task."""
