@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
     from treadle.model import Model, load
+    from treadle.packing import pack
     from treadle.pool import Member, Pool
     from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
@@ -70,6 +71,7 @@ __all__ = [
     "__version__",
     "load",
     "open_bundle",
+    "pack",
 ]
 
 _HOMES = {
@@ -88,6 +90,7 @@ _HOMES = {
     "WholeSequenceModel": "treadle.whole_sequence_model",
     "load": "treadle.model",
     "open_bundle": "treadle.bundle",
+    "pack": "treadle.packing",
 }
 
 

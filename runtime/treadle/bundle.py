@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from treadle.document import parse_json
-from treadle.errors import BundleError
+from treadle.closing import Closing
+from treadle.errors import BundleError, InputError, StateError
 from treadle.manifest import MANIFEST_FILE, Manifest, compute_digest, compute_seal
+from treadle.unpacked import Unpacked, unpack_directory, unpack_zip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+    from typing import IO
+
+    Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Traversable
 
 FETCH_AGAIN = "fetch or export the bundle again"
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """A checked bundle: where it is, and what its manifest says."""
+class Bundle(Closing):
+    """A checked bundle: the directory of its files, and what its manifest says.
+
+    A packed one lies in a temporary directory, which is its own and goes when the bundle is closed
+    or collected. Closing a bundle that is a directory changes nothing.
+    """
 
     path: Path
     manifest: Manifest
+    unpacked: Unpacked | None = field(default=None, compare=False, repr=False)
 
     def file(self, name: str) -> Path:
-        """The path of a file that the manifest lists. Raises BundleError for any other."""
+        """The path of a file that the manifest lists.
+
+        Raises BundleError for any other, StateError when the bundle was packed and is closed.
+        """
         if name not in self.manifest.files:
             listed = ", ".join(self.manifest.files)
             raise BundleError(f"{self.path} lists no file {name!r}; it lists {listed}")
+        if self.unpacked is not None and self.unpacked.closed:
+            raise StateError(f"the bundle {self.manifest.name} is closed; open it again")
         return self.path / name
 
     def read(self, name: str) -> bytes:
@@ -36,65 +57,110 @@ class Bundle:
         except OSError as error:
             raise BundleError(f"cannot read {self.file(name)}: {error}; {FETCH_AGAIN}") from error
 
+    def close(self) -> None:
+        """Remove the temporary files of a packed bundle. Closing twice is allowed."""
+        if self.unpacked is not None:
+            self.unpacked.close()
 
-def open_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """The bundle in the directory `path`, after checking all of it.
+
+def open_bundle(source: Source) -> Bundle:
+    """The bundle in `source`, after checking all of it.
+
+    `source` is the path of a directory or of a zip that `treadle pack` made, the bytes of such a
+    zip, or either as a resource of a package: `importlib.resources.files(PACKAGE) / NAME`.
 
     Raises BundleError, naming the file, what was expected and what is there, when the directory
     or a file is missing, damaged, changed or outside, when the manifest is malformed or of a
-    later format, and when digest or seal are not those of the content.
+    later format, when digest or seal are not those of the content, and when a zip holds anything
+    else or cannot be unpacked. Raises InputError when `source` is none of these.
     """
-    directory = Path(path)
-    if not directory.is_dir():
-        found = "a file" if directory.exists() else "nothing"
-        raise BundleError(
-            f"expected a bundle, a directory with a {MANIFEST_FILE}, at {directory}, got {found}; "
-            "check the path"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>")
+    if isinstance(source, str | os.PathLike):
+        source = Path(source)
+        if source.is_dir():
+            return Bundle(source, _checked(source, source))
+    elif not (hasattr(source, "is_dir") and hasattr(source, "joinpath")):
+        raise InputError(
+            "expected the path of a bundle, the bytes of a packed one or a resource of a package, "
+            f"got {type(source).__name__}"
         )
-    manifest = _read_manifest(directory / MANIFEST_FILE)
+    shown = str(source)
+    if source.is_dir():
+        return _unpacked(unpack_directory(source, shown), shown)
+    if not source.is_file():
+        raise BundleError(
+            f"expected a bundle, a directory with a {MANIFEST_FILE} or a zip of one, at {shown}, "
+            "got nothing; check the path"
+        )
+    with _opened(source, shown) as file:
+        return _unpacked(unpack_zip(file, shown), shown)
+
+
+@contextmanager
+def _opened(source: Path | Traversable, shown: str) -> Iterator[IO[bytes]]:
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise BundleError(f"cannot read {shown}: {error}; {FETCH_AGAIN}") from error
+    with file:
+        yield file
+
+
+def _unpacked(unpacked: Unpacked, shown: str) -> Bundle:
+    """The bundle in the temporary directory, which goes when it is none."""
+    try:
+        return Bundle(unpacked.path, _checked(unpacked.path, Path(shown)), unpacked)
+    except BaseException:
+        unpacked.close()
+        raise
+
+
+def _checked(directory: Path, shown: Path) -> Manifest:
+    """The manifest of the bundle in `directory`, which errors call `shown`, all of it checked."""
+    manifest = _read_manifest(directory / MANIFEST_FILE, shown / MANIFEST_FILE)
     for name in manifest.files:
-        _check_file(directory, name, manifest)
+        _check_file(directory, name, manifest, shown / name)
     for what, written, computed in (
         ("digest", manifest.digest, compute_digest(manifest)),
         ("seal", manifest.seal, compute_seal(manifest)),
     ):
         if written != computed:
             raise BundleError(
-                f"{directory / MANIFEST_FILE} was changed: its content has the {what} {computed}, "
+                f"{shown / MANIFEST_FILE} was changed: its content has the {what} {computed}, "
                 f"but it says {written}; {FETCH_AGAIN}"
             )
-    return Bundle(directory, manifest)
+    return manifest
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path, shown: Path) -> Manifest:
     if not path.is_file():
-        raise BundleError(f"{path} is missing, so this is no bundle; check the path")
+        raise BundleError(f"{shown} is missing, so this is no bundle; check the path")
     try:
-        return Manifest.from_json(parse_json(path.read_bytes(), "it"))
+        content = path.read_bytes()
     except OSError as error:
-        raise BundleError(f"cannot read {path}: {error}; {FETCH_AGAIN}") from error
-    except BundleError as error:
-        raise BundleError(f"in {path}: {error}") from error
+        raise BundleError(f"cannot read {shown}: {error}; {FETCH_AGAIN}") from error
+    return Manifest.from_bytes(content, str(shown))
 
 
-def _check_file(directory: Path, name: str, manifest: Manifest) -> None:
+def _check_file(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
     expected, path = manifest.files[name], directory / name
     # A link may point anywhere; what a bundle holds lies in its own directory. (Path.resolve
     # raises for a link to itself.)
     real = os.path.realpath(path)
     if not Path(real).is_relative_to(os.path.realpath(directory)):
-        raise BundleError(f"{path} lies outside the bundle, at {real}; do not use it")
+        raise BundleError(f"{shown} lies outside the bundle, at {real}; do not use it")
     if not path.is_file():
-        raise BundleError(f"{path} is missing; {FETCH_AGAIN}")
+        raise BundleError(f"{shown} is missing; {FETCH_AGAIN}")
     if (size := path.stat().st_size) != expected.bytes:
-        raise BundleError(f"{path} has {size} bytes, expected {expected.bytes}; {FETCH_AGAIN}")
+        raise BundleError(f"{shown} has {size} bytes, expected {expected.bytes}; {FETCH_AGAIN}")
     try:
         found = _digest(path)
     except OSError as error:
-        raise BundleError(f"cannot read {path}: {error}; {FETCH_AGAIN}") from error
+        raise BundleError(f"cannot read {shown}: {error}; {FETCH_AGAIN}") from error
     if found != expected.sha256:
         raise BundleError(
-            f"{path} has the digest {found}, expected {expected.sha256}; "
+            f"{shown} has the digest {found}, expected {expected.sha256}; "
             f"it is damaged or changed: {FETCH_AGAIN}"
         )
 

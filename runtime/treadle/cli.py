@@ -31,6 +31,7 @@ SUMMARIES = {
     "sensitivity": "Say which weights hurt most when they are quantized.",
     "lint": "Say what is wrong with an ONNX export of a recurrent model.",
     "inspect": "Say what a bundle is: its manifest.",
+    "pack": "Write a bundle as one file.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
     "evaluate": "Measure a bundle or a run on its data.",
     "run": "Answer text, as arguments or line by line from stdin.",
@@ -39,6 +40,7 @@ SUMMARIES = {
 # Commands of the runtime itself; the others come from the entry points.
 OWN = {
     "inspect": "treadle.commands.inspect:inspect",
+    "pack": "treadle.commands.pack:pack",
     "verify": "treadle.commands.verify:verify",
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",

@@ -13,11 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from treadle.contract import check_graphs, initial_files
-from treadle.document import canonical_bytes, from_document, to_document
+from treadle.document import canonical_bytes, from_document, parse_json, to_document
 from treadle.errors import BundleError
 
 FORMAT = "treadle-bundle/1"
 MANIFEST_FILE = "manifest.json"
+# Bytes of the manifest of a packed bundle: whoever unpacks one reads no more.
+MANIFEST_LIMIT = 4 << 20
 # Files that say how good a model is, not which model it is: outside the digest, inside the seal.
 EVIDENCE_FILES = frozenset({"golden.npz"})
 # The runtime pads what an encoder reads to a multiple of this many columns.
@@ -149,6 +151,14 @@ class Manifest:
         manifest.check()
         return manifest
 
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> Manifest:
+        """The manifest in the bytes of a file. Raises BundleError that says it is in `where`."""
+        try:
+            return cls.from_json(parse_json(content, "it"))
+        except BundleError as error:
+            raise BundleError(f"in {where}: {error}") from error
+
     def check(self) -> None:
         """Raise BundleError unless the parts agree with each other and with the task."""
         for name in self.files:
@@ -214,7 +224,9 @@ def sha256(content: bytes) -> str:
 def check_file_name(name: str) -> None:
     """Raise BundleError unless `name` is a plain file name, inside the bundle on every system."""
     plain = PurePosixPath(name).name == name and name not in ("", ".", "..")
-    if not plain or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
+    # Half of a surrogate pair, which JSON can hold, is a name that no file system takes.
+    halved = any("\ud800" <= character <= "\udfff" for character in name)
+    if not plain or halved or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
         raise BundleError(
             f"files names {name!r}: a file of a bundle has a plain name, without a path; "
             "do not use this bundle"

@@ -23,12 +23,11 @@ from treadle.stream import Stream
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from treadle.bundle import Bundle
+    from treadle.bundle import Bundle, Source
     from treadle.manifest import Manifest
 
 # Task -> what `load` returns; imported when it is asked for.
@@ -41,15 +40,17 @@ CLASSES = {
 
 
 def load(
-    path: str | os.PathLike[str],
+    source: Source,
     *,
     device: str = "cpu",
     threads: int | None = None,
     unknown: Literal["error", "symbol"] = "error",
 ) -> Any:
-    """Open the bundle at `path`, as what its task is.
+    """Open the bundle in `source`, as what its task is.
 
-    A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel.
+    A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel. `source` is the path of
+    a bundle, packed or not, the bytes of a packed one, or a resource of a package, as
+    `open_bundle` takes it; what is packed is unpacked into temporary files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
     one. A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
@@ -57,10 +58,14 @@ def load(
     later format, InputError for an unknown device or option; DeviceError comes with the first
     stream, when the engine or the device is missing.
     """
-    bundle = open_bundle(path)
-    module, _, name = CLASSES[bundle.manifest.task].partition(":")
-    model: type[Model] = getattr(import_module(module), name)
-    return model(bundle, device=device, threads=threads, unknown=unknown)
+    bundle = open_bundle(source)
+    try:
+        module, _, name = CLASSES[bundle.manifest.task].partition(":")
+        model: type[Model] = getattr(import_module(module), name)
+        return model(bundle, device=device, threads=threads, unknown=unknown)
+    except BaseException:
+        bundle.close()
+        raise
 
 
 class Model(Closing):
@@ -255,7 +260,7 @@ class Model(Closing):
         return {name: a[origins] for name, a in zip(names, made, strict=True)}, origins
 
     def close(self) -> None:
-        """Close its streams and pools and let go of the sessions. Running calls end first."""
+        """Close its streams, pools and bundle, let go of the sessions. Running calls end first."""
         with self._opening:
             self._closed = True
             self._sessions.clear()
@@ -264,3 +269,5 @@ class Model(Closing):
             pool.close()
         for stream in streams:
             stream.close(wait=True)
+        # Last: an engine may still read what it mapped.
+        self.bundle.close()

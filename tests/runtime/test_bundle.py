@@ -93,8 +93,8 @@ def test_an_edited_plan_breaks_the_digest(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-@pytest.mark.parametrize("name", ["..", "../x.onnx", "/etc/passwd", "a/b"])
-def test_a_name_that_leads_outside(bundle: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["..", "../x.onnx", "/etc/passwd", "a/b", "\ud800"])
+def test_a_name_that_leads_outside_or_nowhere(bundle: Path, name: str) -> None:
     files = json.loads((bundle / "manifest.json").read_text())["files"]
     _edit(bundle, files={**files, name: {"sha256": "sha256:0", "bytes": 0}})
     with pytest.raises(BundleError, match="a file of a bundle has a plain name, without a path"):

@@ -24,7 +24,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
     """
     from treadle.bundle import open_bundle
 
-    manifest = open_bundle(bundle).manifest
+    with open_bundle(bundle) as opened:
+        manifest = opened.manifest
     if as_json:
         print_json(manifest.to_json())
     else:
