@@ -51,7 +51,7 @@ def probe(model: Model, golden: Golden) -> Invariance:
         with _stream(model, source, [row]) as stream:
             fed.append(flat_rows(stream.feed(row[None])))
     precision = judged_as(model.manifest)
-    processor = processor_of(model.manifest.target, model.device)
+    processor = processor_of(model.manifest.target, model.hardware.kind)
     chunks = _pairs(alone, chunked) + _pairs([steps[-1:] for steps in alone], fed)
     batch, chunk = (
         compare(name, precision, outputs=pairs, source="replayed", processor=processor)

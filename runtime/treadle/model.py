@@ -15,9 +15,9 @@ from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
-from treadle.plan import Running
+from treadle.plan import Call, Running
 from treadle.pool import Pool
-from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
+from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
 from treadle.stream import Stream
 from treadle.vocabulary import Vocabulary
@@ -45,6 +45,8 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     unknown: Literal["error", "symbol"] = "error",
+    spinning: bool = False,
+    arena: bool = True,
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
@@ -53,16 +55,20 @@ def load(
     `open_bundle` takes it; what is packed is unpacked into temporary files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
-    one. A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
+    one. `device`, `spinning` and `arena` are as `treadle.session.Hardware` has them.
+    A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
     `unknown="symbol"`. Raises BundleError for a bundle that is missing, damaged, changed or of a
     later format, InputError for an unknown device or option; DeviceError comes with the first
     stream, when the engine or the device is missing.
     """
     bundle = open_bundle(source)
     try:
+        tuned = Running.of(bundle.manifest.plan)
+        used = tuned.threads if threads is None else threads
+        hardware = Hardware(device, used, spinning, arena)
         module, _, name = CLASSES[bundle.manifest.task].partition(":")
         model: type[Model] = getattr(import_module(module), name)
-        return model(bundle, device=device, threads=threads, unknown=unknown)
+        return model(bundle, hardware, unknown=unknown, call=tuned.call)
     except BaseException:
         bundle.close()
         raise
@@ -71,26 +77,23 @@ def load(
 class Model(Closing):
     """An opened bundle. Threads may share it; each needs streams of its own.
 
-    bundle, manifest: what was opened. vocabularies: by role. unknown: see `load`. call: how new
-    streams call the engine, as the plan says it.
+    bundle, manifest: what was opened. hardware: where it runs. vocabularies: by role. unknown: see
+    `load`. call: how new streams call the engine, as the plan says it.
     """
 
     def __init__(
         self,
         bundle: Bundle,
+        hardware: Hardware,
         *,
-        device: str = "cpu",
-        threads: int | None = None,
         unknown: Literal["error", "symbol"] = "error",
+        call: Call = "prebound",
     ) -> None:
-        running = Running.of(bundle.manifest.plan)
-        threads = running.threads if threads is None else threads
-        check_device(device, threads)
         if unknown not in ("error", "symbol"):
             raise InputError(f'unknown must be "error" or "symbol", got {unknown!r}')
         self.bundle = bundle
         self.unknown = unknown
-        self.device, self.threads, self.call = device, threads, running.call
+        self.hardware, self.call = hardware, call
         self.vocabularies = {
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()
@@ -124,9 +127,7 @@ class Model(Closing):
                     )
                 graph = self.manifest.graphs[graph_name]
                 check_engine(self.manifest.requires.get("onnxruntime"))
-                session = open_session(
-                    self.bundle.file(graph.file), device=self.device, threads=self.threads
-                )
+                session = open_session(self.bundle.file(graph.file), self.hardware)
                 check_ports(session, graph)
                 self._sessions[graph_name] = session
             return self._sessions[graph_name]

@@ -115,7 +115,7 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
         outputs=[(golden.outputs[stage], outputs)],
         choices=(golden.choices[stage], choices) if golden.choices else None,
         source="replayed",
-        processor=processor_of(model.manifest.target, model.device),
+        processor=processor_of(model.manifest.target, model.hardware.kind),
     )
 
 

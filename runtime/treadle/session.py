@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import BundleError, DeviceError, InputError
@@ -18,6 +19,7 @@ DEVICES = {
     "cpu": ("CPUExecutionProvider", "cpu"),
     "cuda": ("CUDAExecutionProvider", "gpu"),
 }
+_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
 _ERRORS = 3
 _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 
@@ -59,16 +61,60 @@ def check_engine(required: object) -> None:
         )
 
 
-def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: int = 1) -> Any:
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Where and how the engine computes. Raises InputError for values that it does not take.
+
+    device: "cpu", "cuda", or "cuda:1" for the second GPU.
+    threads: how many compute within an operator; operators run one after another.
+    spinning: whether threads that have nothing to do wait at full speed. They answer sooner, and
+        burn a core each between two steps.
+    arena: whether the engine keeps the memory that it frees, for the next call.
+
+    Not among them is the engine's option to count denormal numbers as zero: it reaches the thread
+    that calls only if the process's first session asked for it (`std::call_once` in
+    onnxruntime/core/session/inference_session.cc), so that it could not keep what it promises.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    spinning: bool = False
+    arena: bool = True
+
+    def __post_init__(self) -> None:
+        if not _DEVICE.fullmatch(str(self.device)):
+            raise InputError(
+                f"device must be one of {', '.join(DEVICES)}, or cuda:1 for the second GPU, got "
+                f"{self.device!r}"
+            )
+        if type(self.threads) is not int or self.threads < 1:
+            raise InputError(f"threads must be an integer of at least 1, got {self.threads!r}")
+        for name in ("spinning", "arena"):
+            if type(getattr(self, name)) is not bool:
+                raise InputError(f"{name} must be True or False, got {getattr(self, name)!r}")
+
+    @property
+    def kind(self) -> str:
+        """The device without its number."""
+        return self.device.partition(":")[0]
+
+    @property
+    def number(self) -> int:
+        """Which device of its kind, from 0."""
+        return int(self.device.partition(":")[2] or 0)
+
+
+THIS_PROCESSOR = Hardware()
+
+
+def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESSOR) -> Any:
     """An onnxruntime.InferenceSession for the ONNX file at `path`.
 
-    `threads` compute within an operator; they do not spin, and operators run one after another.
-    Raises InputError for an unknown device or no threads, DeviceError when the engine or the
-    hardware is missing or something else would run, BundleError when the file cannot be loaded.
+    Raises DeviceError when the engine or the hardware is missing or something else would run,
+    BundleError when the file cannot be loaded.
     """
-    check_device(device, threads)
-    engine = load_engine()
-    provider, extra = DEVICES[device]
+    engine, device = load_engine(), hardware.device
+    provider, extra = DEVICES[hardware.kind]
     available = engine.get_available_providers()
     if provider not in available:
         raise DeviceError(
@@ -79,8 +125,8 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
     try:
         session = engine.InferenceSession(
             str(path),
-            _options(engine, threads),
-            providers=[provider],
+            _options(engine, hardware),
+            providers=[(provider, {"device_id": hardware.number}) if hardware.number else provider],
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
         )
@@ -97,14 +143,6 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
             f'of {provider}, or ask for device="cpu"'
         )
     return session
-
-
-def check_device(device: str, threads: int) -> None:
-    """Raise InputError unless `device` is known and `threads` a positive integer."""
-    if device not in DEVICES:
-        raise InputError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    if type(threads) is not int or threads < 1:
-        raise InputError(f"threads must be an integer of at least 1, got {threads!r}")
 
 
 def check_ports(session: Any, graph: Graph) -> None:
@@ -160,13 +198,14 @@ def _fits(found: tuple[str, list[Any]], declared: tuple[str, Shape]) -> bool:
     return all(actual == size or not isinstance(actual, int) for actual, size in pairs)
 
 
-def _options(engine: ModuleType, threads: int) -> Any:
+def _options(engine: ModuleType, hardware: Hardware) -> Any:
     options = engine.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = hardware.threads
     options.inter_op_num_threads = 1
     options.execution_mode = engine.ExecutionMode.ORT_SEQUENTIAL
-    # A spinning thread burns a core between two steps; the models are too small to gain by it.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = hardware.arena
+    spinning = "1" if hardware.spinning else "0"
+    options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # Warnings would tell of every input that has a default value, as the active mask has.
     options.log_severity_level = _ERRORS

@@ -25,6 +25,7 @@ from treadle.language_model import LanguageModel
 from treadle.manifest import TASKS
 from treadle.model import CLASSES, Model, load
 from treadle.sequence import run_sequence
+from treadle.session import Hardware
 from treadle.transducer import Transducer
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def test_batch_sizes_that_do_not_fit(characters: Model, pronounce: Model) -> Non
 
 def test_options_that_do_not_exist(characters: Model) -> None:
     path = characters.bundle.path
-    with pytest.raises(InputError, match="device must be one of cpu, cuda, got 'tpu'"):
+    with pytest.raises(InputError, match="device must be one of cpu, cuda, .* got 'tpu'"):
+        InputError, match="device must be one of cpu, cuda, or cuda:1 for the second GPU, got 'tpu'"
+    ):
         load(path, device="tpu")
     with pytest.raises(InputError, match="threads must be an integer of at least 1, got 0"):
         load(path, threads=0)
@@ -145,8 +148,8 @@ def test_a_session_is_opened_once_however_many_ask(
 
     step = characters.session("step")  # before the opening is replaced
 
-    def open_session(path: Path, **options: Any) -> Any:
-        opened.append((path.name, options))
+    def open_session(path: Path, hardware: Hardware) -> Any:
+        opened.append((path.name, hardware))
         return step
 
     monkeypatch.setattr(module, "open_session", open_session)
@@ -156,7 +159,7 @@ def test_a_session_is_opened_once_however_many_ask(
             thread.start()
         for thread in threads:
             thread.join()
-    assert opened == [("step.onnx", {"device": "cpu", "threads": 2})]
+    assert opened == [("step.onnx", Hardware("cpu", threads=2))]
 
 
 def test_a_graph_that_is_not_there(characters: Model) -> None:

@@ -67,9 +67,9 @@ def test_whoever_asks_for_threads_gets_them(
     monkeypatch.setattr(module, "cores", lambda: 4)
     path = planned(tmp_path, {"threads": 3, "call": "plain"})
     with load(path) as model:
-        assert (model.threads, model.call) == (3, "plain")
+        assert (model.hardware.threads, model.call) == (3, "plain")
     with load(path, threads=1) as model:
-        assert model.threads == 1
+        assert model.hardware.threads == 1
 
 
 @pytest.fixture(scope="module")

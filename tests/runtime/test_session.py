@@ -10,7 +10,8 @@ import pytest
 from tests.runtime.tiny_bundles import write_language_model, write_transducer
 from treadle.bundle import open_bundle
 from treadle.errors import BundleError, DeviceError, InputError
-from treadle.session import check_engine, check_ports, open_session
+from treadle.model import load
+from treadle.session import Hardware, check_engine, check_ports, open_session
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +34,53 @@ def test_one_thread_that_does_not_spin(bundle: Path) -> None:
 
 
 def test_threads_as_asked(bundle: Path) -> None:
-    options = open_session(bundle / "step.onnx", threads=2).get_session_options()
+    options = open_session(bundle / "step.onnx", Hardware(threads=2)).get_session_options()
     assert options.intra_op_num_threads == 2
     for threads in (0, -1, 1.5, True, "2"):
         with pytest.raises(InputError, match="threads must be an integer of at least 1, got"):
-            open_session(bundle / "step.onnx", threads=threads)  # type: ignore[arg-type]
+            Hardware(threads=threads)  # type: ignore[arg-type]
 
 
-def test_an_unknown_device(bundle: Path) -> None:
-    with pytest.raises(InputError, match="device must be one of cpu, cuda, got 'abacus'"):
-        open_session(bundle / "step.onnx", device="abacus")
+@pytest.mark.parametrize("device", ["abacus", "", "cpu:1", "cuda:", "cuda:-1", "cuda:1 ", 1])
+def test_an_unknown_device(device: Any) -> None:
+    with pytest.raises(InputError, match="device must be one of cpu, cuda, or cuda:1"):
+        Hardware(device=device)
+
+
+def test_options_as_asked(bundle: Path) -> None:
+    with load(bundle, spinning=True, arena=False) as model:
+        options = model.session("step").get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert not options.enable_cpu_mem_arena
+    for wrong in ({"spinning": 1}, {"arena": None}):
+        with pytest.raises(InputError, match=f"{next(iter(wrong))} must be"):
+            load(bundle, **wrong)
+
+
+def test_the_second_gpu_is_asked_for_by_number(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def on_a_gpu(*_: Any, providers: list[Any], **__: Any) -> Any:
+        asked.extend(providers)
+        return SimpleNamespace(get_providers=lambda: ["CUDAExecutionProvider"])
+
+    _pretend(
+        monkeypatch,
+        InferenceSession=on_a_gpu,
+        get_available_providers=lambda: ["CUDAExecutionProvider"],
+    )
+    open_session(bundle / "step.onnx", Hardware("cuda:1"))
+    open_session(bundle / "step.onnx", Hardware("cuda"))
+    assert asked == [("CUDAExecutionProvider", {"device_id": 1}), "CUDAExecutionProvider"]
 
 
 def test_a_device_that_this_engine_lacks(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _pretend(monkeypatch, get_available_providers=lambda: ["CPUExecutionProvider"])
     words = r"'cuda' needs CUDAExecutionProvider, .* has CPUExecutionProvider; .*treadle\[gpu\]"
     with pytest.raises(DeviceError, match=words):
-        open_session(bundle / "step.onnx", device="cuda")
+        open_session(bundle / "step.onnx", Hardware(device="cuda"))
 
 
 def test_another_provider_than_asked_is_no_silent_fallback(
@@ -64,7 +95,7 @@ def test_another_provider_than_asked_is_no_silent_fallback(
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     with pytest.raises(DeviceError, match="asked for 'cuda', but CPUExecutionProvider would run"):
-        open_session(bundle / "step.onnx", device="cuda")
+        open_session(bundle / "step.onnx", Hardware(device="cuda"))
 
 
 def test_a_missing_engine_is_named_with_the_command(

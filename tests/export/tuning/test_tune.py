@@ -102,7 +102,7 @@ def test_a_tuned_bundle_runs_as_it_was_tuned(
     out = tuned[0]
     settings = open_bundle(out).manifest.plan["settings"]
     with treadle.load(out) as model:
-        assert (model.threads, model.call) == (settings["threads"], settings["call"])
+        assert (model.hardware.threads, model.call) == (settings["threads"], settings["call"])
         assert verify(model).passed
 
 
