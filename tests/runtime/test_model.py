@@ -91,9 +91,7 @@ def test_batch_sizes_that_do_not_fit(characters: Model, pronounce: Model) -> Non
 
 def test_options_that_do_not_exist(characters: Model) -> None:
     path = characters.bundle.path
-    with pytest.raises(InputError, match="device must be one of cpu, cuda, .* got 'tpu'"):
-        InputError, match="device must be one of cpu, cuda, or cuda:1 for the second GPU, got 'tpu'"
-    ):
+    with pytest.raises(InputError, match=r"device must be one of cpu, cuda, .* got 'tpu'"):
         load(path, device="tpu")
     with pytest.raises(InputError, match="threads must be an integer of at least 1, got 0"):
         load(path, threads=0)
