@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from treadle.decoding import (
     Sampler,
     choices,
     log_softmax,
-    time_limit,
 )
 from treadle.errors import InputError, StateError
 from treadle.language_model import LanguageModel
@@ -186,7 +186,7 @@ def test_the_time_limit_ends_a_text_after_the_step_that_passes_it(
 ) -> None:
     full = text_of(model, seed=3, max_length=10)
     steps = counted_steps(model, monkeypatch)
-    monkeypatch.setattr(time_limit.time, "monotonic", lambda: float(len(steps)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(steps)))
     assert text_of(model, seed=3, max_length=10, time_limit=2.5) == full[:4]
     assert len(steps) == 3
 
@@ -202,6 +202,18 @@ def test_a_constrained_text_is_what_the_constraint_means(model: LanguageModel, s
     *whole, last = text_of(model, seed=seed, constraint=words).split(" ")
     assert set(whole) <= set(answers)
     assert any(answer.startswith(last) for answer in answers)
+
+
+def test_a_constrained_text_ends_at_the_end_symbol_where_it_is_complete(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [h] = CHARACTERS.encode("h")
+    pairs = RegularExpression("(ab)*", CHARACTERS)
+    assert text_of(model, constraint=pairs) == "ab" * 20  # no end symbol, and more may follow
+    monkeypatch.setattr(model.vocabularies["symbols"], "end", h)
+    texts = {text_of(model, constraint=pairs, seed=seed) for seed in range(20)}
+    assert all(re.fullmatch("(ab)*", text) for text in texts)
+    assert len(texts) > 1
 
 
 def test_a_function_constrains_by_the_ids_made_after_the_prompt(model: LanguageModel) -> None:

@@ -86,7 +86,7 @@ def reference_weights(logits: NDArray[np.float64], sampler: Sampler) -> NDArray[
         likeliest = nucleus
     if sampler.min_p is not None:
         likeliest = [i for i in likeliest if weights[i] >= sampler.min_p * weights.max()]
-    kept = np.zeros_like(weights)
+    kept = np.zeros(len(weights))
     kept[likeliest] = weights[likeliest]
     return kept
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from treadle.decoding import (
     log_softmax,
     read_logits,
     sample_search,
-    time_limit,
 )
 from treadle.errors import InputError, StateError
 
@@ -246,7 +246,7 @@ def test_the_step_that_passes_the_time_limit_is_the_last(
     beam: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = TableDecoder([always(2)] * max(beam, 1))
-    monkeypatch.setattr(time_limit.time, "monotonic", lambda: float(decoder.steps))
+    monkeypatch.setattr(time, "monotonic", lambda: float(decoder.steps))
     options: dict[str, Any] = {"start": START, "end": END, "max_length": 5, "time_limit": 2.5}
     if beam:
         [[best]] = beam_search(decoder, beam=beam, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.decoding import StopStrings, TimeLimit, until_stop
-from treadle.decoding import time_limit as module
 from treadle.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_who_stops_listening_closes_the_source() -> None:
 
 def test_time_runs_from_when_the_limit_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     limit = TimeLimit(2.0)
     assert (limit.left, limit.passed) == (2.0, False)
     now = 101.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import treadle
 from tests.runtime.tiny_bundles import GRAPHEMES, PHONEMES, reseal, write_transducer
 from treadle import transducer as module
-from treadle.decoding import Callback, RegularExpression, choices, log_softmax, time_limit
+from treadle.decoding import Callback, RegularExpression, choices, log_softmax
 from treadle.errors import InputError, StateError
 from treadle.tolerances import tolerance
 from treadle.transducer import Hypothesis, Transducer
@@ -249,7 +250,7 @@ def test_a_time_limit_is_for_all_texts_together(
 
     monkeypatch.setattr(module, "_ROWS", 1)
     monkeypatch.setattr(stream_type, "step", counted)
-    monkeypatch.setattr(time_limit.time, "monotonic", lambda: float(len(steps)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(steps)))
     never_ends = Callback(lambda ids: range(3, 10))  # noqa: ARG005
     answers = model.transduce(["a", "bb", "ccc"], constraint=never_ends, time_limit=3.5)
     assert [len(best.ids) for [best] in answers] == [4, 1, 1]

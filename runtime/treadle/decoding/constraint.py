@@ -79,13 +79,14 @@ def allowed_mask(
     the first symbol and StateError later.
     """
     mask = np.zeros(size, dtype=bool)
-    for symbol in constraint.allowed(state):
-        if not 0 <= symbol < size:
-            raise InputError(
-                f"the constraint allows the id {symbol} after the ids {list(made)}, but ids are in "
-                f"0..{size - 1}; was it made for another vocabulary?"
-            )
-        mask[symbol] = True
+    ids = np.fromiter(constraint.allowed(state), dtype=np.int64)
+    outside = ids[(ids < 0) | (ids >= size)]
+    if len(outside):
+        raise InputError(
+            f"the constraint allows the id {outside[0]} after the ids {list(made)}, but ids are in "
+            f"0..{size - 1}; was it made for another vocabulary?"
+        )
+    mask[ids] = True
     complete = constraint.complete(state)
     if complete and end is not None:
         mask[end] = True

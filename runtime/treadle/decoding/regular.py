@@ -28,7 +28,8 @@ class RegularExpression:
 
     The expression is made an automaton over the vocabulary's symbols at once, and what can no
     longer lead to a match is cut away: decoding never runs into a dead end. Special symbols are
-    left out. For the language of patterns see `treadle.decoding.expression`.
+    left out. Building takes time by states times symbols. For the language of patterns see
+    `treadle.decoding.expression`.
 
     Raises InputError for a pattern outside of it (naming the place), one that no sequence of the
     vocabulary's symbols matches, and one too large (MOST_POSITIONS, MOST_STATES).
