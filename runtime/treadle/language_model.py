@@ -70,9 +70,7 @@ class LanguageModel(Model):
         sampler = Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty)
         if max_length < 0:
             raise InputError(f"max_length should be 0 or more, got {max_length}")
-        TimeLimit(
-            time_limit
-        )  # refuses impossible ones now; the time itself starts with the first step
+        TimeLimit(time_limit)  # refuses impossible ones now; the time runs from the first step
         stops = StopStrings(stop)
         vocabulary = self.vocabularies["symbols"]
         ids = [self._start, *vocabulary.encode(prompt, unknown=self.unknown)]
@@ -136,14 +134,14 @@ class _Made:
         self.vocabulary = vocabulary
         self._sampler = sampler
         self._constraint = constraint
-        self._state = constraint.start() if constraint else None
+        self._state = None if constraint is None else constraint.start()
         self._ids: list[int] = []
         self._seen = np.zeros((1, len(vocabulary)), dtype=bool)
 
     def next(self, logits: NDArray[np.float32]) -> NDArray[np.int64] | None:
         """The next symbol from logits `[1, V]`, int64 `[1]`; None at the end."""
         end, allowed = self.vocabulary.end, None
-        if self._constraint:
+        if self._constraint is not None:
             size = logits.shape[1]
             allowed = allowed_mask(self._constraint, self._state, self._ids, end, size)[None]
             if not allowed.any():
@@ -154,6 +152,6 @@ class _Made:
             return None
         self._ids.append(symbol)
         self._seen[0, symbol] = True
-        if self._constraint:
+        if self._constraint is not None:
             self._state = self._constraint.advance(self._state, symbol)
         return token

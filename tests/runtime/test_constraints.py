@@ -247,3 +247,31 @@ def test_a_constraint_that_allows_nothing_says_after_which_symbols(search: str) 
         InputError, match=r"allows the id 4 after the ids \[2\], but ids are in 0..3"
     ):
         constrained(search, lambda ids: [4] if ids else [2])
+
+
+class Listed(list[int]):
+    """A constraint that Python calls false, as it is an empty list."""
+
+    def start(self) -> int:
+        return 0
+
+    def allowed(self, state: int) -> list[int]:
+        return [state + 2]
+
+    def complete(self, state: int) -> bool:
+        return state > 0
+
+    def advance(self, state: int, symbol: int) -> int:
+        return state * symbol
+
+
+@pytest.mark.parametrize("beam", [0, 2])
+def test_a_constraint_holds_whatever_its_truth_value(beam: int) -> None:
+    table = random_table(3, len(OUTPUT), LONGEST)
+    options: dict[str, Any] = {"start": START, "end": END, "max_length": LONGEST}
+    decoder = TableDecoder([table] * max(beam, 1))
+    if beam:
+        [found] = beam_search(decoder, beam=beam, constraint=Listed(), **options)
+    else:
+        found = greedy_search(decoder, constraint=Listed(), **options)
+    assert [made.ids for made in found] == [(2,) * LONGEST]

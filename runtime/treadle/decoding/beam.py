@@ -105,17 +105,19 @@ class _Rules:
     until: Callable[[Sequence[int]], bool] | None
 
     def start(self) -> _Living:
-        return _Living((), 0.0, self.constraint.start() if self.constraint else None)
+        return _Living((), 0.0, None if self.constraint is None else self.constraint.start())
 
     def restrict(self, living: _Living, log_probabilities: NDArray[np.float64]) -> None:
         """Set what may not follow a hypothesis, of `[V]`, to minus infinity."""
-        if self.constraint:
+        if self.constraint is not None:
             size = len(log_probabilities)
             mask = allowed_mask(self.constraint, living.state, living.ids, self.end, size)
             log_probabilities[~mask] = -np.inf
 
     def advance(self, living: _Living, symbol: int, total: float) -> _Living:
-        state = self.constraint.advance(living.state, symbol) if self.constraint else None
+        state = living.state
+        if self.constraint is not None:
+            state = self.constraint.advance(state, symbol)
         return _Living((*living.ids, symbol), total, state)
 
 

@@ -42,7 +42,7 @@ def sample_search(
     and StateError for a constraint that allows nothing.
     """
     limit = TimeLimit(time_limit)
-    states = [constraint.start() if constraint else None] * stream.batch_size
+    states = [None if constraint is None else constraint.start()] * stream.batch_size
     ids: list[list[int]] = [[] for _ in range(stream.batch_size)]
     totals = np.zeros(stream.batch_size)
     active = np.ones(stream.batch_size, dtype=bool)
@@ -57,7 +57,7 @@ def sample_search(
         active &= tokens != end
         for row in np.flatnonzero(active):
             ids[row].append(int(tokens[row]))
-            if constraint:
+            if constraint is not None:
                 states[row] = constraint.advance(states[row], ids[row][-1])
             active[row] = not (until and until(ids[row]))
         if not active.any() or limit.passed:
