@@ -106,7 +106,7 @@ def symbol_nats(
         return model.score(examples).nats
     if not isinstance(model, Transducer):
         raise BundleError(f"no likelihood is known for the task {model.manifest.task}")
-    space = " " if model.vocabularies["output"].kind == "symbols" else ""
+    space = model.vocabularies["output"].space
     answers = [space.join(example.pronunciations[0]) for example in examples]
     scores = model.score([example.word for example in examples], answers)
     return np.concatenate([score.nats for score in scores])

@@ -7,13 +7,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from treadle.decoding import Sampler, read_logits
+from treadle.decoding import (
+    Sampler,
+    StopStrings,
+    TimeLimit,
+    allowed_mask,
+    as_constraint,
+    read_logits,
+    until_stop,
+)
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from treadle.decoding import Constraining, Constraint
+    from treadle.vocabulary import Vocabulary
 
 # Steps of one call of the sequence graph: long enough that a call costs nothing against them.
 _CHUNK = 512
@@ -30,33 +43,63 @@ class LanguageModel(Model):
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
         seed: int = 0,
+        constraint: Constraining | None = None,
+        stop: str | Sequence[str] = (),
+        time_limit: float | None = None,
     ) -> Iterator[str]:
         """The symbols that continue `prompt`, each as soon as it is made; at most `max_length`.
 
-        The state is carried from symbol to symbol, so each costs one step. It stops early at the
-        end symbol, where the vocabulary has one. Symbol number t, from 0, draws the random number
-        (seed, row 0, step t); see `Sampler` for the other options. Raises InputError at once for
-        a prompt outside the vocabulary or an impossible option, StateError while it runs for
-        logits that are not finite.
+        The state is carried from symbol to symbol, so each costs one step. It stops early
+
+        - at the end symbol, where the vocabulary has one;
+        - where `constraint`, which holds for what is made after the prompt, lets nothing follow;
+        - before the first of the strings `stop` in the text that is made, even where it spans
+          symbols: what may belong to one is held back, and a symbol that one begins in is cut;
+        - after the step that passes `time_limit` seconds. They count from the first symbol asked
+          for, the prompt's time and the caller's between symbols included; no step is broken off.
+
+        Symbol number t, from 0, draws the random number (seed, row 0, step t); see `Sampler` for
+        temperature, top_k, top_p, min_p and repetition_penalty, which looks at the symbols made
+        after the prompt. Raises InputError at once for a prompt outside the vocabulary or an
+        impossible option, and while it runs StateError for logits that are not finite, StateError
+        (before the first symbol InputError) for a constraint that allows no symbol.
         """
-        sampler = Sampler(temperature, top_k, top_p, seed)
+        sampler = Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty)
         if max_length < 0:
             raise InputError(f"max_length should be 0 or more, got {max_length}")
-        ids = [self._start, *self.vocabularies["symbols"].encode(prompt, unknown=self.unknown)]
-        return self._generate(ids, max_length, sampler)
-
-    def _generate(self, ids: list[int], max_length: int, sampler: Sampler) -> Iterator[str]:
+        TimeLimit(time_limit)  # refuses impossible ones now; the time runs from the first step
+        stops = StopStrings(stop)
         vocabulary = self.vocabularies["symbols"]
+        ids = [self._start, *vocabulary.encode(prompt, unknown=self.unknown)]
+        made = _Made(vocabulary, sampler, as_constraint(constraint))
+        symbols = self._generate(ids, max_length, made, time_limit)
+        return until_stop(symbols, stops, vocabulary.space)
+
+    def _generate(
+        self, ids: list[int], max_length: int, made: _Made, time_limit: float | None
+    ) -> Generator[str, None, None]:
+        limit = TimeLimit(time_limit)
         with closing(self.stream()) as stream:
             output = stream.feed(np.array([ids], dtype=np.int64))
-            for made in range(max_length):
-                token = sampler.draw(read_logits(output, made), made)
-                if token[0] == vocabulary.end:
+            for step in range(max_length):
+                token = made.next(read_logits(output, step))
+                if token is None:
                     return
-                yield from vocabulary.decode(token.tolist())
-                if made + 1 < max_length:
+                yield from made.vocabulary.decode(token.tolist())
+                if limit.passed:
+                    return
+                if step + 1 < max_length:
                     output = stream.step(token)
+
+    def perplexity(self, text: str) -> float:
+        """How many symbols `text` leaves open on average: exp of the mean nats.
+
+        Raises InputError as `score` does.
+        """
+        return self.score(text).perplexity
 
     def score(self, text: str) -> Score:
         """How likely `text` is: every symbol predicted from all before it, the first from start.
@@ -80,3 +123,35 @@ class LanguageModel(Model):
     @property
     def _start(self) -> int:
         return int(self.manifest.decoding["start"])
+
+
+class _Made:
+    """The symbols that one continuation has so far, and the choice of the next."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, sampler: Sampler, constraint: Constraint | None
+    ) -> None:
+        self.vocabulary = vocabulary
+        self._sampler = sampler
+        self._constraint = constraint
+        self._state = None if constraint is None else constraint.start()
+        self._ids: list[int] = []
+        self._seen = np.zeros((1, len(vocabulary)), dtype=bool)
+
+    def next(self, logits: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The next symbol from logits `[1, V]`, int64 `[1]`; None at the end."""
+        end, allowed = self.vocabulary.end, None
+        if self._constraint is not None:
+            size = logits.shape[1]
+            allowed = allowed_mask(self._constraint, self._state, self._ids, end, size)[None]
+            if not allowed.any():
+                return None
+        token = self._sampler.draw(logits, len(self._ids), made=self._seen, allowed=allowed)
+        symbol = int(token[0])
+        if symbol == end:
+            return None
+        self._ids.append(symbol)
+        self._seen[0, symbol] = True
+        if self._constraint is not None:
+            self._state = self._constraint.advance(self._state, symbol)
+        return token

@@ -35,6 +35,14 @@ class Score:
         """Mean over the symbols, in bits."""
         return self.nats_per_symbol / math.log(2.0)
 
+    @property
+    def perplexity(self) -> float:
+        """Exp of the mean nats; infinity where a float cannot hold it."""
+        try:
+            return math.exp(self.nats_per_symbol)
+        except OverflowError:
+            return math.inf
+
 
 def negative_log_probabilities(
     logits: NDArray[np.float32], targets: NDArray[np.int64]

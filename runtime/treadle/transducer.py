@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.decoding import beam_search, greedy_search, read_logits
+from treadle.decoding import (
+    Sampler,
+    StopStrings,
+    TimeLimit,
+    as_constraint,
+    beam_search,
+    read_logits,
+    sample_search,
+)
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
@@ -16,7 +24,7 @@ from treadle.score import Score, negative_log_probabilities
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from treadle.decoding import Decoded
+    from treadle.decoding import Constraining, Constraint, Decoded
 
 # Rows of one stream. More brings little on a CPU, and a batch runs until its longest row ends.
 _ROWS = 256
@@ -28,7 +36,8 @@ class Hypothesis:
 
     Special symbols are left out of `symbols` and `text`. `score` is the log-probability of all
     symbols made with the end symbol, for a beam above 1 divided by the length penalty.
-    `finished` is False when the answer was cut at `max_length`.
+    `finished` is False when the answer was cut at `max_length` or a time limit. At a stop string
+    `text` is cut; `symbols` and `ids` are those wholly before it, `score` counts it.
     """
 
     symbols: tuple[str, ...]
@@ -49,27 +58,58 @@ class Transducer(Model):
         n_best: int = 1,
         length_normalization: float = 0.6,
         max_length: int | None = None,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        constraint: Constraining | None = None,
+        stop: str | Sequence[str] = (),
+        time_limit: float | None = None,
     ) -> list[list[Hypothesis]]:
         """The `n_best` answers for each text, best first, in the order of `texts`.
 
         A single string counts as a list of one; no texts give an empty list. `beam` 1 is greedy
         search, more is beam search with `length_normalization` (see `beam_search`). `max_length`
         limits the steps and defaults to the bundle's. Texts of similar length are decoded
-        together; no answer depends on which. Raises InputError for an empty text, for a symbol
-        outside the vocabulary (unless loaded with unknown="symbol") and for impossible sizes;
-        StateError for logits that are not finite.
+        together; no answer depends on which.
+
+        With a `temperature` above 0 each answer is drawn, text number i as row i of the random
+        numbers; for the options of drawing see `Sampler`. They and the penalty need a beam of 1.
+        `constraint` holds for each answer; one that leaves fewer than `n_best` gives fewer. An
+        answer ends before the first of the strings `stop` in its text. After `time_limit` seconds
+        for all texts together every search ends with its next step: answers made by then are cut,
+        and texts that come later get a single step.
+
+        Raises InputError for an empty text, for a symbol outside the vocabulary (unless loaded
+        with unknown="symbol"), for impossible sizes and options, and for a constraint that allows
+        nothing at the start; StateError where it does so later, and for logits not finite.
         """
         words = [texts] if isinstance(texts, str) else list(texts)
         if not 1 <= n_best <= beam:
             raise InputError(f"expected 1 <= n_best <= beam, got n_best {n_best} and beam {beam}")
-        limit = self._max_length(max_length)
+        sampler = Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty)
+        if beam > 1 and sampler != Sampler(temperature=0.0, seed=seed):
+            raise InputError(
+                f"expected no options of sampling with a beam, got beam {beam}: {sampler}"
+            )
+        search = _Search(
+            beam=beam,
+            n_best=n_best,
+            length_normalization=length_normalization,
+            max_length=self._max_length(max_length),
+            sampler=sampler,
+            constraint=as_constraint(constraint),
+            stops=StopStrings(stop),
+            limit=TimeLimit(time_limit),
+        )
         sources = [self._encoded(word) for word in words]
         answers: list[list[Hypothesis]] = [[] for _ in words]
         for batch in _batches(sources, max(1, _ROWS // beam)):
-            rows = [sources[index] for index in batch for _ in range(beam)]
-            found = self._search(rows, beam, n_best, length_normalization, limit)
+            found = self._search([sources[index] for index in batch], batch, search)
             for index, decoded in zip(batch, found, strict=True):
-                answers[index] = [self._hypothesis(made) for made in decoded]
+                answers[index] = [self._hypothesis(made, search.stops) for made in decoded]
         return answers
 
     def score(self, texts: Sequence[str], answers: Sequence[str]) -> list[Score]:
@@ -126,28 +166,55 @@ class Transducer(Model):
         return ids
 
     def _search(
-        self, rows: list[list[int]], beam: int, n_best: int, normalization: float, limit: int
+        self, sources: list[list[int]], numbers: list[int], search: _Search
     ) -> list[list[Decoded]]:
-        start, end = int(self.manifest.decoding["start"]), int(self.manifest.decoding["end"])
+        """Decode one batch, of the texts with these numbers."""
+        vocabulary = self.vocabularies["output"]
+        rows = [source for source in sources for _ in range(search.beam)]
+        options: dict[str, Any] = {
+            "start": int(self.manifest.decoding["start"]),
+            "end": int(self.manifest.decoding["end"]),
+            "max_length": search.max_length,
+            "constraint": search.constraint,
+            "time_limit": search.limit.left,
+        }
+        if search.stops:
+            options["until"] = lambda ids: search.stops.find(vocabulary.text(ids)) is not None
         with closing(self.stream(rows)) as stream:
-            if beam == 1:
-                found = greedy_search(stream, start=start, end=end, max_length=limit)
+            if search.beam == 1:
+                found = sample_search(stream, search.sampler, rows=numbers, **options)
                 return [[decoded] for decoded in found]
             return beam_search(
                 stream,
-                beam=beam,
-                start=start,
-                end=end,
-                max_length=limit,
-                n_best=n_best,
-                length_normalization=normalization,
+                beam=search.beam,
+                n_best=search.n_best,
+                length_normalization=search.length_normalization,
+                **options,
             )
 
-    def _hypothesis(self, decoded: Decoded) -> Hypothesis:
+    def _hypothesis(self, decoded: Decoded, stops: StopStrings) -> Hypothesis:
         vocabulary = self.vocabularies["output"]
-        symbols = tuple(vocabulary.decode(decoded.ids))
-        text = vocabulary.text(decoded.ids)
-        return Hypothesis(symbols, decoded.ids, text, decoded.score, decoded.finished)
+        ids, text = decoded.ids, vocabulary.text(decoded.ids)
+        if (place := stops.find(text)) is not None:
+            text = text[:place]
+            while len(vocabulary.text(ids)) > place:
+                ids = ids[:-1]
+        symbols = tuple(vocabulary.decode(ids))
+        return Hypothesis(symbols, ids, text, decoded.score, decoded.finished)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How one call of `transduce` searches, the same for all its batches."""
+
+    beam: int
+    n_best: int
+    length_normalization: float
+    max_length: int
+    sampler: Sampler
+    constraint: Constraint | None
+    stops: StopStrings
+    limit: TimeLimit
 
 
 def _batches(sources: list[list[int]], size: int) -> Iterator[list[int]]:

@@ -25,7 +25,8 @@ class Vocabulary:
     splits at white space. `padding`, `start`, `end` and `unknown` are ids of special symbols or
     None; they never appear in decoded text and cannot be written by encoding text.
 
-    Raises InputError when symbols repeat or are not strings, or a special id is out of range.
+    Raises InputError when symbols repeat, are not strings or hold half a character (so any run of
+    symbols is whole UTF-8), or a special id is out of range.
     """
 
     __slots__ = ("_ids", "_special", "end", "kind", "padding", "start", "symbols", "unknown")
@@ -54,6 +55,12 @@ class Vocabulary:
             raise InputError("a vocabulary needs at least one symbol, got none")
         if any(type(symbol) is not str or symbol == "" for symbol in self.symbols):
             raise InputError("the symbols of a vocabulary are strings that are not empty")
+        for symbol in self.symbols:
+            if any("\ud800" <= character <= "\udfff" for character in symbol):
+                raise InputError(
+                    f"the symbols of a vocabulary are text, but {symbol!r} holds half a character "
+                    "(a surrogate), which UTF-8 cannot write; use the whole character"
+                )
         if len(set(self.symbols)) != len(self.symbols):
             repeated = next(s for s in self.symbols if self.symbols.count(s) > 1)
             raise InputError(f"the symbol {repeated!r} is in the vocabulary twice; list it once")
@@ -156,9 +163,14 @@ class Vocabulary:
                 symbols.append(self.symbols[i])
         return symbols
 
+    @property
+    def space(self) -> str:
+        """What stands between two symbols in text."""
+        return "" if self.kind == "characters" else " "
+
     def text(self, ids: Iterable[int]) -> str:
         """Text of `ids`: characters joined as they are, symbols joined by a space."""
-        return ("" if self.kind == "characters" else " ").join(self.decode(ids))
+        return self.space.join(self.decode(ids))
 
     def to_json(self) -> dict[str, Any]:
         """The vocabulary as a JSON object."""

@@ -169,6 +169,29 @@ def test_run_continues_a_prompt(language_model: str, capsys: Output) -> None:
     }
 
 
+def test_run_passes_on_how_to_draw_and_where_to_stop(language_model: str, capsys: Output) -> None:
+    arguments = ["run", language_model, "abc", "--max-length", "30", "--seed", "4"]
+    arguments += ["--min-p", "0.05", "--repetition-penalty", "1.5"]
+    assert cli.run(arguments) == 0
+    with treadle.load(language_model) as model:
+        options = {"max_length": 30, "seed": 4, "min_p": 0.05, "repetition_penalty": 1.5}
+        expected = "".join(model.generate("abc", **options))
+        assert expected != "".join(model.generate("abc", max_length=30, seed=4))
+    assert capsys.readouterr().out == f"abc{expected}\n"
+    assert cli.run([*arguments, "--stop", "never", "--stop", expected[5:8]]) == 0
+    assert capsys.readouterr().out == f"abc{expected[: expected.index(expected[5:8])]}\n"
+    assert cli.run([*arguments, "--stop", ""]) == 1
+    assert "stop strings of at least one character" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--min-p", "--repetition-penalty", "--stop"])
+def test_options_of_drawing_are_wrong_usage_for_a_search(
+    option: str, transducer: str, capsys: Output
+) -> None:
+    assert cli.run(["run", transducer, "a", option, "1"]) == 2
+    assert f"{option} has no meaning for the task transduction" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--beam", "--n-best"])
 def test_options_of_another_task_are_wrong_usage(
     option: str, language_model: str, transducer: str, capsys: Output

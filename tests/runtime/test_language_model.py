@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +15,16 @@ from hypothesis import strategies as st
 import treadle
 from tests.runtime.tiny_bundles import CHARACTERS, write_language_model
 from treadle import language_model as module
-from treadle.decoding import Sampler, log_softmax
+from treadle.decoding import (
+    Lexicon,
+    RegularExpression,
+    Sampler,
+    choices,
+    log_softmax,
+)
 from treadle.errors import InputError, StateError
 from treadle.language_model import LanguageModel
+from treadle.score import Score
 from treadle.tolerances import tolerance
 
 if TYPE_CHECKING:
@@ -129,3 +138,127 @@ def test_logits_that_are_not_finite_never_become_a_score(
     )
     with pytest.raises(StateError, match="expected finite logits"):
         model.score("abc")
+
+
+def text_of(model: LanguageModel, prompt: str = "ab", **options: Any) -> str:
+    return "".join(model.generate(prompt, **{"max_length": 40, **options}))
+
+
+@given(
+    seed=st.integers(0, 500),
+    stops=st.lists(st.text("abcd\n ", min_size=1, max_size=2), max_size=3),
+)
+def test_a_text_ends_before_the_first_stop_string(
+    model: LanguageModel, seed: int, stops: list[str]
+) -> None:
+    full = text_of(model, seed=seed)
+    places = [full.index(stop) for stop in stops if stop in full]
+    # Symbols are characters: of stops that overlap, the one that is complete first counts.
+    ends = [full.index(stop) + len(stop) for stop in stops if stop in full]
+    first = min((end, place) for end, place in zip(ends, places, strict=True)) if ends else None
+    assert text_of(model, seed=seed, stop=stops) == (full if first is None else full[: first[1]])
+
+
+def test_after_a_stop_string_no_step_is_made(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = text_of(model, seed=3)
+    steps = counted_steps(model, monkeypatch)
+    assert text_of(model, seed=3, stop=full[4:7]) == full[: full.index(full[4:7])]
+    assert len(steps) == full.index(full[4:7]) + 2
+
+
+def counted_steps(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    steps: list[Any] = []
+    stream_type = type(model.stream())
+    original = stream_type.step
+
+    def counted(self: Any, x: Any, **options: Any) -> Any:
+        steps.append(x)
+        return original(self, x, **options)
+
+    monkeypatch.setattr(stream_type, "step", counted)
+    return steps
+
+
+def test_the_time_limit_ends_a_text_after_the_step_that_passes_it(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = text_of(model, seed=3, max_length=10)
+    steps = counted_steps(model, monkeypatch)
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(steps)))
+    assert text_of(model, seed=3, max_length=10, time_limit=2.5) == full[:4]
+    assert len(steps) == 3
+
+
+@given(seed=st.integers(0, 500))
+def test_a_constrained_text_is_what_the_constraint_means(model: LanguageModel, seed: int) -> None:
+    pattern = RegularExpression("(a|b)c{2,3}(d|eh)", CHARACTERS)
+    # Without an end symbol a text is over where the constraint lets nothing follow.
+    assert re.fullmatch("(a|b)c{2,3}(d|eh)", text_of(model, seed=seed, constraint=pattern))
+    answers = ["bad", "bed", "cab"]
+    assert text_of(model, seed=seed, constraint=choices(answers, CHARACTERS)) in answers
+    words = Lexicon.of_texts(answers, CHARACTERS, " ")
+    *whole, last = text_of(model, seed=seed, constraint=words).split(" ")
+    assert set(whole) <= set(answers)
+    assert any(answer.startswith(last) for answer in answers)
+
+
+def test_a_constrained_text_ends_at_the_end_symbol_where_it_is_complete(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [h] = CHARACTERS.encode("h")
+    pairs = RegularExpression("(ab)*", CHARACTERS)
+    assert text_of(model, constraint=pairs) == "ab" * 20  # no end symbol, and more may follow
+    monkeypatch.setattr(model.vocabularies["symbols"], "end", h)
+    texts = {text_of(model, constraint=pairs, seed=seed) for seed in range(20)}
+    assert all(re.fullmatch("(ab)*", text) for text in texts)
+    assert len(texts) > 1
+
+
+def test_a_function_constrains_by_the_ids_made_after_the_prompt(model: LanguageModel) -> None:
+    asked: list[tuple[int, ...]] = []
+    d, e = CHARACTERS.encode("de")
+
+    def alternately(ids: tuple[int, ...]) -> list[int]:
+        asked.append(ids)
+        return [d, e][len(ids) % 2 :][:1]
+
+    assert text_of(model, "abc", max_length=4, constraint=alternately) == "dede"
+    assert asked == [(), (d,), (d, e), (d, e, d)]
+
+
+def test_a_constraint_that_allows_nothing_ends_in_an_error(model: LanguageModel) -> None:
+    [d] = CHARACTERS.encode("d")
+    with pytest.raises(InputError, match=r"got none after the ids \[\]"):
+        text_of(model, constraint=lambda ids: [])  # noqa: ARG005
+    symbols = model.generate(max_length=5, constraint=lambda ids: [] if ids else [d])
+    assert next(symbols) == "d"
+    with pytest.raises(StateError, match=rf"got none after the ids \[{d}\]"):
+        next(symbols)
+
+
+def test_the_penalty_and_min_p_reach_the_sampler(model: LanguageModel) -> None:
+    stuck = text_of(model, temperature=0.0)
+    varied = text_of(model, temperature=0.0, repetition_penalty=100.0)
+    assert len(set(stuck[:9])) < len(set(varied[:9]))
+    assert text_of(model, min_p=1.0, temperature=2.0) == stuck
+
+
+def test_new_options_raise_before_the_first_symbol(model: LanguageModel) -> None:
+    with pytest.raises(InputError, match="min_p should be from 0 to 1, got 2"):
+        model.generate(max_length=1, min_p=2.0)
+    with pytest.raises(InputError, match="repetition_penalty should be above 0"):
+        model.generate(max_length=1, repetition_penalty=-1.0)
+    with pytest.raises(InputError, match="stop strings of at least one character"):
+        model.generate(max_length=1, stop=[""])
+    with pytest.raises(InputError, match="time_limit should be 0 seconds or more"):
+        model.generate(max_length=1, time_limit=-1.0)
+
+
+def test_perplexity_is_what_a_score_leaves_open(model: LanguageModel) -> None:
+    nats = model.score("abcd").nats
+    assert model.perplexity("abcd") == pytest.approx(np.prod(np.exp(nats)) ** (1 / 4))
+    assert Score(np.array([1000.0])).perplexity == math.inf
+    with pytest.raises(InputError, match="at least one symbol to score"):
+        model.perplexity("")

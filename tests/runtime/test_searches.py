@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from tests.runtime.table_decoder import TableDecoder, random_table
 from treadle.decoding import (
     Decoded,
+    Sampler,
     beam_search,
     greedy_search,
     length_penalty,
     log_softmax,
     read_logits,
+    sample_search,
 )
 from treadle.errors import InputError, StateError
 
@@ -92,7 +95,8 @@ def test_a_source_decodes_the_same_alone_and_among_others(
     seed: int, beam: int, grain: float
 ) -> None:
     tables = [random_table(seed + source, 3, 5, grain) for source in range(3)]
-    options = {"beam": beam, "start": START, "end": END, "max_length": 5, "n_best": beam}
+    options: dict[str, Any] = {"beam": beam, "start": START, "end": END, "max_length": 5}
+    options["n_best"] = beam
     together = beam_search(TableDecoder([t for t in tables for _ in range(beam)]), **options)
     alone = [beam_search(TableDecoder([t] * beam), **options)[0] for t in tables]
     assert together == alone
@@ -191,3 +195,79 @@ def test_a_negative_length_normalization_is_refused() -> None:
             max_length=2,
             length_normalization=-0.5,
         )
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 3))
+def test_sampling_stops_each_row_on_its_own(seed: int, rows: int) -> None:
+    tables = [random_table(seed + row, 4, 4) for row in range(rows)]
+    sampler = Sampler(temperature=1.5, seed=seed, repetition_penalty=1.7)
+    options: dict[str, Any] = {"start": START, "end": END, "max_length": 4}
+    found = sample_search(TableDecoder(tables), sampler, **options)
+    for row, (made, table) in enumerate(zip(found, tables, strict=True)):
+        [alone] = sample_search(TableDecoder([table]), sampler, rows=[row], **options)
+        assert made == alone
+
+
+def test_the_penalty_changes_the_choice_and_not_the_score() -> None:
+    table = {ids: np.array([-9, 0, 2, 1.5], np.float32) for ids in always(2, 4)}
+    sampler = Sampler(temperature=0.0, repetition_penalty=2.0)
+    [made] = sample_search(TableDecoder([table]), sampler, start=START, end=END, max_length=3)
+    assert made.ids == (2, 3, 2)
+    taken = log_softmax(np.array([-9, 0, 2, 1.5], np.float32))[[2, 3, 2]].sum()
+    assert made.log_probability == pytest.approx(taken)
+
+
+@pytest.mark.parametrize("beam", [0, 1, 3])
+@given(seed=st.integers(0, 10_000))
+def test_until_ends_a_sequence_with_the_symbol_it_is_true_of(beam: int, seed: int) -> None:
+    """As if the symbol were an end, which counts: 2 twice in a row."""
+    table = random_table(seed, 4, 4)
+    options: dict[str, Any] = {"start": START, "end": END, "max_length": 4}
+    options["until"] = lambda ids: tuple(ids[-2:]) == (2, 2)
+    if beam:
+        rows = TableDecoder([table] * beam)
+        [found] = beam_search(rows, beam=beam, n_best=beam, **options)
+    else:
+        found = greedy_search(TableDecoder([table]), **options)
+    for made in found:
+        assert not any(pair == (2, 2) for pair in itertools.pairwise(made.ids[:-1]))
+        ended_by_it = made.ids[-2:] == (2, 2)
+        assert made.finished or (len(made.ids) == 4 and not ended_by_it)
+        length = len(made.ids) + (made.finished and not ended_by_it)
+        ended = (*made.ids, END)[:length]
+        total = sum(float(log_softmax(table[ended[:i]])[s]) for i, s in enumerate(ended))
+        assert made.log_probability == pytest.approx(total)
+        if beam:
+            assert made.score == pytest.approx(total / length_penalty(length, 0.6))
+
+
+@pytest.mark.parametrize("beam", [0, 2])
+def test_the_step_that_passes_the_time_limit_is_the_last(
+    beam: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = TableDecoder([always(2)] * max(beam, 1))
+    monkeypatch.setattr(time, "monotonic", lambda: float(decoder.steps))
+    options: dict[str, Any] = {"start": START, "end": END, "max_length": 5, "time_limit": 2.5}
+    if beam:
+        [[best]] = beam_search(decoder, beam=beam, **options)
+    else:
+        [best] = greedy_search(decoder, **options)
+    assert decoder.steps == 3
+    assert (best.finished, best.ids) == ((True, ()) if beam else (False, (2, 2, 2)))
+
+
+def test_sequences_that_the_time_limit_cut_are_given_back() -> None:
+    found = beam_search(
+        TableDecoder([always(2)] * 3),
+        beam=3,
+        n_best=3,
+        start=START,
+        end=END,
+        max_length=5,
+        time_limit=0,
+    )[0]
+    assert [(made.ids, made.finished) for made in found] == [
+        ((), True),
+        ((2,), False),
+        ((1,), False),
+    ]

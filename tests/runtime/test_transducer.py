@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import re
+import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 import treadle
 from tests.runtime.tiny_bundles import GRAPHEMES, PHONEMES, reseal, write_transducer
 from treadle import transducer as module
-from treadle.decoding import log_softmax
+from treadle.decoding import Callback, RegularExpression, choices, log_softmax
 from treadle.errors import InputError, StateError
 from treadle.tolerances import tolerance
 from treadle.transducer import Hypothesis, Transducer
@@ -127,11 +129,16 @@ def test_max_length_cuts(model: Transducer) -> None:
         (["a"], {"n_best": 2}, r"expected 1 <= n_best <= beam, got n_best 2 and beam 1"),
         (["a"], {"beam": 0}, r"expected 1 <= n_best <= beam"),
         (["a"], {"max_length": 0}, r"max_length should be at least 1, got 0"),
+        (["a"], {"beam": 2, "temperature": 1.0}, r"no options of sampling with a beam, got beam 2"),
+        (["a"], {"beam": 2, "min_p": 0.5}, r"no options of sampling with a beam, got beam 2"),
+        (["a"], {"min_p": 2.0}, r"min_p should be from 0 to 1, got 2"),
+        (["a"], {"stop": [""]}, r"stop strings of at least one character"),
+        (["a"], {"time_limit": -1.0}, r"time_limit should be 0 seconds or more, got -1"),
         (["a"], {"beam": 2, "length_normalization": -1.0}, r"should be 0 or more, got -1\.0"),
     ],
 )
 def test_what_it_refuses(
-    model: Transducer, texts: list[str], options: dict[str, int], message: str
+    model: Transducer, texts: list[str], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         model.transduce(texts, **options)
@@ -159,3 +166,91 @@ def test_logits_that_are_not_finite_never_become_symbols(
     )
     with pytest.raises(StateError, match="expected finite logits, got NaN or infinity in row 0"):
         model.transduce("abc")
+
+
+@given(words=WORDS, beam=st.integers(1, 3))
+def test_constrained_answers_are_what_the_constraint_means(
+    model: Transducer, words: list[str], beam: int
+) -> None:
+    pattern = RegularExpression("(AA|B)( CH){1,2}( D)?", PHONEMES)
+    for found in model.transduce(words, beam=beam, n_best=beam, constraint=pattern):
+        assert len({answer.ids for answer in found}) == len(found) == beam
+        for answer in found:
+            assert re.fullmatch("(AA|B)( CH){1,2}( D)?", answer.text)
+
+
+def test_a_constraint_with_fewer_answers_gives_fewer(model: Transducer) -> None:
+    few = choices(["AA B", "CH"], PHONEMES)
+    [found] = model.transduce("abc", beam=5, n_best=5, constraint=few)
+    ended = [answer for answer in found if answer.finished]
+    assert {answer.text for answer in ended} == {"AA B", "CH"} == {a.text for a in found}
+    scores = model.score(["abc"] * 2, [answer.text for answer in ended])
+    for answer, score in zip(ended, scores, strict=True):
+        length = ((5 + score.count) / 6) ** 0.6
+        assert answer.score == pytest.approx(-score.nats.sum() / length, abs=SUMMED)
+
+
+@given(words=WORDS, seed=st.integers(0, 1000))
+def test_a_drawn_answer_does_not_depend_on_its_batch(
+    model: Transducer, words: list[str], seed: int
+) -> None:
+    options: dict[str, Any] = {"temperature": 2.0, "min_p": 0.01, "seed": seed}
+    whole = model.transduce(words, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_ROWS", 1)
+        alone = model.transduce(words, **options)
+    assert [[h.ids for h in found] for found in whole] == [[h.ids for h in f] for f in alone]
+
+
+def test_another_seed_draws_another_answer(model: Transducer) -> None:
+    drawn = {model.transduce("abc", temperature=3.0, seed=seed)[0][0].ids for seed in range(8)}
+    assert len(drawn) > 1
+
+
+@given(words=WORDS, stop=st.sampled_from(["B", "CH", "A B", "D D", " ", "H E"]))
+def test_an_answer_ends_before_a_stop_string(
+    model: Transducer, words: list[str], stop: str
+) -> None:
+    options: dict[str, Any] = {"temperature": 3.0, "seed": 1}
+    full = model.transduce(words, **options)
+    for [before], [answer] in zip(full, model.transduce(words, stop=stop, **options), strict=True):
+        if stop not in before.text:
+            assert answer == before
+            continue
+        text = before.text[: before.text.index(stop)]
+        assert (answer.text, answer.finished) == (text, True)
+        assert text.startswith(PHONEMES.text(answer.ids))
+        assert answer.symbols == tuple(PHONEMES.decode(answer.ids))
+        assert answer.symbols == before.symbols[: len(answer.symbols)]
+        assert len(PHONEMES.text(before.ids[: len(answer.ids) + 1])) > len(text)
+
+
+def test_a_beam_ends_hypotheses_at_stop_strings(model: Transducer) -> None:
+    found = model.transduce("abcd", beam=20, n_best=20, stop=["AA", "B"])[0]
+    assert not any("AA" in answer.text or "B" in answer.text for answer in found)
+
+
+def test_a_time_limit_leaves_every_text_a_step(model: Transducer) -> None:
+    words = ["abc", "d", "efgh"]
+    for beam in (1, 3):
+        answers = model.transduce(words, beam=beam, time_limit=0)
+        assert all(len(best.ids) + best.finished == 1 for [best] in answers)
+
+
+def test_a_time_limit_is_for_all_texts_together(
+    model: Transducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    stream_type = type(model.stream([[1]]))
+    original = stream_type.step
+
+    def counted(self: Any, x: Any, **options: Any) -> Any:
+        steps.append(1)
+        return original(self, x, **options)
+
+    monkeypatch.setattr(module, "_ROWS", 1)
+    monkeypatch.setattr(stream_type, "step", counted)
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(steps)))
+    never_ends = Callback(lambda ids: range(3, 10))  # noqa: ARG005
+    answers = model.transduce(["a", "bb", "ccc"], constraint=never_ends, time_limit=3.5)
+    assert [len(best.ids) for [best] in answers] == [4, 1, 1]

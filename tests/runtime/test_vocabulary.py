@@ -135,3 +135,24 @@ def test_any_field_replaced_by_anything_is_read_or_refused(key: str, value: obje
     except BundleError:
         return
     assert Vocabulary.from_json(read.to_json()) == read
+
+
+@given(
+    symbols=st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=8, unique=True),
+    picks=st.lists(st.integers(0, 7), max_size=20),
+)
+def test_symbols_one_by_one_are_whole_utf8(symbols: list[str], picks: list[int]) -> None:
+    """No character spans symbols, so text shown symbol by symbol is never broken on the way."""
+    vocabulary = Vocabulary(symbols, "symbols")
+    ids = [pick % len(symbols) for pick in picks]
+    shown = b" ".join(symbol.encode() for i in ids for symbol in vocabulary.decode([i]))
+    assert shown.decode() == vocabulary.text(ids)
+
+
+@pytest.mark.parametrize("half", ["\ud83d", "a\udc00"])
+def test_half_a_character_is_no_symbol(half: str) -> None:
+    with pytest.raises(InputError, match="holds half a character"):
+        Vocabulary(["a", half], "symbols")
+    document = {**Vocabulary(["a", "b"], "symbols").to_json(), "symbols": ["a", half]}
+    with pytest.raises(BundleError, match="holds half a character"):
+        Vocabulary.from_json(json.loads(json.dumps(document)))

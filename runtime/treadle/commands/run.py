@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from treadle.transducer import Hypothesis, Transducer
 
 TRANSDUCTION = ("beam", "n_best", "length_normalization")
-GENERATION = ("temperature", "top_k", "top_p", "seed")
+GENERATION = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
 GENERATED = 200  # symbols a prompt is continued by, unless --max-length says otherwise
 
 search_options = together(
@@ -41,6 +41,11 @@ sampling_options = together(
     click.option("--temperature", default=1.0, show_default=True, help="0: always the likeliest."),
     click.option("--top-k", type=int, help="Draw from the K likeliest symbols."),
     click.option("--top-p", type=float, help="Draw from the likeliest that hold this share."),
+    click.option("--min-p", type=float, help="Draw from those this many times the likeliest."),
+    click.option("--repetition-penalty", default=1.0, show_default=True, help="1: none."),
+    click.option(
+        "--stop", multiple=True, metavar="TEXT", help="End before this text; may be repeated."
+    ),
     click.option("--seed", default=0, show_default=True, help="Same seed, same text."),
 )
 
@@ -135,8 +140,7 @@ class Continuer:
         return {"input": line, "continuation": "".join(self._symbols(line))}
 
     def _symbols(self, line: str) -> Iterator[str]:
-        vocabulary = self.model.vocabularies["symbols"]
-        space = " " if vocabulary.kind == "symbols" else ""
+        space = self.model.vocabularies["symbols"].space
         return (space + symbol for symbol in self.model.generate(line, **self.options))
 
 
