@@ -154,6 +154,12 @@ def test_a_bundle_streams_chunks_and_proves_itself(
             halves = [stream.unroll(x[:, :4]), stream.unroll(x[:, 4:])]
             assert np.abs(np.concatenate(halves, axis=1) - by_step).max() <= LIMIT
         assert by_step.shape == (2, 9, OUTPUTS)
+        with model.pool(2) as pool:
+            members = [pool.join() for _ in range(2)]
+            for step in range(9):
+                answers = pool.step(dict(zip(members, x[:, step], strict=True)))
+                pooled = np.stack([answers[member] for member in members])
+                np.testing.assert_array_equal(pooled, by_step[:, step])
         again = model.resume(treadle.Snapshot.from_bytes(kept.to_bytes()))
         assert again.steps.tolist() == [9, 9]
         assert np.abs(model.unroll(x, np.array([9, 3]))[1, 3:]).max() == 0
