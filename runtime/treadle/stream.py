@@ -49,8 +49,11 @@ class Stream(Closing):
         self._model = model
         self._graph = model.manifest.graphs["step"]
         self._reading = model.reading("step")
-        self._in_use = threading.Lock()
+        in_use = threading.Lock()
+        # Looked up once: a step is made of few such calls.
+        self._take, self._give = in_use.acquire, in_use.release
         self._history = History(history)
+        self._remembers = self._history.size > 0
         self._fill(start, origins)
 
     def _fill(self, start: Snapshot, origins: NDArray[np.int64] | None = None) -> None:
@@ -85,19 +88,19 @@ class Stream(Closing):
         """
         if active is not None:
             return self._step_some(x, active, copy=copy)
-        if not self._in_use.acquire(False):
+        if not self._take(False):
             raise _in_use_elsewhere()
         try:
             bound = self._bound or _refuse_closed()
             bound.step(x)
-            if self._history.size:
+            if self._remembers:
                 self._history.add(bound.next_state, self.steps)
             self._ticks += 1
             return bound.copied() if copy else bound.views
         except engine_errors() as error:
             raise _failed(error) from error
         finally:
-            self._in_use.release()
+            self._give()
 
     def feed(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """Read `x` [batch, time, …] -> outputs [batch, …] at each row's last valid step.
@@ -243,10 +246,10 @@ class Stream(Closing):
 
         A call that another thread is making raises StateError, or is waited for.
         """
-        if not self._in_use.acquire(wait):
+        if not self._take(wait):
             raise _in_use_elsewhere()
         self._bound = None
-        self._in_use.release()
+        self._give()
 
     def _step_some(self, x: ArrayLike, active: ArrayLike, *, copy: bool) -> Any:
         """The step of the active rows."""
@@ -274,14 +277,14 @@ class Stream(Closing):
     @contextmanager
     def _turn(self) -> Iterator[BoundStep]:
         """Hold the stream for one call."""
-        if not self._in_use.acquire(False):
+        if not self._take(False):
             raise _in_use_elsewhere()
         try:
             yield self._bound or _refuse_closed()
         except engine_errors() as error:
             raise _failed(error) from error
         finally:
-            self._in_use.release()
+            self._give()
 
     def _read(
         self, bound: BoundStep, x: Array, lengths: NDArray[np.int64], name: str = "sequence"
