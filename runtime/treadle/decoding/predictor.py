@@ -59,7 +59,9 @@ class Prediction:
 
     def _check_output(self, made: object) -> None:
         rows, features = self._outputs.shape
-        shape = made.shape if isinstance(made, np.ndarray) and made.dtype.kind == "f" else ()
+        shape: tuple[int, ...] = ()
+        if isinstance(made, np.ndarray) and made.dtype.kind == "f":
+            shape = made.shape
         if len(shape) != 2 or shape[0] != rows or features not in (0, shape[1]):
             raise InputError(
                 f"the predictor should give one output, float32 [{rows}, "
