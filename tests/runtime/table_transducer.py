@@ -26,6 +26,7 @@ class TablePredictor:
         self.batch_size, self.seed = batch_size, seed
         self.prefixes: list[tuple[int, ...]] = [()] * batch_size
         self.read = 0  # symbols read by all rows together
+        self.calls = 0
 
     def step(
         self, x: NDArray[np.int64], *, active: NDArray[np.bool_] | None = None
@@ -37,11 +38,13 @@ class TablePredictor:
             self.prefixes[row] = (*self.prefixes[row], int(x[row]))
             outputs[row] = prediction(self.seed, self.prefixes[row])
         self.read += int(active.sum())
+        self.calls += 1
         return outputs
 
     def select(self, rows: NDArray[np.int64]) -> None:
         assert rows.shape == (self.batch_size,)
         self.prefixes = [self.prefixes[row] for row in rows]
+        self.calls += 1
 
     def reset(self, rows: ArrayLike | None = None) -> None:
         for row in range(self.batch_size) if rows is None else np.asarray(rows).tolist():

@@ -105,6 +105,26 @@ def test_log_probabilities_decode_as_the_logits_they_are_of(seed: int, beam: int
         assert made.score == pytest.approx(expected.score, abs=1e-4)
 
 
+@pytest.mark.parametrize("symbols", [1, 17, 130])
+@pytest.mark.parametrize("beam", [None, 3])
+def test_no_width_or_layout_changes_a_bit(symbols: int, beam: int | None) -> None:
+    logits = random_logits(symbols, 9, 5, symbols)
+    together = CTCDecoder(symbols, batch_size=9, beam=beam)
+    together.feed(np.asfortranarray(logits))
+    for row, transcripts in zip(logits, together.final(n_best=3), strict=True):
+        alone = CTCDecoder(symbols, beam=beam)
+        for frame in row:
+            alone.feed(frame[None])
+        assert alone.final(n_best=3) == [transcripts]
+
+
+def test_log_probabilities_are_taken_as_they_are() -> None:
+    rounded = np.log(np.array([[[0.26, 0.75], [0.76, 0.25]]], np.float32))
+    decoder = CTCDecoder(2, kind="log-probabilities")
+    decoder.feed(rounded)
+    assert decoder.final()[0][0].score == float(rounded[0, 0, 1]) + float(rounded[0, 1, 0])
+
+
 def test_logits_that_are_called_log_probabilities_are_refused() -> None:
     decoder = CTCDecoder(3, batch_size=2, kind="log-probabilities")
     chunk = np.full((2, 2, 3), -np.log(3), np.float32)

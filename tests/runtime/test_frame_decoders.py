@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.table_transducer import ENCODED, TableJoiner, TablePredictor
 from treadle.decoding import CTCDecoder, EndPoint, RNNTDecoder
+from treadle.decoding.candidates import best_candidates
 from treadle.errors import InputError, StateError
 
 if TYPE_CHECKING:
@@ -28,15 +29,18 @@ KINDS = ["ctc-greedy", "ctc-beam", "rnnt-greedy", "rnnt-beam"]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
 
-def make(kind: str, rows: int, end_point: EndPoint | None = None, joiner: Any = None) -> Decoder:
+def make(
+    kind: str, rows: int, end_point: EndPoint | None = None, joiner: Any = None, blank: int = 0
+) -> Decoder:
     beam = 3 if kind.endswith("beam") else None
     if kind.startswith("ctc"):
-        return CTCDecoder(SYMBOLS, batch_size=rows, beam=beam, end_point=end_point)
+        return CTCDecoder(SYMBOLS, batch_size=rows, blank=blank, beam=beam, end_point=end_point)
     return RNNTDecoder(
         TablePredictor(rows * (beam or 1), 1),
         joiner or TableJoiner(SYMBOLS, 1),
         symbols=SYMBOLS,
         features=ENCODED,
+        blank=blank,
         beam=beam,
         max_symbols=None if beam else 2,
         end_point=end_point,
@@ -160,13 +164,15 @@ def expected_end(path: list[int], rules: EndPoint) -> tuple[int, str | None]:
         max_size=3,
     ),
     end_point=END_POINTS,
+    blank=st.integers(0, SYMBOLS - 1),
 )
 def test_a_row_ends_at_the_first_rule_that_holds(
-    kind: str, paths: list[list[int]], end_point: EndPoint
+    kind: str, paths: list[list[int]], end_point: EndPoint, blank: int
 ) -> None:
-    frames = (40 * np.eye(SYMBOLS, dtype=np.float32))[np.array(paths)]
+    # A path has 0 for the blank, whatever its id.
+    frames = (40 * np.eye(SYMBOLS, dtype=np.float32))[(np.array(paths) + blank) % SYMBOLS]
     # Follows the encoder: one symbol a frame, for greedy search may emit two.
-    decoder = make(kind, len(paths), end_point, joiner=lambda encoded, _: encoded)
+    decoder = make(kind, len(paths), end_point, lambda encoded, _: encoded, blank)
     read = decoder.feed(frames)
     for row, (path, made) in enumerate(zip(paths, decoder.partial(), strict=True)):
         count, reason = expected_end(path, end_point)
@@ -178,6 +184,33 @@ def test_a_row_ends_at_the_first_rule_that_holds(
         }
     ended = decoder.ended
     assert decoder.feed(frames[:, :1]).tolist() == (~ended).astype(int).tolist()
+
+
+def test_a_reset_row_forgets_its_frames_of_blank() -> None:
+    decoder = CTCDecoder(2, beam=3, end_point=EndPoint(trailing_blank=3))
+    unsure = np.log(np.array([[[0.55, 0.45]] * 4], np.float32))
+    assert decoder.feed(np.array([[[9, 0]] * 4], np.float32)).tolist() == [4]
+    decoder.reset()
+    # Blank is the likeliest in every frame, and still there is a symbol after two.
+    assert decoder.feed(unsure).tolist() == [3]
+    assert decoder.partial()[0].ended == "trailing blank"
+
+
+def test_counts_handed_out_are_not_live() -> None:
+    decoder = CTCDecoder(3)
+    before = decoder.frames
+    decoder.feed(np.zeros((1, 3), np.float32))
+    assert (before.tolist(), decoder.frames.tolist()) == ([0], [1])
+
+
+@given(seed=SEEDS, beam=st.integers(1, 130), places=st.integers(1, 3))
+def test_equal_candidates_keep_their_order(seed: int, beam: int, places: int) -> None:
+    scores = np.random.default_rng(seed).integers(0, 4, places * 41).astype(np.float64)
+    found = best_candidates(scores[:places], scores[places:].reshape(places, 40), beam)
+    everything = [(place, None) for place in range(places)]
+    everything += [(place, symbol) for place in range(places) for symbol in range(40)]
+    order = sorted(range(len(scores)), key=lambda index: -scores[index])
+    assert found == [everything[index] for index in order][:beam]
 
 
 @EVERY_KIND

@@ -137,6 +137,16 @@ def test_the_predictor_reads_only_what_was_emitted(seed: int, rows: int) -> None
     assert predictor.read == rows + emitted  # the start symbol, and each one
 
 
+@pytest.mark.parametrize("beam", [None, 1])
+def test_frames_of_blank_do_not_call_the_predictor(beam: int | None) -> None:
+    predictor = TablePredictor(2, 0)
+    blank = np.array([[9, 0, 0]] * 2, np.float32)
+    sizes: dict[str, Any] = {"symbols": SYMBOLS, "features": ENCODED}
+    decoder = RNNTDecoder(predictor, lambda *_: blank, beam=beam, **sizes)
+    decoder.feed(random_frames(0, 2, 5))
+    assert predictor.calls == 1  # with the start symbol
+
+
 @pytest.mark.parametrize("beam", [None, 3])
 def test_a_stream_is_a_predictor(characters: Model, beam: int | None) -> None:
     pytest.importorskip("onnxruntime")

@@ -96,9 +96,7 @@ class FrameDecoder:
             if not reading.any():
                 break
             self._torn |= reading
-            # Rows that lie side by side, so that sums have one order however `x` was laid out.
-            frame = np.ascontiguousarray(x[:, column])
-            self._count(reading, self._search.read(frame, reading, self._frames.copy()))
+            self._count(reading, self._search.read(x[:, column], reading, self._frames.copy()))
             self._torn &= ~reading
         return self._frames - before
 
