@@ -263,6 +263,57 @@ def test_a_predictor_of_another_shape_is_refused(made: Any) -> None:
         RNNTDecoder(predictor, TableJoiner(3, 0), symbols=SYMBOLS, features=ENCODED)
 
 
+def test_a_reset_row_begins_with_the_start_symbol() -> None:
+    predictor = TablePredictor(4, 0)
+    sizes: dict[str, Any] = {"symbols": SYMBOLS, "features": ENCODED}
+    decoder = RNNTDecoder(predictor, TableJoiner(SYMBOLS, 0), start=2, beam=2, **sizes)
+    decoder.feed(random_frames(0, 2, 5))
+    before = predictor.prefixes[:2]
+    decoder.reset(rows=[1])
+    assert predictor.prefixes == [*before, (2,), (2,)]
+    assert all(prefix[0] == 2 for prefix in before)
+
+
+@pytest.mark.parametrize(
+    ("second", "error", "message"),
+    [
+        (np.zeros((1, 5), np.float32), InputError, r"one output, float32 \[1, 4\], got .*\[1, 5\]"),
+        (np.full((1, 4), np.inf, np.float32), StateError, "finite numbers of the predictor"),
+    ],
+)
+def test_later_outputs_of_the_predictor_are_checked(
+    second: NDArray[np.float32], error: type[Exception], message: str
+) -> None:
+    predictor = TablePredictor(1, 0)
+    emitting = np.array([[0, 9, 0]], np.float32)
+    sizes: dict[str, Any] = {"symbols": SYMBOLS, "features": ENCODED}
+    decoder = RNNTDecoder(predictor, lambda *_: emitting, **sizes)
+    predictor.step = lambda *_, **__: second  # type: ignore[method-assign]
+    with pytest.raises(error, match=message):
+        decoder.feed(random_frames(0, 1))
+
+
+@pytest.mark.parametrize("beam", [None, 3])
+def test_a_joiner_may_write_on_what_it_reads(beam: int | None) -> None:
+    plain = TableJoiner(SYMBOLS, 4)
+
+    def scribbling(frames: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = plain(frames, made)
+        frames[:], made[:] = 7, 7
+        return logits
+
+    frames = random_frames(4, 2, 6)
+    kept = frames.copy()
+    sizes: dict[str, Any] = {"symbols": SYMBOLS, "features": ENCODED, "beam": beam}
+    found = []
+    for joiner in (plain, scribbling):
+        decoder = RNNTDecoder(TablePredictor(2 * (beam or 1), 4), joiner, **sizes)
+        decoder.feed(frames)
+        found.append(decoder.final())
+    assert found[0] == found[1]
+    np.testing.assert_array_equal(frames, kept)
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [

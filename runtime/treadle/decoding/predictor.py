@@ -88,7 +88,8 @@ class Prediction:
 
         Only those of the rows `active` [R] are checked; the others are not to be looked at.
         """
-        logits = self._joiner(frame, self._outputs.copy())
+        # Copies, as the same frame and outputs are joined again.
+        logits = self._joiner(frame.copy(), self._outputs.copy())
         expected = (len(frame), self._symbols)
         if getattr(logits, "shape", None) != expected or logits.dtype.kind != "f":
             raise InputError(
