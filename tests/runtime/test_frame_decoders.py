@@ -207,7 +207,7 @@ def test_counts_handed_out_are_not_live() -> None:
 def test_equal_candidates_keep_their_order(seed: int, beam: int, places: int) -> None:
     scores = np.random.default_rng(seed).integers(0, 4, places * 41).astype(np.float64)
     found = best_candidates(scores[:places], scores[places:].reshape(places, 40), beam)
-    everything = [(place, None) for place in range(places)]
+    everything: list[tuple[int, int | None]] = [(place, None) for place in range(places)]
     everything += [(place, symbol) for place in range(places) for symbol in range(40)]
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
     assert found == [everything[index] for index in order][:beam]
@@ -288,7 +288,7 @@ def test_what_lies_beyond_the_length_is_not_looked_at(kind: str) -> None:
 
     def joiner(encoded: NDArray[np.float32], predicted: NDArray[np.float32]) -> Any:
         made = TableJoiner(SYMBOLS, 1)(encoded, predicted)
-        made[~encoded.any(axis=-1)] = np.nan  # padding is zero
+        made[~encoded.any(axis=-1)] = np.inf  # padding is zero
         return made
 
     decoder, alone = make(kind, 2, joiner=joiner), make(kind, 1)
