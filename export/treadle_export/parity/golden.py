@@ -13,7 +13,7 @@ from treadle_export.parity.ladder import flattened
 from treadle_export.parity.origin import Carried
 from treadle_export.parity.trace import Trace, encode_feeds
 
-BUDGET = 16_384
+BUDGET = 12_288
 """Bytes for states and outputs; more than this must be less than 1 % of the bundle."""
 
 _MOST_CHECKPOINTS, _MOST_COLUMNS, _FEWEST_STEPS = 16, 64, 32
