@@ -13,6 +13,7 @@ from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
+from treadle.graph_file import check_graph_file
 from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Running
@@ -119,6 +120,8 @@ class Model(Closing):
                     )
                 graph = self.manifest.graphs[graph_name]
                 check_engine(self.manifest.requires.get("onnxruntime"))
+                if not graph.file.endswith(".ort"):  # by which name the engine knows ORT format
+                    check_graph_file(self.bundle, graph.file)
                 session = open_session(
                     self.bundle.file(graph.file), device=self.device, threads=self.threads
                 )
