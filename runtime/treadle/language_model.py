@@ -11,6 +11,7 @@ from treadle.decoding import Sampler, read_logits
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
+from treadle.searchable import decoding_id, vocabulary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,8 @@ class LanguageModel(Model):
         sampler = Sampler(temperature, top_k, top_p, seed)
         if max_length < 0:
             raise InputError(f"max_length should be 0 or more, got {max_length}")
-        ids = [self._start, *self.vocabularies["symbols"].encode(prompt, unknown=self.unknown)]
+        vocabulary = vocabulary_of(self, "symbols")
+        ids = [self._start, *vocabulary.encode(prompt, unknown=self.unknown)]
         return self._generate(ids, max_length, sampler)
 
     def _generate(self, ids: list[int], max_length: int, sampler: Sampler) -> Iterator[str]:
@@ -64,7 +66,7 @@ class LanguageModel(Model):
         Runs in chunks with the state carried, logits to log-probabilities in float64. Raises
         InputError for an empty text or a symbol outside the vocabulary.
         """
-        ids = self.vocabularies["symbols"].encode(text, unknown=self.unknown)
+        ids = vocabulary_of(self, "symbols").encode(text, unknown=self.unknown)
         if not ids:
             raise InputError("expected a text of at least one symbol to score, got an empty one")
         targets = np.array(ids, dtype=np.int64)
@@ -79,4 +81,4 @@ class LanguageModel(Model):
 
     @property
     def _start(self) -> int:
-        return int(self.manifest.decoding["start"])
+        return decoding_id(self, "start", "symbols")
