@@ -32,6 +32,7 @@ SUMMARIES = {
     "lint": "Say what is wrong with an ONNX export of a recurrent model.",
     "inspect": "Say what a bundle is: its manifest.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
+    "sign": "Say who a bundle is from.",
     "evaluate": "Measure a bundle or a run on its data.",
     "run": "Answer text, as arguments or line by line from stdin.",
     "demo": "Train, export, verify and time a model in a few minutes.",
@@ -40,6 +41,7 @@ SUMMARIES = {
 OWN = {
     "inspect": "treadle.commands.inspect:inspect",
     "verify": "treadle.commands.verify:verify",
+    "sign": "treadle.commands.sign:sign",
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
 }

@@ -18,6 +18,9 @@ from treadle.errors import BundleError
 
 FORMAT = "treadle-bundle/1"
 MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "signature.json"
+# What lies beside the files of the bundle and is none of them.
+OWN_FILES = frozenset({MANIFEST_FILE, SIGNATURE_FILE})
 # Files that say how good a model is, not which model it is: outside the digest, inside the seal.
 EVIDENCE_FILES = frozenset({"golden.npz"})
 # The runtime pads what an encoder reads to a multiple of this many columns.
@@ -214,7 +217,7 @@ def sha256(content: bytes) -> str:
 def check_file_name(name: str) -> None:
     """Raise BundleError unless `name` is a plain file name, inside the bundle on every system."""
     plain = PurePosixPath(name).name == name and name not in ("", ".", "..")
-    if not plain or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
+    if not plain or set(name) & set('\\/:*?"<>|\0') or name in OWN_FILES:
         raise BundleError(
             f"files names {name!r}: a file of a bundle has a plain name, without a path; "
             "do not use this bundle"

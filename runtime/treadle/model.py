@@ -19,6 +19,7 @@ from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Running
 from treadle.pool import Pool
 from treadle.session import check_device, check_engine, check_ports, engine_errors, open_session
+from treadle.signature import check_signature
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
 from treadle.stream import Stream
 from treadle.vocabulary import Vocabulary
@@ -47,6 +48,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     unknown: Literal["error", "symbol"] = "error",
+    public_key: str | os.PathLike[str] | bytes | None = None,
 ) -> Any:
     """Open the bundle at `path`, as what its task is.
 
@@ -54,11 +56,16 @@ def load(
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
     one. A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
-    `unknown="symbol"`. Raises BundleError for a bundle that is missing, damaged, changed or of a
-    later format, InputError for an unknown device or option; DeviceError comes with the first
+    `unknown="symbol"`. With `public_key`, the path of an ed25519 key in PEM or its content, only a
+    bundle that was signed with its private half is opened (extra `sign`).
+
+    Raises BundleError for a bundle that is missing, damaged, changed, of a later format, or not
+    signed as asked, InputError for an unknown device or option; DeviceError comes with the first
     stream, when the engine or the device is missing.
     """
     bundle = open_bundle(path)
+    if public_key is not None:
+        check_signature(bundle, public_key)
     module, _, name = CLASSES[bundle.manifest.task].partition(":")
     model: type[Model] = getattr(import_module(module), name)
     return model(bundle, device=device, threads=threads, unknown=unknown)

@@ -11,7 +11,7 @@ from treadle.cli import main
 
 COMMANDS = (
     *("recipes", "train", "export", "adopt", "requantize", "sensitivity", "lint"),
-    *("inspect", "verify", "evaluate", "run", "demo"),
+    *("inspect", "verify", "sign", "evaluate", "run", "demo"),
 )
 HEAVY = {"torch", "lightning", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "matplotlib"}
 
