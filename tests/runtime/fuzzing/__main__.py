@@ -16,8 +16,8 @@ from pathlib import Path
 
 import onnxruntime
 
+from tests.memory import limit_growth, resident_bytes
 from tests.runtime.fuzzing.case import damaged, open_and_run, write
-from tests.runtime.fuzzing.memory import limit_growth, resident_bytes
 from tests.runtime.fuzzing.sound import Files, sound_bundles
 
 SECONDS = 30

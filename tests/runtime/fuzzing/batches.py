@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from tests.project.repository import ROOT
 
 REPLAY = "python -m tests.runtime.fuzzing"
+_LINE = re.compile(r"^(begin|end) (\d+) ?(.*)$", re.MULTILINE)
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Report:
 
     def add_fault(self, seed: int, what: str) -> None:
         self.outcomes["fault"] += 1
-        self.faults.append(f"{what}\n    replay: {REPLAY} {seed} --keep /tmp/case.treadle")
+        self.faults.append(f"{what}\n    replay: {REPLAY} {seed} --keep case.treadle")
 
 
 def run_cases(first: int, count: int, batch: int, command: list[str] | None = None) -> Report:
@@ -50,16 +52,13 @@ def _one_process(first: int, count: int, report: Report, command: list[str] | No
         env=os.environ | {"OMP_NUM_THREADS": "1", "LIBC_FATAL_STDERR_": "1"},
     )
     began = None
-    for line in made.stdout.splitlines():
-        word, number, *outcome = line.split(" ", 2)
-        if word == "begin":
-            began = int(number)
-        elif outcome[0].startswith("fault"):
-            report.add_fault(int(number), f"case {number}: {outcome[0]}")
-            began = None
-        else:
-            report.outcomes[outcome[0]] += 1
-            began = None
+    # An engine prints lines of its own.
+    for word, number, outcome in _LINE.findall(made.stdout):
+        began = int(number) if word == "begin" else None
+        if outcome.startswith("fault"):
+            report.add_fault(int(number), f"case {number}: {outcome}")
+        elif outcome:
+            report.outcomes[outcome] += 1
     if began is not None:
         report.add_fault(
             began, f"case {began} ended its process ({made.returncode}): {_end_of(made.stderr)}"

@@ -79,9 +79,9 @@ def with_a_golden_trace(directory: Path) -> Path:
             states.append(stream.state())
             outputs.append(stream.step(token[None])[0])
         states.append(stream.state())
-    state = {name: np.stack([states[place][name][0] for place in places]) for name in states[0]}
+    state = {name: np.stack([states[p][name][0] for p in places]) for name in states[0]}
     after = {name: np.stack([states[p + 1][name][0] for p in places]) for name in states[0]}
-    kept = np.stack([outputs[place] for place in places])
+    kept = np.stack(outputs)[places]
     choices = np.array([output.argmax() for output in outputs])
     golden = Golden(
         source=source,
