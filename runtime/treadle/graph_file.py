@@ -95,7 +95,7 @@ def _tensors(content: memoryview) -> Iterator[tuple[_Tensor, int]]:
                 if parts[number] == "sparse tensor":
                     raise ValueError("it has a sparse array")
                 waiting.append((parts[number], value))
-            elif kind == "node" and number == _OPERATOR and value == b"Loop":
+            elif kind == "node" and number == _OPERATOR and bytes(value) == b"Loop":
                 raise ValueError("it has a Loop, which may never end")
             elif kind == "model" and number in (_TRAINING, _FUNCTIONS):
                 raise ValueError("it has functions of its own, or training")
