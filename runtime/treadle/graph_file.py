@@ -7,6 +7,7 @@ engines differ in how much of that they refuse, so it is refused here.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,64 +37,88 @@ _PARTS = {
 }
 _TRAINING, _FUNCTIONS = 20, 25  # of a model
 _OPERATOR = 4  # of a node
-_DIMS, _TYPE, _NAME, _EXTERNAL = 1, 2, 8, 13  # of a tensor
+_TENSOR = 5  # of an attribute
+_DIMS, _TYPE, _NAME, _RAW, _EXTERNAL = 1, 2, 8, 9, 13  # of a tensor
 _KEY, _VALUE = 1, 2  # of an entry of external data
-# TensorProto.DataType -> bits of an element; of others (strings) nothing lies in another file.
+# TensorProto.DataType -> bits of an element; text has none, and lies in no other file.
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64}
 _BITS |= {14: 64, 15: 128, 16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8}
 _BITS |= {25: 2, 26: 2}
-_DENSEST = 4
-"""Elements that a byte of a file holds at most."""
+_TEXT = 8
+# Field that holds numbers one by one -> types that it may hold, and bytes of each; 0: any number.
+_ONE_BY_ONE = {
+    4: ({1, 14}, 4),
+    5: ({2, 3, 4, 5, 6, 9, 10, *range(16, 27)}, 0),
+    7: ({7}, 0),
+    10: ({11, 15}, 8),
+    11: ({12, 13}, 0),
+}
+_TEXTS = 6
+_COMPLEX = {14, 15}  # two numbers each
 _LARGEST = 2**63
 AGAIN = "do not use this bundle, or export it again"
 
 
 @dataclass(slots=True)
 class _Tensor:
-    """What the file says of an array: how large it is, and where it lies when not in the file."""
+    """What the file says of an array, and what it holds of it.
+
+    raw: bytes, None where there are none. counts: field -> how many numbers or texts are in it.
+    """
 
     name: str = ""
     type: int = 0
     dims: list[int] = field(default_factory=list)
     external: dict[str, str] = field(default_factory=dict)
+    raw: int | None = None
+    counts: Counter[int] = field(default_factory=Counter)
 
     @property
     def elements(self) -> int:
         return math.prod(self.dims)
 
+    @property
+    def bytes(self) -> int:
+        """What they take, packed."""
+        return -(-self.elements * _BITS[self.type] // 8)
+
 
 def check_graph_file(bundle: Bundle, name: str) -> None:
     """Raise BundleError unless the ONNX file `name` keeps to the files of its bundle.
 
-    External data must lie in listed files, within their sizes; an array in the file must have as
-    many bytes as its shape needs; there may be no sparse arrays, no functions of the file's own, no
+    External data must lie in listed files, within their sizes; an array in the file must have just
+    what its shape needs; there may be no sparse arrays, no functions of the file's own, no
     training and no Loop, which no exporter writes and which can take any time or memory.
     """
     try:
-        for tensor, size in _tensors(memoryview(bundle.read(name))):
-            _check(tensor, size, bundle)
+        for tensor in _tensors(memoryview(bundle.read(name))):
+            _check(tensor, bundle)
     except (ValueError, UnicodeDecodeError) as error:
         raise BundleError(f"{bundle.file(name)} is not a sound ONNX file: {error}; {AGAIN}") from (
             error
         )
 
 
-def _tensors(content: memoryview) -> Iterator[tuple[_Tensor, int]]:
-    """Every array of the file with the bytes it has there, those of bodies and attributes too."""
+def _tensors(content: memoryview) -> Iterator[_Tensor]:
+    """Every array of the file, those of bodies and attributes too."""
     # A list, not calls: how deep a file nests is its own choice.
     waiting = [("model", content)]
     while waiting:
         kind, message = waiting.pop()
         if kind == "tensor":
-            yield _read_tensor(message), len(message)
+            yield _read_tensor(message)
             continue
-        parts = _PARTS[kind]
+        parts, arrays = _PARTS[kind], 0
         for number, value in fields(message):
             if isinstance(value, int):
                 continue
             if number in parts:
                 if parts[number] == "sparse tensor":
                     raise ValueError("it has a sparse array")
+                arrays += kind == "attribute" and number == _TENSOR
+                if arrays > 1:
+                    # An engine would join them, and what fits apart need not fit together.
+                    raise ValueError("it has an attribute with two arrays in place of one")
                 waiting.append((parts[number], value))
             elif kind == "node" and number == _OPERATOR and bytes(value) == b"Loop":
                 raise ValueError("it has a Loop, which may never end")
@@ -108,8 +133,12 @@ def _read_tensor(message: memoryview) -> _Tensor:
             tensor.dims += [value] if isinstance(value, int) else varints(value)
         elif number == _TYPE and isinstance(value, int):
             tensor.type = value
+        elif number in _ONE_BY_ONE or number == _TEXTS:
+            tensor.counts[number] += _count(number, value)
         elif isinstance(value, int):
             continue
+        elif number == _RAW:
+            tensor.raw = len(value)
         elif number == _NAME:
             tensor.name = str(value, "utf-8")
         elif number == _EXTERNAL:
@@ -118,16 +147,43 @@ def _read_tensor(message: memoryview) -> _Tensor:
     return tensor
 
 
-def _check(tensor: _Tensor, size: int, bundle: Bundle) -> None:
+def _count(number: int, value: int | memoryview) -> int:
+    """Numbers or texts in one occurrence of a field: one, or many that are packed."""
+    if isinstance(value, int) or number == _TEXTS:
+        return 1
+    size = _ONE_BY_ONE[number][1]
+    return len(value) // size if size else sum(1 for _ in varints(value))
+
+
+def _check(tensor: _Tensor, bundle: Bundle) -> None:
     # A negative size is a huge unsigned one.
     if any(dim >= _LARGEST for dim in tensor.dims):
         raise ValueError(f"the array {tensor.name!r} has a negative size")
+    if tensor.type not in _BITS and (tensor.type != _TEXT or tensor.external or tensor.raw):
+        raise ValueError(f"the array {tensor.name!r} has the type {tensor.type}, which cannot be")
     if tensor.external:
         _check_external(tensor, bundle)
-    elif tensor.elements > size * _DENSEST:
-        raise ValueError(
-            f"the array {tensor.name!r} declares {tensor.elements} elements, but has {size} bytes"
-        )
+    elif tensor.raw is not None and tensor.type != _TEXT:
+        if tensor.raw != tensor.bytes:
+            raise _unfit(tensor, f"{tensor.bytes} bytes", tensor.raw)
+    else:
+        _check_one_by_one(tensor)
+
+
+def _check_one_by_one(tensor: _Tensor) -> None:
+    """Numbers written as a list: one an element, of complex ones two, of a few bits one a byte."""
+    if tensor.type == _TEXT:
+        place, needed = _TEXTS, tensor.elements
+    else:
+        place = next(n for n, (types, _) in _ONE_BY_ONE.items() if tensor.type in types)
+        needed = tensor.elements * (2 if tensor.type in _COMPLEX else 1)
+        needed = tensor.bytes if _BITS[tensor.type] < 8 else needed
+    if tensor.counts[place] != needed:
+        raise _unfit(tensor, f"{needed} numbers", tensor.counts[place])
+
+
+def _unfit(tensor: _Tensor, needed: str, found: int) -> ValueError:
+    return ValueError(f"the array {tensor.name!r} needs {needed}, but has {found}")
 
 
 def _check_external(tensor: _Tensor, bundle: Bundle) -> None:
@@ -138,9 +194,7 @@ def _check_external(tensor: _Tensor, bundle: Bundle) -> None:
             f"the array {tensor.name!r} lies in {location[:200]!r}, which is not in files of "
             "the model"
         )
-    if tensor.type not in _BITS:
-        raise ValueError(f"the array {tensor.name!r} in {location} has the type {tensor.type}")
-    needed = -(-tensor.elements * _BITS[tensor.type] // 8)
+    needed = tensor.bytes
     offset = _number(tensor, "offset", 0)
     length = _number(tensor, "length", needed)
     if length != needed or offset + length > places[location].bytes:

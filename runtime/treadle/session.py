@@ -84,7 +84,8 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
         )
-    except engine_errors() as error:
+    # Python's own are what some releases make of a damaged file in ORT format.
+    except (*engine_errors(), ValueError, IndexError, OverflowError, MemoryError) as error:
         raise BundleError(
             f"onnxruntime {engine.__version__} cannot load {path}: {error}; "
             "update onnxruntime, or export the bundle again"

@@ -22,7 +22,7 @@ from tests.runtime.tiny_bundles import (
 )
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.model import load
-from treadle.session import open_session
+from treadle_export.targets.ort_format import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,9 @@ def _for_a_phone(directory: Path) -> Path:
         options.optimized_model_filepath = str(bundle / f"{graph}.ort")
         options.add_session_config_entry("session.save_model_format", "ORT")
         onnxruntime.InferenceSession(bundle / f"{graph}.onnx", options)
-        open_session(bundle / f"{graph}.ort")
+        # The engine writes a part in the order of a hash table; a case must be the same again.
+        written = (bundle / f"{graph}.ort").read_bytes()
+        (bundle / f"{graph}.ort").write_bytes(in_order(written))
         (bundle / f"{graph}.onnx").unlink()
     return _resealed(bundle, ["step.ort", "sequence.ort"])
 

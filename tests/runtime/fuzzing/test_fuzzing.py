@@ -19,7 +19,7 @@ def check(report: Report, count: int) -> None:
 
 
 def test_200_corrupted_bundles() -> None:
-    check(run_cases(0, 200, batch=100), 200)
+    check(run_cases(0, 200, batch=200), 200)
 
 
 @pytest.mark.slow
