@@ -19,6 +19,7 @@ DEVICES = {
     "cuda": ("CUDAExecutionProvider", "gpu"),
 }
 _ERRORS = 3
+_PYTHONS_OWN: tuple[type[Exception], ...] = (ValueError, IndexError, OverflowError, MemoryError)
 _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 
 
@@ -76,6 +77,8 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
             f"{', '.join(available)}; pip uninstall onnxruntime, "
             f"then pip install 'treadle[{extra}]'"
         )
+    # Python's own are what some releases make of a damaged file in ORT format.
+    refusals: tuple[type[Exception], ...] = (*engine_errors(), *_PYTHONS_OWN)
     try:
         session = engine.InferenceSession(
             str(path),
@@ -84,8 +87,7 @@ def open_session(path: str | os.PathLike[str], *, device: str = "cpu", threads: 
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
         )
-    # Python's own are what some releases make of a damaged file in ORT format.
-    except (*engine_errors(), ValueError, IndexError, OverflowError, MemoryError) as error:
+    except refusals as error:
         raise BundleError(
             f"onnxruntime {engine.__version__} cannot load {path}: {error}; "
             "update onnxruntime, or export the bundle again"

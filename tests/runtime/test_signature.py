@@ -221,7 +221,7 @@ def test_verify_says_whether_a_bundle_is_signed(
     bundle = with_a_golden_trace(tmp_path)
     arguments = ["verify", str(bundle)]
     assert cli.run(arguments) == 0
-    assert capsys.readouterr().out.endswith("passed\nnot signed\n")
+    assert capsys.readouterr().out.endswith("not signed\npassed\n")
     assert cli.run([*arguments, "--public-key", str(keys[1])]) == 1
     assert "is not signed" in capsys.readouterr().err
     key = sign_bundle(open_bundle(bundle), keys[0]).key

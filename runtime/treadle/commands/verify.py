@@ -56,7 +56,8 @@ def verify(
     if as_json:
         print_json(document)
     else:
-        write(f"{describe(document)}\n{_signed(signed)}\n")
+        *lines, verdict = describe(document).splitlines()
+        write("\n".join([*lines, _signed(signed), verdict]) + "\n")
     if not report.passed:
         ctx.exit(1)
 

@@ -77,9 +77,9 @@ def with_a_golden_trace(directory: Path) -> Path:
     source = np.array([1, 2, 3], np.int64)
     with load(bundle) as model, model.stream([source.tolist()]) as stream:
         states, outputs = [], []
-        for token in inputs:
+        for x in inputs[:, None]:
             states.append(stream.state())
-            outputs.append(stream.step(token[None])[0])
+            outputs.append(stream.step(x)[0])
         states.append(stream.state())
     state = {name: np.stack([states[p][name][0] for p in places]) for name in states[0]}
     after = {name: np.stack([states[p + 1][name][0] for p in places]) for name in states[0]}
