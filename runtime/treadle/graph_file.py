@@ -38,7 +38,7 @@ _PARTS = {
 _TRAINING, _FUNCTIONS = 20, 25  # of a model
 _OPERATOR = 4  # of a node
 _TENSOR = 5  # of an attribute
-_DIMS, _TYPE, _NAME, _RAW, _EXTERNAL = 1, 2, 8, 9, 13  # of a tensor
+_DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _ELSEWHERE = 1, 2, 8, 9, 13, 14  # of a tensor
 _KEY, _VALUE = 1, 2  # of an entry of external data
 # TensorProto.DataType -> bits of an element; text has none, and lies in no other file.
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64}
@@ -64,12 +64,14 @@ class _Tensor:
     """What the file says of an array, and what it holds of it.
 
     raw: bytes, None where there are none. counts: field -> how many numbers or texts are in it.
+    elsewhere: 1 where the file says that the array lies in another one.
     """
 
     name: str = ""
     type: int = 0
     dims: list[int] = field(default_factory=list)
     external: dict[str, str] = field(default_factory=dict)
+    elsewhere: int = 0
     raw: int | None = None
     counts: Counter[int] = field(default_factory=Counter)
 
@@ -133,6 +135,8 @@ def _read_tensor(message: memoryview) -> _Tensor:
             tensor.dims += [value] if isinstance(value, int) else varints(value)
         elif number == _TYPE and isinstance(value, int):
             tensor.type = value
+        elif number == _ELSEWHERE and isinstance(value, int):
+            tensor.elsewhere = value
         elif number in _ONE_BY_ONE or number == _TEXTS:
             tensor.counts[number] += _count(number, value)
         elif isinstance(value, int):
@@ -161,6 +165,10 @@ def _check(tensor: _Tensor, bundle: Bundle) -> None:
         raise ValueError(f"the array {tensor.name!r} has a negative size")
     if tensor.type not in _BITS and (tensor.type != _TEXT or tensor.external or tensor.raw):
         raise ValueError(f"the array {tensor.name!r} has the type {tensor.type}, which cannot be")
+    if (tensor.elsewhere == 1) != bool(tensor.external) or (
+        tensor.external and (tensor.raw or tensor.counts)
+    ):
+        raise ValueError(f"the array {tensor.name!r} lies in this file and in another one")
     if tensor.external:
         _check_external(tensor, bundle)
     elif tensor.raw is not None and tensor.type != _TEXT:

@@ -137,6 +137,22 @@ def test_sizes_that_the_file_does_not_have(tmp_path: Path, dims: list[int], word
     refused(bundle, words)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"raw_data": b"1"}, {"float_data": [1.0]}, {"data_location": TensorProto.DEFAULT}],
+)
+def test_an_array_lies_in_one_place(bundle: Path, fields: dict[str, Any]) -> None:
+    """An engine would read the one that was not looked at."""
+
+    def change(model: onnx.ModelProto) -> None:
+        tensor = next(t for t in model.graph.initializer if t.external_data)
+        tensor.MergeFrom(onnx.TensorProto(**fields))
+        tensor.data_location = fields.get("data_location", TensorProto.EXTERNAL)
+
+    edit(bundle, change)
+    refused(bundle, "lies in this file and in another one")
+
+
 def test_text_lies_in_no_other_file(bundle: Path) -> None:
     def change(model: onnx.ModelProto) -> None:
         tensor = next(t for t in model.graph.initializer if t.external_data)
