@@ -33,6 +33,7 @@ SUMMARIES = {
     "inspect": "Say what a bundle is: its manifest.",
     "pack": "Write a bundle as one file.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
+    "sign": "Say who a bundle is from.",
     "evaluate": "Measure a bundle or a run on its data.",
     "run": "Answer text, as arguments or line by line from stdin.",
     "demo": "Train, export, verify and time a model in a few minutes.",
@@ -42,6 +43,7 @@ OWN = {
     "inspect": "treadle.commands.inspect:inspect",
     "pack": "treadle.commands.pack:pack",
     "verify": "treadle.commands.verify:verify",
+    "sign": "treadle.commands.sign:sign",
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from treadle.errors import BundleError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 DTYPES = frozenset({"float32", "int64", "bool"})
 LARGEST_SIZE = 2**31 - 1
+LARGEST_ROW = 2**26
+"""Elements that one row of one step of all tensors of a graph together may have: a manifest of a
+few bytes must not ask for all of a device's memory."""
 
 
 def check_graphs(graphs: dict[str, Graph]) -> None:
@@ -60,6 +64,11 @@ def _check_tensors(name: str, graph: Graph) -> None:
             f"graphs.{name}: the state {port.name!r} has the shape {list(port.shape)}: "
             "what is carried has a fixed size a row",
         )
+    row = sum(_row_elements(tensor) for tensor in tensors)
+    _require(
+        row <= LARGEST_ROW,
+        f"graphs.{name}: one row has {row} elements, more than the {LARGEST_ROW} there may be",
+    )
     for context in graph.context:
         _require(
             context.pad_multiple is None or context.pad_multiple > 0,
@@ -174,6 +183,11 @@ def initial_files(graphs: dict[str, Graph]) -> dict[str, str]:
         for port in graph.state
         if isinstance(port.initial, dict) and "file" in port.initial
     }
+
+
+def _row_elements(tensor: Tensor | ContextTensor | StatePort) -> int:
+    """Elements of one row, an axis without a size counted as one."""
+    return math.prod(size for size in tensor.shape if isinstance(size, int))
 
 
 def _names(tensors: Iterable[Tensor | ContextTensor | StatePort]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,7 +22,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A temporary sibling of `path` to write to; at the end flushed to the disk and renamed to it.
 
-    What was at `path` stays as it was when anything fails. Raises OSError.
+    What was at `path` stays as it was when anything fails. Raises OSError that names `path`.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -32,5 +32,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+    except OSError as error:
+        # A full disk would not say which file, and the temporary one's name says nothing.
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A disk that failed may fail at this too, and what failed first is to be told.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

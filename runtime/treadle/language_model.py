@@ -19,6 +19,7 @@ from treadle.decoding import (
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
+from treadle.searchable import decoding_id, vocabulary_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -72,7 +73,7 @@ class LanguageModel(Model):
             raise InputError(f"max_length should be 0 or more, got {max_length}")
         TimeLimit(time_limit)  # refuses impossible ones now; the time runs from the first step
         stops = StopStrings(stop)
-        vocabulary = self.vocabularies["symbols"]
+        vocabulary = vocabulary_of(self, "symbols")
         ids = [self._start, *vocabulary.encode(prompt, unknown=self.unknown)]
         made = _Made(vocabulary, sampler, as_constraint(constraint))
         symbols = self._generate(ids, max_length, made, time_limit)
@@ -107,7 +108,7 @@ class LanguageModel(Model):
         Runs in chunks with the state carried, logits to log-probabilities in float64. Raises
         InputError for an empty text or a symbol outside the vocabulary.
         """
-        ids = self.vocabularies["symbols"].encode(text, unknown=self.unknown)
+        ids = vocabulary_of(self, "symbols").encode(text, unknown=self.unknown)
         if not ids:
             raise InputError("expected a text of at least one symbol to score, got an empty one")
         targets = np.array(ids, dtype=np.int64)
@@ -122,7 +123,7 @@ class LanguageModel(Model):
 
     @property
     def _start(self) -> int:
-        return int(self.manifest.decoding["start"])
+        return decoding_id(self, "start", "symbols")
 
 
 class _Made:

@@ -20,6 +20,11 @@ FORMAT = "treadle-bundle/1"
 MANIFEST_FILE = "manifest.json"
 # Bytes of the manifest of a packed bundle: whoever unpacks one reads no more.
 MANIFEST_LIMIT = 4 << 20
+SIGNATURE_FILE = "signature.json"
+# Bytes of a file that holds one signature; a larger one is something else.
+SIGNATURE_LIMIT = 4096
+# What lies beside the files of the bundle and is none of them.
+OWN_FILES = frozenset({MANIFEST_FILE, SIGNATURE_FILE})
 # Files that say how good a model is, not which model it is: outside the digest, inside the seal.
 EVIDENCE_FILES = frozenset({"golden.npz"})
 # The runtime pads what an encoder reads to a multiple of this many columns.
@@ -226,7 +231,7 @@ def check_file_name(name: str) -> None:
     plain = PurePosixPath(name).name == name and name not in ("", ".", "..")
     # Half of a surrogate pair, which JSON can hold, is a name that no file system takes.
     halved = any("\ud800" <= character <= "\udfff" for character in name)
-    if not plain or halved or set(name) & set('\\/:*?"<>|\0') or name == MANIFEST_FILE:
+    if not plain or halved or set(name) & set('\\/:*?"<>|\0') or name in OWN_FILES:
         raise BundleError(
             f"files names {name!r}: a file of a bundle has a plain name, without a path; "
             "do not use this bundle"

@@ -13,16 +13,19 @@ from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
 from treadle.errors import BundleError, DeviceError, InputError, StateError
+from treadle.graph_file import check_graph_file
 from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Call, Running
 from treadle.pool import Pool
 from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
+from treadle.signature import check_signature
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
 from treadle.stream import Stream
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
@@ -47,6 +50,7 @@ def load(
     unknown: Literal["error", "symbol"] = "error",
     spinning: bool = False,
     arena: bool = True,
+    public_key: str | os.PathLike[str] | bytes | None = None,
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
@@ -57,12 +61,17 @@ def load(
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
     one. `device`, `spinning` and `arena` are as `treadle.session.Hardware` has them.
     A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
-    `unknown="symbol"`. Raises BundleError for a bundle that is missing, damaged, changed or of a
-    later format, InputError for an unknown device or option; DeviceError comes with the first
+    `unknown="symbol"`. With `public_key`, the path of an ed25519 key in PEM or its content, only a
+    bundle that was signed with its private half is opened (extra `sign`).
+
+    Raises BundleError for a bundle that is missing, damaged, changed, of a later format, or not
+    signed as asked, InputError for an unknown device or option; DeviceError comes with the first
     stream, when the engine or the device is missing.
     """
     bundle = open_bundle(source)
     try:
+        if public_key is not None:
+            check_signature(bundle, public_key)
         tuned = Running.of(bundle.manifest.plan)
         used = tuned.threads if threads is None else threads
         hardware = Hardware(device, used, spinning, arena)
@@ -127,6 +136,8 @@ class Model(Closing):
                     )
                 graph = self.manifest.graphs[graph_name]
                 check_engine(self.manifest.requires.get("onnxruntime"))
+                if not graph.file.endswith(".ort"):  # by which name the engine knows ORT format
+                    check_graph_file(self.bundle, graph.file)
                 session = open_session(self.bundle.file(graph.file), self.hardware)
                 check_ports(session, graph)
                 self._sessions[graph_name] = session

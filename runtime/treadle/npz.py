@@ -27,7 +27,11 @@ _DAMAGE = (
     OSError,
     RuntimeError,
     MemoryError,
+    SyntaxError,
 )
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LARGEST = 1 << 28
+"""Bytes that a compressed file may become: a few of them can stand for any number."""
 
 
 def to_npz(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> bytes:
@@ -47,6 +51,7 @@ def from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     arrays = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_members(archive, max(_LARGEST, len(content)))
             for name in archive.namelist():
                 # Whole first: that checks the sum of a member before anything interprets it.
                 member = io.BytesIO(archive.read(name))
@@ -54,3 +59,12 @@ def from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     except _DAMAGE as error:
         raise ValueError(str(error)) from error
     return arrays
+
+
+def _check_members(archive: zipfile.ZipFile, largest: int) -> None:
+    """Raise ValueError for arrays that are packed as numpy does not, or unpack to too much."""
+    members = archive.infolist()
+    if strange := [member.filename for member in members if member.compress_type not in _METHODS]:
+        raise ValueError(f"{strange[0]!r} is compressed in a way that an .npz file is not")
+    if (size := sum(member.file_size for member in members)) > largest:
+        raise ValueError(f"it unpacks to {size} bytes, more than the {largest} there may be")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from treadle.bundle import open_bundle
 from treadle.errors import BundleError
 from treadle.files import whole_file
-from treadle.manifest import MANIFEST_FILE, MANIFEST_LIMIT
+from treadle.manifest import MANIFEST_FILE, MANIFEST_LIMIT, SIGNATURE_FILE
+from treadle.signature import read_signature
 
 if TYPE_CHECKING:
     import os
@@ -33,9 +34,9 @@ def pack(
     """Write the bundle in the directory `path` as the zip `out`; where it is.
 
     By default beside the directory, under its name with `.zip` after it. The bundle is checked
-    first; the zip is there whole or not at all, and has the same bytes for the same files. Raises
-    BundleError for a bundle that `open_bundle` refuses, for one that is a file already, for
-    something at `out` unless `force`, and when `out` cannot be written.
+    first; a signature goes along. The zip is there whole or not at all, and has the same bytes for
+    the same files. Raises BundleError for a bundle that `open_bundle` refuses, for one that is a
+    file already, for something at `out` unless `force`, and when `out` cannot be written.
     """
     directory = Path(path)
     if directory.is_file():
@@ -63,7 +64,8 @@ def pack(
 def _write(bundle: Bundle, target: Path) -> None:
     with whole_file(target) as file, zipfile.ZipFile(file, "w") as archive:
         # The manifest first: a reader needs it before anything else.
-        for name in (MANIFEST_FILE, *sorted(bundle.manifest.files)):
+        signed = [SIGNATURE_FILE] if read_signature(bundle) is not None else []
+        for name in (MANIFEST_FILE, *signed, *sorted(bundle.manifest.files)):
             with (
                 (bundle.path / name).open("rb") as source,
                 archive.open(_entry(bundle.path / name), "w") as member,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.errors import BundleError
+from treadle.errors import BundleError, TreadleError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.invariance import flat_rows, judged_as, probe
 from treadle.ladder import Rung, compare
@@ -52,20 +52,29 @@ def verify(model: Model) -> Report:
     """
     golden = _golden(model)
     recorded, promised = _recorded(model)
+    try:
+        rungs, figures = _replayed(model, golden)
+    except TreadleError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        # Whatever its arrays are, they were made by a stranger; these are numpy's words for that.
+        raise BundleError(
+            f"expected a golden trace of the graphs of {model.manifest.name!r} in {GOLDEN_FILE}, "
+            f"got one that does not fit them ({error}); export the bundle again"
+        ) from error
+    names = {rung.name for rung in rungs}
+    kept = [rung for rung in recorded if rung.name not in names]
+    return Report((*kept, *rungs), {**figures, "promised": promised})
+
+
+def _replayed(model: Model, golden: Golden) -> tuple[list[Rung], dict[str, Any]]:
+    """The rungs that this device climbs itself, and how much rows and chunks feel of each other."""
     if isinstance(model, WholeSequenceModel):
         rungs = replayed(model, golden)
-        names = {rung.name for rung in rungs}
-        kept = [rung for rung in recorded if rung.name not in names]
-        figures = {"batch": rungs[-1].max_abs, "chunk": None, "promised": promised}
-        return Report((*kept, *rungs), figures)
+        return rungs, {"batch": rungs[-1].max_abs, "chunk": None}
     measured = probe(model, golden)
-    streamed = [_stream_rung(model, golden), *measured.rungs]
-    names = {rung.name for rung in streamed}
-    kept = [rung for rung in recorded if rung.name not in names]
-    return Report(
-        (*kept, *streamed),
-        {"batch": measured.batch, "chunk": measured.chunk, "promised": promised},
-    )
+    rungs = [_stream_rung(model, golden), *measured.rungs]
+    return rungs, {"batch": measured.batch, "chunk": measured.chunk}
 
 
 def _recorded(model: Model) -> tuple[list[Rung], bool]:

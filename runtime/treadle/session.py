@@ -21,6 +21,7 @@ DEVICES = {
 }
 _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
 _ERRORS = 3
+_PYTHONS_OWN: tuple[type[Exception], ...] = (ValueError, IndexError, OverflowError, MemoryError)
 _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 
 
@@ -122,6 +123,8 @@ def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESS
             f"{', '.join(available)}; pip uninstall onnxruntime, "
             f"then pip install 'treadle[{extra}]'"
         )
+    # Python's own are what some releases make of a damaged file in ORT format.
+    refusals: tuple[type[Exception], ...] = (*engine_errors(), *_PYTHONS_OWN)
     try:
         session = engine.InferenceSession(
             str(path),
@@ -130,7 +133,7 @@ def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESS
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
         )
-    except engine_errors() as error:
+    except refusals as error:
         raise BundleError(
             f"onnxruntime {engine.__version__} cannot load {path}: {error}; "
             "update onnxruntime, or export the bundle again"

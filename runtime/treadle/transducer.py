@@ -20,6 +20,7 @@ from treadle.decoding import (
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
+from treadle.searchable import decoding_id, longest_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,13 +133,13 @@ class Transducer(Model):
 
     def _target(self, answer: str) -> list[int]:
         ids = self.vocabularies["output"].encode(answer)
-        return [*ids, int(self.manifest.decoding["end"])]
+        return [*ids, decoding_id(self, "end", "output")]
 
     def _forced(self, sources: list[list[int]], targets: list[list[int]]) -> list[Score]:
         """Score the targets of one batch, the end symbol their last."""
         lengths = np.array([len(target) for target in targets], dtype=np.int64)
         inputs = np.zeros((len(targets), int(lengths.max())), dtype=np.int64)
-        inputs[:, 0] = int(self.manifest.decoding["start"])
+        inputs[:, 0] = decoding_id(self, "start", "output")
         for row, target in enumerate(targets):
             inputs[row, 1 : len(target)] = target[:-1]
         with closing(self.stream(sources)) as stream:
@@ -149,7 +150,7 @@ class Transducer(Model):
         ]
 
     def _max_length(self, asked: int | None) -> int:
-        limit = int(self.manifest.decoding["max_length"]) if asked is None else asked
+        limit = longest_answer(self.manifest) if asked is None else asked
         if limit < 1:
             raise InputError(f"max_length should be at least 1, got {limit}")
         return limit
@@ -172,8 +173,8 @@ class Transducer(Model):
         vocabulary = self.vocabularies["output"]
         rows = [source for source in sources for _ in range(search.beam)]
         options: dict[str, Any] = {
-            "start": int(self.manifest.decoding["start"]),
-            "end": int(self.manifest.decoding["end"]),
+            "start": decoding_id(self, "start", "output"),
+            "end": decoding_id(self, "end", "output"),
             "max_length": search.max_length,
             "constraint": search.constraint,
             "time_limit": search.limit.left,

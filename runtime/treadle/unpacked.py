@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from treadle.errors import BundleError
-from treadle.manifest import MANIFEST_FILE, MANIFEST_LIMIT, Manifest
+from treadle.manifest import (
+    MANIFEST_FILE,
+    MANIFEST_LIMIT,
+    SIGNATURE_FILE,
+    SIGNATURE_LIMIT,
+    Manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +79,12 @@ def unpack_zip(file: IO[bytes], shown: str) -> Unpacked:
         members = _members(archive.infolist(), file.seek(0, os.SEEK_END), shown)
         content, manifest = _read_manifest(lambda name: archive.open(members[name]), shown)
         _check_listed(members, manifest, shown)
-        return _copied(manifest, content, lambda name: archive.open(members[name]), shown)
+        beside = {MANIFEST_FILE: content}
+        if SIGNATURE_FILE in members:
+            beside[SIGNATURE_FILE] = _signature(
+                lambda: archive.open(members[SIGNATURE_FILE]), shown
+            )
+        return _copied(manifest, beside, lambda name: archive.open(members[name]), shown)
 
 
 def unpack_directory(directory: Traversable, shown: str) -> Unpacked:
@@ -87,7 +98,10 @@ def unpack_directory(directory: Traversable, shown: str) -> Unpacked:
         return (directory / name).open("rb")
 
     content, manifest = _read_manifest(opened, shown)
-    return _copied(manifest, content, opened, shown)
+    beside = {MANIFEST_FILE: content}
+    if (directory / SIGNATURE_FILE).is_file():
+        beside[SIGNATURE_FILE] = _signature(lambda: opened(SIGNATURE_FILE), shown)
+    return _copied(manifest, beside, opened, shown)
 
 
 class _SmallReads:
@@ -167,9 +181,20 @@ def _read_manifest(opened: Opener, shown: str) -> tuple[bytes, Manifest]:
     return content, Manifest.from_bytes(content, where)
 
 
+def _signature(opened: Callable[[], IO[bytes]], shown: str) -> bytes:
+    with _readable(shown), opened() as file:
+        content = file.read(SIGNATURE_LIMIT + 1)
+    if len(content) > SIGNATURE_LIMIT:
+        raise BundleError(
+            f"{shown}/{SIGNATURE_FILE} is larger than {SIGNATURE_LIMIT} bytes, which no signature "
+            "is; do not use it"
+        )
+    return content
+
+
 def _check_listed(members: dict[str, zipfile.ZipInfo], manifest: Manifest, shown: str) -> None:
     listed = {MANIFEST_FILE, *manifest.files}
-    if strange := members.keys() - listed:
+    if strange := members.keys() - listed - {SIGNATURE_FILE}:
         raise BundleError(
             f"{shown} holds {min(strange)!r}, which its manifest does not list; do not use it"
         )
@@ -182,12 +207,13 @@ def _check_listed(members: dict[str, zipfile.ZipInfo], manifest: Manifest, shown
             )
 
 
-def _copied(manifest: Manifest, content: bytes, opened: Opener, shown: str) -> Unpacked:
-    """The manifest and the files that it lists as a directory, or nothing and a BundleError."""
+def _copied(manifest: Manifest, beside: dict[str, bytes], opened: Opener, shown: str) -> Unpacked:
+    """What is `beside` the listed files, and these, as a directory; else a BundleError."""
     unpacked = None
     try:
         unpacked = Unpacked()
-        (unpacked.path / MANIFEST_FILE).write_bytes(content)
+        for name, content in beside.items():
+            (unpacked.path / name).write_bytes(content)
         for name, expected in manifest.files.items():
             with (unpacked.path / name).open("xb") as file:
                 file.writelines(_blocks(name, expected.bytes, opened, shown))

@@ -13,7 +13,7 @@ from tests.project.repository import ROOMS, ROOT, imports
 # What each room may import beside the standard library. `treadle` imports its engine and its
 # data tools inside functions only, and `treadle_export` Keras, which tests below hold them to.
 MAY_IMPORT = {
-    "treadle": {"treadle", "numpy", "click", "onnxruntime", "pooch"},
+    "treadle": {"treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"},
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),
         *("safetensors", "matplotlib", "rich", "typing_extensions"),

@@ -51,6 +51,14 @@ def test_shapes_begin_with_batch_and_have_positive_sizes(
     _refused(graphs, words, step__outputs__0__shape=shape)
 
 
+def test_a_row_has_a_size_that_memory_has(graphs: Document) -> None:
+    words = "graphs.step: one row has .* elements, more than the 67108864 there may be"
+    _refused(graphs, words, step__outputs__0__shape=["batch", 2**31 - 1])
+    # Also in parts, each of which would do.
+    shape = ["batch", 2**25]
+    _refused(graphs, words, step__state__0__shape=shape, step__state__1__shape=shape)
+
+
 def test_dtypes_are_ours(graphs: Document) -> None:
     _refused(graphs, "'logits' has the dtype 'float64'", step__outputs__0__dtype="float64")
 

@@ -57,3 +57,25 @@ def test_a_member_that_is_no_array() -> None:
 def test_objects_are_not_written() -> None:
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         to_npz({"a": np.array([print], object)})
+
+
+def test_what_unpacks_to_too_much_is_not_unpacked() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.npy", "b.npy"):
+            archive.writestr(name, bytes(1 << 20))
+    bomb = buffer.getvalue()
+    # A member's size stands in the directory at the end, where it can be any number.
+    size = (1 << 20).to_bytes(4, "little")
+    forged = bomb.replace(size, (1 << 28).to_bytes(4, "little"))
+    assert len(forged) < 1 << 13
+    with pytest.raises(ValueError, match="unpacks to 536870912 bytes, more than the 268435456"):
+        from_npz(forged)
+
+
+def test_arrays_are_compressed_as_numpy_does() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.npy", b"text")
+    with pytest.raises(ValueError, match=r"'a.npy' is compressed in a way"):
+        from_npz(buffer.getvalue())

@@ -136,6 +136,20 @@ def test_a_file_that_is_no_graph(tmp_path: Path, content: bytes) -> None:
         open_session(tmp_path / "step.onnx")
 
 
+@pytest.mark.parametrize("error", [ValueError, IndexError, OverflowError, MemoryError])
+def test_what_an_engine_raises_of_python_s_own(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Some releases do, for a damaged file in ORT format."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error("Invalid tensor data type 0.")
+
+    _pretend(monkeypatch, InferenceSession=refuse)
+    with pytest.raises(BundleError, match=r"cannot load .*: Invalid tensor data type 0\."):
+        open_session(bundle / "step.onnx")
+
+
 def test_ports_as_declared(bundle: Path) -> None:
     for graph in open_bundle(bundle).manifest.graphs.values():
         check_ports(open_session(bundle / graph.file), graph)

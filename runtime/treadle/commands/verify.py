@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,35 +16,48 @@ from treadle.commands.options import (
     write,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 HEADER = ("rung", "source", "steps", "max abs", "max rel", "flips", "tolerance", "passed")
 
 
 @click.command()
 @bundle_argument
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path),
+    help="Demand a signature by the other half of this ed25519 key, a PEM file.",
+)
 @engine_options
 @json_option
 @click.pass_context
 def verify(
-    ctx: click.Context, bundle: Path, device: str, threads: int | None, as_json: bool
+    ctx: click.Context,
+    bundle: Path,
+    public_key: Path | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Prove on this device that BUNDLE still is the model that was trained.
 
-    Replays the golden trace and probes whether a row feels its neighbours. Exits with 1 when a
-    rung is over its tolerance.
+    Replays the golden trace and probes whether a row feels its neighbours. Says whether the bundle
+    is signed. Exits with 1 when a rung is over its tolerance.
     """
     import treadle
     from treadle import selfcheck
+    from treadle.signature import read_signature
 
-    with treadle.load(bundle, device=device, threads=threads) as model:
+    with treadle.load(bundle, device=device, threads=threads, public_key=public_key) as model:
+        signature = read_signature(model.bundle)
         report = selfcheck.verify(model)
-    document = report.to_json()
+    signed = None
+    if signature is not None:
+        signed = {"key": signature.key, "checked": public_key is not None}
+    document = {**report.to_json(), "signature": signed}
     if as_json:
         print_json(document)
     else:
-        write(describe(document) + "\n")
+        *lines, verdict = describe(document).splitlines()
+        write("\n".join([*lines, _signed(signed), verdict]) + "\n")
     if not report.passed:
         ctx.exit(1)
 
@@ -67,6 +81,13 @@ def describe(document: dict[str, Any]) -> str:
         f"in chunks {_figure(invariance['chunk'])} ({promise})\n"
         f"{'passed' if document['passed'] else 'FAILED'}"
     )
+
+
+def _signed(signature: dict[str, Any] | None) -> str:
+    if signature is None:
+        return "not signed"
+    how = "checked" if signature["checked"] else "not checked: --public-key"
+    return f"signed with the key {signature['key']} ({how})"
 
 
 def _figure(value: Any) -> str:
