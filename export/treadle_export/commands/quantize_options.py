@@ -48,7 +48,7 @@ calibration_option = click.option(
     type=Examples(),
     default=None,
     help="Symbols or words of the training split that 4-bit weights are rounded with; none rounds "
-    "to the nearest. By default 20,000 symbols or 1,000 words.",
+    "to the nearest. By default 20,000 symbols or 4,000 words.",
 )
 
 quantization_options = together(

@@ -17,8 +17,8 @@ from treadle_export.bundle import Description
 
 SPLIT = "train"
 
-DEFAULT_EXAMPLES = {"language-modelling": 20_000, "transduction": 1_000}
-"""Symbols of text, or words: after so many, further ones change the rounding no more."""
+DEFAULT_EXAMPLES = {"language-modelling": 20_000, "transduction": 4_000}
+"""Symbols of text, or words, of the training split."""
 
 _UNITS = {"language-modelling": "symbols", "transduction": "words"}
 _LANES = 8  # places of a text that are read side by side
