@@ -6,7 +6,8 @@ Every precision is exported on the ordinary road and read back through the runti
 teacher-forced over the test split, its rise paired symbol by symbol with float32, with 95 %
 confidence. `int4 nearest` is int4 without calibration. Drift is the largest difference of a state
 between a bundle and float32 while both carry their own over the same real symbols: its maximum over
-the first and over the last tenth of the steps.
+the first and over the last tenth of the steps. Beside it stands how large the states are there: a
+cell state has no bound, and where it grows with the text its difference does, too.
 """
 
 import argparse
@@ -100,6 +101,7 @@ def measured(run: Run, precisions: list[str], folder: Path, arguments: Any) -> l
     bundles = exported(run, precisions, folder)
     plain_bytes = size_of(bundles["float32"])
     base = carried_states(bundles["float32"], run, arguments.steps)
+    state_first, state_last = drift(base, np.zeros_like(base))
     rows: list[dict[str, Any]] = []
     before: NDArray[np.float64] | None = None
     for name in precisions:
@@ -127,6 +129,8 @@ def measured(run: Run, precisions: list[str], folder: Path, arguments: Any) -> l
                 "figure": own,
                 "first": first,
                 "last": last,
+                "state_first": state_first,
+                "state_last": state_last,
                 "batch": invariance["batch"],
                 "chunk": invariance["chunk"],
             }
@@ -155,6 +159,7 @@ def main() -> int:
         print(json.dumps({"run": run.name, "steps": arguments.steps, "rows": rows}, indent=1))
         return 0
     print(f"{run.name}: {rows[0]['symbols']:,} test symbols, drift over {arguments.steps:,} steps")
+    print("largest state {state_first:.3g} first, {state_last:.3g} last".format(**rows[0]))
     widths = [len(form.format(**rows[0])) for _, form in COLUMNS]
     print(" ".join(f"{title:>{w}}" for (title, _), w in zip(COLUMNS, widths, strict=True)))
     for row in rows:
