@@ -7,7 +7,6 @@ is no thread that could die, or would have to be stopped.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import deque
@@ -92,6 +91,8 @@ class Combiner(Generic[T]):
 
         A task that is cancelled keeps nothing.
         """
+        import asyncio  # here: it takes longer to import than the rest of a model's modules
+
         loop = asyncio.get_running_loop()
         answered = loop.create_future()
 
