@@ -18,15 +18,15 @@ class EngineError(ExportError):
 
 
 class Engine:
-    """An onnxruntime session over an in-memory graph: one thread, nothing bound.
+    """An onnxruntime session over an in-memory graph, nothing bound.
 
     Raises:
         EngineError: the engine does not take the graph; `run`: it fails on the inputs.
     """
 
-    def __init__(self, model: ir.Model, *, optimized: bool = True) -> None:
+    def __init__(self, model: ir.Model, *, optimized: bool = True, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         options.log_severity_level = 4
         if not optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -73,10 +73,10 @@ def lowered(kind: str, precision: str) -> CanonicalModel:
 
 
 @cache
-def engine(kind: str, precision: str, graph: str) -> Engine:
+def engine(kind: str, precision: str, graph: str, threads: int = 1) -> Engine:
     """`precision` "canonical" is the captured graph."""
     model = canonical(kind) if precision == "canonical" else lowered(kind, precision)
-    return Engine(model.graphs[graph].model)
+    return Engine(model.graphs[graph].model, threads=threads)
 
 
 def encoded(kind: str, precision: str, sources: list[list[int]]) -> tuple[Arrays, Arrays]:

@@ -70,7 +70,12 @@ def test_a_row_feels_neither_company_nor_chunks(
 
     context, state = encoded(kind, precision, sources)
     feeds = {"token": tokens, "lengths": np.array(lengths), **context, **as_feeds(state)}
-    together = engine(kind, precision, "sequence").run(feeds)
+    threads = data.draw(st.sampled_from((1, 2)))  # those of the batch; a row alone has one
+    together = engine(kind, precision, "sequence", threads).run(feeds)
+    stepped = engine(kind, precision, "step", threads).run(
+        {"token": tokens[:, 0], **context, **as_feeds(state)}
+    )
+    np.testing.assert_array_equal(stepped["logits"], together["logits"][:, 0])
     cut = data.draw(st.integers(1, 6))
     for row, length in enumerate(lengths):
         context, state = encoded(kind, precision, sources[row : row + 1])

@@ -26,7 +26,7 @@ def quality(
     rise = paired_rise(symbols["float32"], symbols[precision])
     if rise.relative > budget:
         raise QualityError(
-            f"expected {precision} to raise the negative log-likelihood by at most {budget:.1%}, "
+            f"expected {precision} to raise the negative log-likelihood by at most {budget:.3%}, "
             f"got {rise.relative:.2%} ({nats}); export another precision, or allow more with "
             f"--max-quality-drop"
         )
