@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnxruntime import OrtValue, RunOptions
+from onnxruntime import RunOptions
 
 import treadle
 from benchmarks.step import bundle_of
+from treadle.bound_step import bind
 
 STEPS = 200
 
@@ -29,31 +30,25 @@ STEPS = 200
 def bare(model: treadle.Model) -> Callable[[], None]:
     """Two steps of the engine, as a loop by hand would call them."""
     session, graph = model.session("step"), model.manifest.graphs["step"]
-    arrays: dict[str, Any] = {graph.inputs[0].name: np.ones(1, np.int64)}
-    arrays |= {t.name: np.zeros((1, int(t.shape[1])), t.dtype) for t in graph.outputs}
-    states = [np.zeros((2, 1, int(port.shape[1])), port.dtype) for port in graph.state]
-    kept, bindings = [], []
-    for old, new in ((0, 1), (1, 0)):
-        binding = session.io_binding()
-        for tensor in graph.inputs:
-            kept.append(OrtValue.ortvalue_from_numpy(arrays[tensor.name]))
-            binding.bind_ortvalue_input(tensor.name, kept[-1])
-        for tensor in graph.outputs:
-            kept.append(OrtValue.ortvalue_from_numpy(arrays[tensor.name]))
-            binding.bind_ortvalue_output(tensor.name, kept[-1])
-        for port, state in zip(graph.state, states, strict=True):
-            kept += [OrtValue.ortvalue_from_numpy(state[turn]) for turn in (old, new)]
-            binding.bind_ortvalue_input(port.input, kept[-2])
-            binding.bind_ortvalue_output(port.output, kept[-1])
-        bindings.append(binding)
+    fixed: dict[str, Any] = {graph.inputs[0].name: np.ones(1, np.int64)}
+    outputs = {t.name: np.zeros((1, int(t.shape[1])), t.dtype) for t in graph.outputs}
+    pairs = {p: np.zeros((2, 1, int(p.shape[1])), p.dtype) for p in graph.state}
+    bindings = [
+        bind(
+            session,
+            fixed | {port.input: pair[old] for port, pair in pairs.items()},
+            outputs | {port.output: pair[new] for port, pair in pairs.items()},
+        )
+        for old, new in ((0, 1), (1, 0))
+    ]
     call, options = session._sess.run_with_iobinding, RunOptions()
-    first, second = (binding._iobinding for binding in bindings)
+    first, second = (binding._iobinding for binding, _ in bindings)
 
     def steps() -> None:
         call(first, options)
         call(second, options)
 
-    steps.kept = (kept, bindings, arrays, states)  # type: ignore[attr-defined] # read by the engine
+    steps.kept = bindings  # type: ignore[attr-defined] # with the buffers that the engine reads
     return steps
 
 

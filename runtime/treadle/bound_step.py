@@ -74,7 +74,7 @@ class BoundStep:
         made = {t.name: a for t, a in zip(graph.outputs, self.outputs, strict=True)}
         bindings = []
         for old, new in self._turns:
-            binding, kept = _bind(
+            binding, kept = bind(
                 session,
                 fixed | {port.input: old[port.name] for port in graph.state},
                 made | {port.output: new[port.name] for port in graph.state},
@@ -148,7 +148,7 @@ def _read_only(array: Array) -> Array:
     return view
 
 
-def _bind(
+def bind(
     session: Any, inputs: dict[str, Array], outputs: dict[str, Array]
 ) -> tuple[Any, list[Any]]:
     """A binding that reads and writes these arrays in place, and what must live as long as it."""

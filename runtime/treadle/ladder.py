@@ -24,7 +24,8 @@ class Rung:
 
     `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts steps
     whose arg-max differs; `first_step` is the first one over `tolerance`, None where there is none.
-    Where the table allows outputs jumps, a rung passes with a few steps over, if they are finite.
+    Where the table allows jumps to a model that attends, a rung passes with outputs over at a few
+    steps, if they are finite.
     A tensor within [-1, 1], as states are, is held to the table's tolerance as it stands, a larger
     one, as logits are, in proportion to its largest magnitude: float32 has digits, not decimals.
     `tolerance` is that of the tensor where `max_abs` was found.
@@ -63,6 +64,7 @@ def compare(
     states: Sequence[Pair] = (),
     outputs: Sequence[Pair] = (),
     choices: Pair | None = None,
+    attends: bool = False,
     source: Literal["replayed", "recorded"] = "recorded",
     processor: str | None = None,
 ) -> Rung:
@@ -74,6 +76,7 @@ def compare(
         states: (expected, actual) arrays `[steps, …]`; pairs may have different numbers of steps.
         outputs: the same for outputs.
         choices: (expected, actual) arg-max `[steps]`, compared for flips.
+        attends: whether outputs depend on attention, which may turn from one place to another.
         source: whether this device has just replayed the rung.
         processor: as `tolerance` takes it.
     """
@@ -86,7 +89,7 @@ def compare(
     limits = [bound * max(1.0, scale) for bound, scale in zip(bounds, scales, strict=True)]
     over = [np.flatnonzero(~(e <= limit)) for e, limit in zip(errors, limits, strict=True)]
     first = min((int(steps[0]) for steps in over if steps.size), default=None)
-    shares = [0.0] * len(states) + [allowed.jumps] * len(outputs)
+    shares = [0.0] * len(states) + [allowed.jumps * attends] * len(outputs)
     few = all(o.size <= share * len(e) for o, share, e in zip(over, shares, errors, strict=True))
     finite = math.isfinite(max(largest, default=0.0))
     changed = np.zeros(0, bool) if choices is None else choices[0] != choices[1]

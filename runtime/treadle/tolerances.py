@@ -2,7 +2,8 @@
 
 A rung of the parity ladder compares states and outputs of two stages, step by step. `absolute`
 bounds every difference of a state, `outputs` that of an output, `flips` the share of steps whose
-largest output changes place, `jumps` the share of steps whose outputs may be over their bound.
+largest output changes place, `jumps` the share of steps whose outputs may be over their bound in a
+model that attends.
 """
 
 from __future__ import annotations

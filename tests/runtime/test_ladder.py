@@ -9,11 +9,11 @@ STEPS = 200
 EXPECTED = np.linspace(-1.0, 1.0, STEPS, dtype=np.float32)[:, None]
 
 
-def moved(steps: list[int], by: float) -> Rung:
+def moved(steps: list[int], by: float, *, attends: bool = True) -> Rung:
     """The rung of a quantized model whose outputs are `by` off at `steps`."""
     actual = EXPECTED.copy()
     actual[steps] += np.float32(by)
-    return compare("quantized", "int4", outputs=[(EXPECTED, actual)])
+    return compare("quantized", "int4", outputs=[(EXPECTED, actual)], attends=attends)
 
 
 def test_outputs_may_jump_at_one_step_in_a_hundred_and_the_rung_says_where() -> None:
@@ -21,6 +21,10 @@ def test_outputs_may_jump_at_one_step_in_a_hundred_and_the_rung_says_where() -> 
     assert rung.passed
     assert rung.first_step == 50
     assert rung.max_abs == pytest.approx(3.0)
+
+
+def test_without_attention_nothing_jumps() -> None:
+    assert not moved([50], 3.0, attends=False).passed
 
 
 def test_more_jumps_fail() -> None:
@@ -35,10 +39,10 @@ def test_an_output_that_is_not_finite_fails_wherever_it_stands(by: float) -> Non
 def test_a_state_may_not_jump() -> None:
     actual = EXPECTED.copy()
     actual[50] += np.float32(3.0)
-    assert not compare("quantized", "int4", states=[(EXPECTED, actual)]).passed
+    assert not compare("quantized", "int4", states=[(EXPECTED, actual)], attends=True).passed
 
 
 def test_outputs_of_other_rungs_may_not_jump() -> None:
     actual = EXPECTED.copy()
     actual[50] += np.float32(1e-3)
-    assert not compare("lowered", "float32", outputs=[(EXPECTED, actual)]).passed
+    assert not compare("lowered", "float32", outputs=[(EXPECTED, actual)], attends=True).passed

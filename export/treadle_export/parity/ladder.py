@@ -131,4 +131,5 @@ def quantized_rung(
         states=[(base.after[name], result[f"next_state.{name}"]) for name in base.after],
         outputs=[(base.outputs, outputs)],
         choices=(base.choices, outputs.argmax(-1)) if TASKS[model.task].chooses else None,
+        attends=bool(interface.context),
     )
