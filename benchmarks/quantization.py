@@ -4,10 +4,13 @@ usage: quantization.py RUN [--precision P …] [--limit N] [--steps N] [--keep D
 
 Every precision is exported on the ordinary road and read back through the runtime. Perplexity is
 teacher-forced over the test split, its rise paired symbol by symbol with float32, with 95 %
-confidence. `int4 nearest` is int4 without calibration. Drift is the largest difference of a state
-between a bundle and float32 while both carry their own over the same real symbols: its maximum over
-the first and over the last tenth of the steps. Beside it stands how large the states are there: a
-cell state has no bound, and where it grows with the text its difference does, too.
+confidence. `int4 nearest` is int4 without calibration. Drift is the largest difference between a
+bundle and float32 while both carry their own state over the same real symbols, of the outputs and
+of the states: its maximum over the first and over the last tenth of the steps. Beside it stands how
+large the states are there: a cell state has no bound, and where it grows with the text its
+difference does, too. Divergence is what the same steps say of quality without the luck of which
+symbols come next: KL(float32 | bundle) of the next symbol, as a rise of perplexity, of language
+models (a transducer's steps here all read one source).
 """
 
 import argparse
@@ -15,6 +18,7 @@ import json
 import math
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import treadle
+from treadle.decoding.decoder import log_softmax
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.metrics import paired_rise
 from treadle.model import Model
@@ -31,6 +36,7 @@ from treadle_export.quantization.quantizer import Quantization
 from treadle_train.run import Run, load_run
 
 NEAREST = "int4 nearest"
+LM = "language-modelling"
 PRECISIONS = ("float32", "int8", "int8-block", NEAREST, "int4", "int4-fast")
 COLUMNS = (
     ("precision", "{name:14}"),
@@ -38,9 +44,12 @@ COLUMNS = (
     ("perplexity", "{perplexity:10.4f}"),
     ("rise %", "{rise:+8.3f}"),
     ("95 % confidence", "{interval:>19}"),
+    ("divergence %", "{divergence:12.3f}"),
     ("figure", "{figure:9.4f}"),
-    ("drift first", "{first:11.2e}"),
-    ("last", "{last:9.2e}"),
+    ("outputs first", "{outputs_first:13.2e}"),
+    ("last", "{outputs_last:9.2e}"),
+    ("states first", "{states_first:12.2e}"),
+    ("last", "{states_last:9.2e}"),
     ("batch", "{batch:9.1e}"),
     ("chunk", "{chunk:9.1e}"),
 )
@@ -64,24 +73,37 @@ def exported(run: Run, precisions: list[str], folder: Path) -> dict[str, Path]:
     return bundles
 
 
-def carried_states(path: Path, run: Run, steps: int) -> NDArray[np.float32]:
-    """All states after every step [steps, …] of a stream over real symbols."""
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a stream made of real symbols: outputs [steps, V] and all states [steps, …]."""
+
+    outputs: NDArray[np.float32]
+    states: NDArray[np.float32]
+
+
+def carried(path: Path, run: Run, steps: int) -> Carried:
+    """One stream over the trace of a run."""
     trace = trace_of(run, steps)
+    outputs, states = [], []
     with treadle.load(path) as model:
         stream = model.stream([trace.source.tolist()]) if trace.source.size else model.stream()
-        rows = []
         for token in trace.inputs:
-            stream.step(token[None], copy=False)
-            state = stream.state()
-            rows.append(np.concatenate([array.ravel() for array in state.values()]))
-    return np.stack(rows)
+            outputs.append(stream.step(token[None])[0])
+            states.append(np.concatenate([array.ravel() for array in stream.state().values()]))
+    return Carried(np.stack(outputs), np.stack(states))
 
 
-def drift(states: NDArray[np.float32], base: NDArray[np.float32]) -> tuple[float, float]:
+def drift(values: NDArray[np.float32], base: NDArray[np.float32]) -> tuple[float, float]:
     """Largest difference over the first and over the last tenth of the steps."""
-    largest = np.abs(states - base).max(axis=1)
+    largest = np.abs(values - base).max(axis=1)
     tenth = max(1, len(largest) // 10)
     return float(largest[:tenth].max()), float(largest[-tenth:].max())
+
+
+def divergence(outputs: NDArray[np.float32], base: NDArray[np.float32]) -> float:
+    """Mean KL divergence of the next symbol's distribution, in nats."""
+    before, after = log_softmax(base), log_softmax(outputs)
+    return float((np.exp(before) * (before - after)).sum(axis=-1).mean())
 
 
 def size_of(path: Path) -> int:
@@ -100,15 +122,18 @@ def measured(run: Run, precisions: list[str], folder: Path, arguments: Any) -> l
     """One row a precision, float32 first."""
     bundles = exported(run, precisions, folder)
     plain_bytes = size_of(bundles["float32"])
-    base = carried_states(bundles["float32"], run, arguments.steps)
-    state_first, state_last = drift(base, np.zeros_like(base))
+    base = carried(bundles["float32"], run, arguments.steps)
+    state_first, state_last = drift(base.states, np.zeros_like(base.states))
     rows: list[dict[str, Any]] = []
     before: NDArray[np.float64] | None = None
     for name in precisions:
         with treadle.load(bundles[name], unknown="symbol") as model:
             nats, own, invariance = figures(model, arguments.limit)
         before = nats if before is None else before
-        first, last = drift(carried_states(bundles[name], run, arguments.steps), base)
+        own_steps = carried(bundles[name], run, arguments.steps)
+        outputs_first, outputs_last = drift(own_steps.outputs, base.outputs)
+        states_first, states_last = drift(own_steps.states, base.states)
+        apart = divergence(own_steps.outputs, base.outputs) if run.network.task == LM else math.nan
         rise = paired_rise(before, nats)
         mean = float(before.mean())
         # perplexity is exp(nats): a rise of the mean by r nats multiplies it by exp(r)
@@ -127,8 +152,11 @@ def measured(run: Run, precisions: list[str], folder: Path, arguments: Any) -> l
                 "interval": f"[{low:+.3f}, {high:+.3f}]",
                 "symbols": len(nats),
                 "figure": own,
-                "first": first,
-                "last": last,
+                "divergence": 100 * math.expm1(apart),
+                "outputs_first": outputs_first,
+                "outputs_last": outputs_last,
+                "states_first": states_first,
+                "states_last": states_last,
                 "state_first": state_first,
                 "state_last": state_last,
                 "batch": invariance["batch"],

@@ -144,6 +144,32 @@ def repeated(rounds: int = 3) -> onnx.ModelProto:
     return _ended(b, "made", [1, 0, 2])
 
 
+def beside_a_loop() -> onnx.ModelProto:
+    """An LSTM, and a Loop without one that runs as often as the inputs say."""
+    b = Builder()
+    b.op("Transpose", "x", to="xt", perm=[1, 0, 2])
+    b.weight("layer.w", 1, 4 * HIDDEN, FEATURES)
+    b.weight("layer.r", 1, 4 * HIDDEN, HIDDEN)
+    lstm = ["xt", "layer.w", "layer.r"]
+    b.nodes.append(helper.make_node("LSTM", lstm, ["all"], hidden_size=HIDDEN, name="layer"))
+    b.op("Squeeze", "all", b.constant("axis", [1]), to="flat")
+    largest = b.op("ReduceMax", "x", to="largest", keepdims=0)
+    b.nodes.append(helper.make_node("Cast", [largest], ["count"], to=INT64))
+    nodes = [
+        helper.make_node("Identity", ["go"], ["go_on"]),
+        helper.make_node("Tanh", ["z"], ["z_next"]),
+    ]
+    body = helper.make_graph(
+        nodes, "body",
+        [port("i", INT64, []), port("go", BOOL, []), port("z")],
+        [port("go_on", BOOL, []), port("z_next")],
+    )  # fmt: skip
+    b.nodes.append(
+        helper.make_node("Loop", ["count", "", "flat"], ["made"], name="polish", body=body)
+    )
+    return _ended(b, "made", [1, 0, 2])
+
+
 def grouped(groups: int = 2) -> onnx.ModelProto:
     """A Scan over groups of features, each read by the same GRU over all of time."""
     b = Builder()

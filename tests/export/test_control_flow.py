@@ -118,6 +118,7 @@ def refused(model: onnx.ModelProto, folder: Path) -> str:
         (lambda: graphs.scanned(backward=True), "Scan node 'recurrence' that reads backwards"),
         (lambda: graphs.looped_over_time(counts=True), "to use the number of its round to take"),
         (lambda: graphs.repeated(100), "100 rounds, more than 64, around LSTM 'layer'"),
+        (graphs.beside_a_loop, "got the Loop node 'polish': a bundle holds no Loop"),
     ],
 )
 def test_what_no_stream_can_be_is_named(model: Any, message: str, tmp_path: Path) -> None:

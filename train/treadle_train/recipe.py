@@ -25,7 +25,11 @@ class DataSection:
 
 @dataclass(frozen=True, kw_only=True)
 class TransducerSection:
-    """Sizes of a `treadle_train.networks.Transducer`."""
+    """Sizes of a `treadle_train.networks.Transducer`, and what is dropped while it trains.
+
+    dropout: of what goes from layer to layer; embedding_dropout: of single numbers of a symbol's
+    vector; symbol_dropout: of whole symbols; recurrent_dropout: of recurrent weights.
+    """
 
     embedding_size: int = at_least(1, 128)
     hidden_size: int = at_least(2, 256)
@@ -35,13 +39,16 @@ class TransducerSection:
     attention: AttentionName = "general"
     dropout: float = rate(0.3)
     embedding_dropout: float = rate(0.3)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelSection:
-    """Sizes of a `treadle_train.networks.LanguageModel`.
+    """Sizes of a `treadle_train.networks.LanguageModel`, and what is dropped while it trains.
 
-    tied_embedding: the output layer uses the embedding's matrix, so both have the same size.
+    dropout, symbol_dropout, recurrent_dropout: as in `TransducerSection`. tied_embedding: the
+    output layer uses the embedding's matrix, so both have the same size.
     """
 
     embedding_size: int = at_least(1, 128)
@@ -49,6 +56,8 @@ class LanguageModelSection:
     layers: int = at_least(1, 1)
     cell: CellName = "lstm"
     dropout: float = rate(0.1)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
     tied_embedding: bool = False
 
     def __post_init__(self) -> None:

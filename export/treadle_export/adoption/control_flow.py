@@ -41,7 +41,8 @@ def flatten(model: ir.Model, example: Arrays, pairs: Sequence[StatePair]) -> Pro
     Returns what was seen of the graph at last; None where it has no control flow.
 
     Raises:
-        UnsupportedGraph: a recurrent layer lies in a branch, or in a loop, that depends on data.
+        UnsupportedGraph: a recurrent layer lies in a branch, or in a loop, that depends on data,
+            or a Loop is left.
     """
     for _ in range(_DEPTH):
         nodes = [node for node in model.graph if node.op_type in CONTROL]
@@ -50,12 +51,24 @@ def flatten(model: ir.Model, example: Arrays, pairs: Sequence[StatePair]) -> Pro
         probed, _axes = probe_with_pairs(model, example, {}, pairs)
         resolved = [node for node in nodes if _resolve(model.graph, node, probed)]
         if not resolved:
+            _refuse_loops(model.graph)
             return probed
         remove_unused(model.graph)
     raise UnsupportedGraph(
         f"expected If, Loop and Scan nodes within each other at most {_DEPTH} deep, got more; "
         f"export the model without control flow"
     )
+
+
+def _refuse_loops(graph: ir.Graph) -> None:
+    loops = [n for n in ir.traversal.RecursiveGraphIterator(graph) if n.op_type == "Loop"]
+    if loops:
+        raise UnsupportedGraph(
+            f"expected loops over time, or of at most {_MOST_ROUNDS} rounds known beforehand, got "
+            f"the Loop node {loops[0].name!r}: a bundle holds no Loop, since it may never end; fix "
+            f"the input that says how often it runs with --fix NAME=VALUE, or export the model "
+            f"without it"
+        )
 
 
 def _resolve(graph: ir.Graph, node: ir.Node, probed: Probed) -> bool:

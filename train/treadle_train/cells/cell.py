@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from treadle_train.cells.ragged import all_full, unroll_packed
 
@@ -33,6 +34,8 @@ class Cell(nn.Module, ABC, Generic[S]):
     state_names: ClassVar[tuple[str, ...]]
     hidden_bound: float | None = 1.0
     """|hidden| never exceeds this if it does not at the start; None where there is no bound."""
+    recurrent_dropout: float = 0.0
+    """The rate at which entries of recurrent_weights count as zero while training; see `unroll`."""
 
     def __init__(self, input_size: int, hidden_size: int, gates: int) -> None:
         super().__init__()
@@ -72,6 +75,10 @@ class Cell(nn.Module, ABC, Generic[S]):
 
         lengths int64 [B] in 0..T, None where all rows are full. Outputs are zero from a row's
         length on; a row of length 0 keeps its state.
+
+        In training `recurrent_dropout` applies, with one mask for all rows and steps, so that it
+        disturbs no state on its way through time (Merity, Keskar & Socher, "Regularizing and
+        optimizing LSTM language models", 2018). `step` never drops anything.
         """
         start: S = self.initial_state(x.shape[0]) if state is None else state
         if lengths is None or all_full(lengths, x.shape[1]):
@@ -80,11 +87,17 @@ class Cell(nn.Module, ABC, Generic[S]):
         end: S = self.state_type(*final)
         return outputs, end
 
+    def dropped_recurrent_weights(self) -> Tensor:
+        """recurrent_weights [G*H, H] with a new mask of `recurrent_dropout`, in training only."""
+        if not (self.training and self.recurrent_dropout):
+            return self.recurrent_weights
+        return functional.dropout(self.recurrent_weights, self.recurrent_dropout)
+
     def fused_parameters(self) -> list[Tensor]:
         """The parameters in the order in which torch's fused kernels take them."""
         return [
             self.input_weights,
-            self.recurrent_weights,
+            self.dropped_recurrent_weights(),
             self.input_bias,
             self.recurrent_bias,
         ]

@@ -33,12 +33,14 @@ class GRU(Cell[HiddenState]):
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """One time step: x [B, I] to (output [B, H], next state)."""
-        return self._advance(functional.linear(x, self.input_weights, self.input_bias), state)
+        projected = functional.linear(x, self.input_weights, self.input_bias)
+        return self._advance(projected, state, self.recurrent_weights)
 
-    def _advance(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
-        """The step once W x + b [B, 3*H] is known."""
-        hidden, size = state.hidden, self.hidden_size
-        weights, bias = self.recurrent_weights, self.recurrent_bias
+    def _advance(
+        self, projected: Tensor, state: HiddenState, weights: Tensor
+    ) -> tuple[Tensor, HiddenState]:
+        """The step once W x + b [B, 3*H] is known, with recurrent weights [3*H, H]."""
+        hidden, size, bias = state.hidden, self.hidden_size, self.recurrent_bias
         if self.reset == "after":
             recurrent = functional.linear(hidden, weights, bias)
             gates = torch.sigmoid(projected[:, : 2 * size] + recurrent[:, : 2 * size])
@@ -77,13 +79,14 @@ class GRU(Cell[HiddenState]):
     ) -> tuple[Tensor, HiddenState]:
         """Time steps in Python; the input products of all of them are one product."""
         projected = functional.linear(x, self.input_weights, self.input_bias)
+        weights = self.dropped_recurrent_weights()
         if batch_sizes is None:
             steps = projected.unbind(1)
         else:
             steps = torch.split(projected, batch_sizes.tolist())
         hidden, outputs = state.hidden, []
         for rows in steps:
-            alive, _ = self._advance(rows, HiddenState(hidden[: rows.shape[0]]))
+            alive, _ = self._advance(rows, HiddenState(hidden[: rows.shape[0]]), weights)
             outputs.append(alive)
             hidden = torch.cat([alive, hidden[rows.shape[0] :]])
         joined = torch.stack(outputs, dim=1) if batch_sizes is None else torch.cat(outputs)

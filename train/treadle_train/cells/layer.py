@@ -17,7 +17,12 @@ class Layer(nn.Module):
     """Cells over one sequence; state names are the cell's, those of the second "reverse.…"."""
 
     def __init__(
-        self, input_size: int, hidden_size: int, cell: str = "lstm", bidirectional: bool = False
+        self,
+        input_size: int,
+        hidden_size: int,
+        cell: str = "lstm",
+        bidirectional: bool = False,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.cell_name = cell
@@ -25,6 +30,8 @@ class Layer(nn.Module):
         self.output_size = hidden_size * (2 if bidirectional else 1)
         self.forward_cell = make_cell(cell, input_size, hidden_size)
         self.reverse_cell = make_cell(cell, input_size, hidden_size) if bidirectional else None
+        for one in self.children():
+            one.recurrent_dropout = recurrent_dropout  # type: ignore[assignment]
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros [B, H] by state name."""

@@ -11,7 +11,8 @@ from treadle_train.cells.layer import Layer, State
 class Stack(nn.Module):
     """Each layer reads the outputs of the one below; state names are "<layer>.<name of the layer>".
 
-    Dropout applies to the outputs of every layer but the last, in training only.
+    Dropout applies to the outputs of every layer but the last, recurrent_dropout to the recurrent
+    weights of every cell (`Cell.unroll`), both in training only.
     """
 
     def __init__(
@@ -22,11 +23,18 @@ class Stack(nn.Module):
         cell: str = "lstm",
         bidirectional: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         below = hidden_size * (2 if bidirectional else 1)
         self.layers = nn.ModuleList(
-            Layer(below if index else input_size, hidden_size, cell, bidirectional)
+            Layer(
+                below if index else input_size,
+                hidden_size,
+                cell,
+                bidirectional,
+                recurrent_dropout,
+            )
             for index in range(layers)
         )
         self.dropout = nn.Dropout(dropout)

@@ -9,6 +9,7 @@ from torch.nn.functional import linear
 
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
+from treadle_train.networks.dropout import SymbolDropout
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
 from treadle_train.recipe import check_tied_sizes
 
@@ -48,13 +49,23 @@ class LanguageModel(Network):
         layers: int = 1,
         cell: str = "lstm",
         dropout: float = 0.0,
+        symbol_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         tied_embedding: bool = False,
     ) -> None:
         super().__init__()
         if tied_embedding:
             check_tied_sizes(embedding_size, hidden_size)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.recurrent = Stack(embedding_size, hidden_size, layers, cell, dropout=dropout)
+        self.recurrent = Stack(
+            embedding_size,
+            hidden_size,
+            layers,
+            cell,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+        )
+        self.symbol_dropout = SymbolDropout(symbol_dropout)
         self.dropout = nn.Dropout(dropout)
         self.output: nn.Module = (
             TiedOutput(self.embedding)
@@ -68,7 +79,7 @@ class LanguageModel(Network):
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: token int64 [B] to (logits [B, V] of the next symbol, next state)."""
-        x = self.dropout(self.embedding(token))
+        x = self._embed(token)
         x, end = self.recurrent.step(x, unqualified("recurrent", state))
         return self._logits(x), qualified("recurrent", end)
 
@@ -77,9 +88,13 @@ class LanguageModel(Network):
 
         lengths int64 [B], None where all rows are full. Logits are zero where padded.
         """
-        x = self.dropout(self.embedding(token))
+        x = self._embed(token)
         x, end = self.recurrent.unroll(x, unqualified("recurrent", state), lengths)
         return zero_padding(self._logits(x), lengths), qualified("recurrent", end)
+
+    def _embed(self, token: Tensor) -> Tensor:
+        x: Tensor = self.dropout(self.symbol_dropout(self.embedding(token)))
+        return x
 
     def _logits(self, x: Tensor) -> Tensor:
         tied = (self.embedding,) if isinstance(self.output, TiedOutput) else ()

@@ -13,6 +13,7 @@ from treadle.errors import RecipeError
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.attention import ATTENTIONS, Attention, Context
+from treadle_train.networks.dropout import SymbolDropout
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
 from treadle_train.networks.summary import Summary
 
@@ -43,6 +44,8 @@ class Transducer(Network):
         attention: str = "general",
         dropout: float = 0.0,
         embedding_dropout: float | None = None,
+        symbol_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         _check(attention, hidden_size)
@@ -56,17 +59,26 @@ class Transducer(Network):
             cell,
             bidirectional=True,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
         )
         below = embedding_size + (hidden_size if attention == "fixed" else 0)
-        self.decoder = Stack(below, hidden_size, decoder_layers, cell, dropout=dropout)
+        self.decoder = Stack(
+            below,
+            hidden_size,
+            decoder_layers,
+            cell,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+        )
         self.attention: Attention | None = None
         self.summary: Summary | None = None
         if attention == "fixed":
             self.summary = Summary(hidden_size, hidden_size, decoder_layers)
         else:
             self.attention = ATTENTIONS[attention](self.encoder.output_size, hidden_size)
-        self.embedding_dropout = nn.Dropout(
-            dropout if embedding_dropout is None else embedding_dropout
+        self.embedding_dropout = nn.Sequential(
+            SymbolDropout(symbol_dropout),
+            nn.Dropout(dropout if embedding_dropout is None else embedding_dropout),
         )
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, target_vocabulary_size)
