@@ -63,8 +63,9 @@ class BoundStep:
         self.context = {t.name: np.array(context[t.name], order="C") for t in graph.context}
         here = {port.name: np.array(state[port.name], order="C") for port in graph.state}
         there = {name: np.zeros_like(array) for name, array in here.items()}
-        # What a step reads and what it writes, and the other way round for the step after it.
-        self._turns = [(here, there), (there, here)]
+        # What a step reads, what it writes, and their binding; the next step, the other way round.
+        self._turns: list[tuple[dict[str, Array], dict[str, Array], Any]]
+        self._turns = [(here, there, None), (there, here, None)]
         self._kept: list[Any] = []
         self.run = self._runner(session, graph)
         self.step = _checked(self.x, reading, self.run)
@@ -72,15 +73,14 @@ class BoundStep:
     def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         fixed = {graph.inputs[0].name: self.x, **self.context}
         made = {t.name: a for t, a in zip(graph.outputs, self.outputs, strict=True)}
-        bindings = []
-        for old, new in self._turns:
+        for index, (old, new, _) in enumerate(self._turns):
             binding, kept = bind(
                 session,
                 fixed | {port.input: old[port.name] for port in graph.state},
                 made | {port.output: new[port.name] for port in graph.state},
             )
             self._kept += [binding, *kept]
-            bindings.append(binding._iobinding)
+            self._turns[index] = (old, new, binding._iobinding)
         # The session's public method looks up options at each call: with onnxruntime 1.32 that
         # takes 100 µs, more than the whole step of a small model.
         call, options, turns = (
@@ -90,8 +90,7 @@ class BoundStep:
         )
 
         def run() -> None:
-            call(bindings[0], options)
-            bindings.reverse()
+            call(turns[0][2], options)
             turns.reverse()
 
         return run
@@ -120,6 +119,8 @@ class BoundStep:
 def _checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
     """The step with its checks; names of a closure are found faster than those of an object."""
     kind, dtype, shape, batch = np.ndarray, buffer.dtype, buffer.shape, len(buffer)
+    if buffer.shape == (1,) and reading.symbols is not None:
+        return _checked_id(buffer, reading, run)
     valid = reading.quick_check(buffer)
 
     def step(x: Any) -> None:
@@ -128,6 +129,23 @@ def _checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callab
         buffer[...] = x
         if not valid():
             reading.check_values(buffer)
+        run()
+
+    return step
+
+
+def _checked_id(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
+    """The same for the one id of a stream of one row, without a call of numpy's that does work."""
+    kind, dtype, shape, symbols = np.ndarray, buffer.dtype, buffer.shape, reading.symbols or 0
+    memory = memoryview(buffer)  # type: ignore[arg-type] # arrays are buffers
+
+    def step(x: Any) -> None:
+        if type(x) is not kind or x.dtype is not dtype or x.shape != shape:
+            x = reading.array(x, 1)
+        symbol = x.item()
+        if not 0 <= symbol < symbols:
+            reading.check_values(x)
+        memory[0] = symbol
         run()
 
     return step

@@ -24,7 +24,7 @@ class PlainStep(BoundStep):
         fixed = {graph.inputs[0].name: self.x, **self.context}
 
         def run() -> None:
-            old, new = self._turns[0]
+            old, new, _ = self._turns[0]
             feeds = fixed | {port.input: old[port.name] for port in graph.state}
             buffers = [*self.outputs, *(new[port.name] for port in graph.state)]
             for buffer, array in zip(buffers, session.run(names, feeds), strict=True):

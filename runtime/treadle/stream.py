@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +17,7 @@ from treadle.plain_step import PlainStep
 from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
 from treadle.state import Snapshot, check_snapshot
+from treadle.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -49,9 +49,9 @@ class Stream(Closing):
         self._model = model
         self._graph = model.manifest.graphs["step"]
         self._reading = model.reading("step")
-        in_use = threading.Lock()
+        turn = Turn()
         # Looked up once: a step is made of few such calls.
-        self._take, self._give = in_use.acquire, in_use.release
+        self._take, self._wait, self._give = turn.take, turn.wait, turn.give
         self._history = History(history)
         self._remembers = self._history.size > 0
         self._fill(start, origins)
@@ -88,8 +88,10 @@ class Stream(Closing):
         """
         if active is not None:
             return self._step_some(x, active, copy=copy)
-        if not self._take(False):
-            raise _in_use_elsewhere()
+        try:
+            self._take()
+        except IndexError:
+            raise _in_use_elsewhere() from None
         try:
             bound = self._bound or _refuse_closed()
             bound.step(x)
@@ -100,7 +102,7 @@ class Stream(Closing):
         except engine_errors() as error:
             raise _failed(error) from error
         finally:
-            self._give()
+            self._give(None)
 
     def feed(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """Read `x` [batch, time, …] -> outputs [batch, …] at each row's last valid step.
@@ -246,10 +248,12 @@ class Stream(Closing):
 
         A call that another thread is making raises StateError, or is waited for.
         """
-        if not self._take(wait):
-            raise _in_use_elsewhere()
+        try:
+            self._wait() if wait else self._take()
+        except IndexError:
+            raise _in_use_elsewhere() from None
         self._bound = None
-        self._give()
+        self._give(None)
 
     def _step_some(self, x: ArrayLike, active: ArrayLike, *, copy: bool) -> Any:
         """The step of the active rows."""
@@ -277,14 +281,16 @@ class Stream(Closing):
     @contextmanager
     def _turn(self) -> Iterator[BoundStep]:
         """Hold the stream for one call."""
-        if not self._take(False):
-            raise _in_use_elsewhere()
+        try:
+            self._take()
+        except IndexError:
+            raise _in_use_elsewhere() from None
         try:
             yield self._bound or _refuse_closed()
         except engine_errors() as error:
             raise _failed(error) from error
         finally:
-            self._give()
+            self._give(None)
 
     def _read(
         self, bound: BoundStep, x: Array, lengths: NDArray[np.int64], name: str = "sequence"
