@@ -9,27 +9,40 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from treadle.errors import BundleError, InputError
 from treadle.files import write_atomically
+from treadle.subwords import SPACE, Merges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FORMAT = "treadle-vocabulary/1"
-Kind = Literal["characters", "symbols"]
+Kind = Literal["characters", "symbols", "subwords"]
 SPECIALS = ("padding", "start", "end", "unknown")
+_NO_CHARACTER = "\uffff"  # Unicode promises that no text has it
 
 
 class Vocabulary:
     """A fixed, ordered set of symbols; the id of a symbol is its place.
 
     `kind` says how text becomes symbols: "characters" takes one symbol a character, "symbols"
-    splits at white space. `padding`, `start`, `end` and `unknown` are ids of special symbols or
-    None; they never appear in decoded text and cannot be written by encoding text.
+    splits at white space, "subwords" joins characters by `merges` (subwords.py). `padding`,
+    `start`, `end` and `unknown` are ids of special symbols or None; they never appear in decoded
+    text and cannot be written by encoding text.
 
     Raises InputError when symbols repeat, are not strings or hold half a character (so any run of
-    symbols is whole UTF-8), or a special id is out of range.
+    symbols is whole UTF-8), a special id is out of range, or merges make what is no symbol.
     """
 
-    __slots__ = ("_ids", "_special", "end", "kind", "padding", "start", "symbols", "unknown")
+    __slots__ = (
+        "_ids",
+        "_merges",
+        "_special",
+        "end",
+        "kind",
+        "padding",
+        "start",
+        "symbols",
+        "unknown",
+    )
 
     def __init__(
         self,
@@ -39,17 +52,32 @@ class Vocabulary:
         start: int | None = None,
         end: int | None = None,
         unknown: int | None = None,
+        *,
+        merges: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.symbols = tuple(symbols)
         self.kind = kind
         self.padding, self.start, self.end, self.unknown = padding, start, end, unknown
         self._special = self._checked_specials()
         self._ids = {s: i for i, s in enumerate(self.symbols) if i not in self._special}
+        self._merges = self._checked_merges(merges)
+
+    def _checked_merges(self, merges: Iterable[tuple[str, str]]) -> Merges:
+        checked = Merges(merges)
+        if checked.pairs and self.kind != "subwords":
+            raise InputError(f'a vocabulary of kind "{self.kind}" has no merges; use "subwords"')
+        for pair in checked.pairs:
+            if not (pair[0] in self._ids and pair[1] in self._ids and "".join(pair) in self._ids):
+                raise InputError(
+                    f"the merge of {pair[0]!r} and {pair[1]!r} needs both and what they make in "
+                    "the vocabulary; learn symbols and merges together"
+                )
+        return checked
 
     def _checked_specials(self) -> frozenset[int]:
         if self.kind not in get_args(Kind):
             raise InputError(
-                f'a vocabulary is of kind "characters" or "symbols", not {self.kind!r}'
+                f'a vocabulary is of kind "characters", "symbols" or "subwords", not {self.kind!r}'
             )
         if not self.symbols:
             raise InputError("a vocabulary needs at least one symbol, got none")
@@ -106,8 +134,8 @@ class Vocabulary:
                 raise InputError(
                     f"the data holds {name!r}, which is to be a special symbol; name it otherwise"
                 )
-        ids = {role: None if n is None else special.index(n) for role, n in names.items()}
-        return cls([*special, *sorted(found)], kind, **ids)
+        ids = [None if name is None else special.index(name) for name in names.values()]
+        return cls([*special, *sorted(found)], kind, *ids)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -122,21 +150,28 @@ class Vocabulary:
         return f"Vocabulary({len(self)} {self.kind})"
 
     def encode(self, text: str, *, unknown: Literal["error", "symbol"] = "error") -> list[int]:
-        """Ids of the symbols of `text`, [len(text)] or one for each word between white space.
+        """Ids of the symbols of `text`: its characters, words between white space, or subwords.
 
         A symbol that is not in the vocabulary raises InputError, or becomes the unknown symbol
         with `unknown="symbol"`, where the vocabulary has one.
         """
-        symbols: Sequence[str] = text if self.kind == "characters" else text.split()
+        symbols = self._split(text)
         try:
             return [self._ids[symbol] for symbol in symbols]
         except KeyError:
             return self._encode_with_unknown(symbols, unknown)
 
+    def _split(self, text: str) -> Sequence[str]:
+        if self.kind == "subwords":
+            # A text that has the sign itself must not be read as one with a space there.
+            return self._merges.pieces(text.replace(SPACE, _NO_CHARACTER))
+        return text if self.kind == "characters" else text.split()
+
     def _encode_with_unknown(self, symbols: Sequence[str], unknown: str) -> list[int]:
         if unknown == "symbol" and self.unknown is not None:
             return [self._ids.get(symbol, self.unknown) for symbol in symbols]
         position, symbol = next((i, s) for i, s in enumerate(symbols) if s not in self._ids)
+        symbol = symbol.replace(_NO_CHARACTER, SPACE)
         if unknown == "symbol":
             what_to_do = "it has no unknown symbol that could stand in, so leave the symbol out"
         elif self.unknown is not None:
@@ -161,26 +196,34 @@ class Vocabulary:
                 raise InputError(f"an id must be in 0..{len(self.symbols) - 1}, got {i}")
             if i not in self._special:
                 symbols.append(self.symbols[i])
+        if self.kind == "subwords":
+            return [symbol.replace(SPACE, " ") for symbol in symbols]
         return symbols
 
     @property
     def space(self) -> str:
         """What stands between two symbols in text."""
-        return "" if self.kind == "characters" else " "
+        return " " if self.kind == "symbols" else ""
 
     def text(self, ids: Iterable[int]) -> str:
-        """Text of `ids`: characters joined as they are, symbols joined by a space."""
+        """Text of `ids`: characters and subwords joined as they are, symbols by a space."""
         return self.space.join(self.decode(ids))
 
     def to_json(self) -> dict[str, Any]:
         """The vocabulary as a JSON object."""
-        special = {name: getattr(self, name) for name in SPECIALS}
-        return {"format": FORMAT, "kind": self.kind, "symbols": list(self.symbols), **special}
+        document: dict[str, Any] = {"format": FORMAT, "kind": self.kind}
+        document["symbols"] = list(self.symbols)
+        document |= {name: getattr(self, name) for name in SPECIALS}
+        if self.kind == "subwords":
+            document["merges"] = [list(pair) for pair in self._merges.pairs]
+        return document
 
     @classmethod
     def from_json(cls, document: object) -> Vocabulary:
         """The vocabulary in a JSON object. Raises BundleError when it is not one."""
         fields = {"format", "kind", "symbols", *SPECIALS}
+        if isinstance(document, dict) and document.get("kind") == "subwords":
+            fields |= {"merges"}
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else document
             raise BundleError(
@@ -194,8 +237,9 @@ class Vocabulary:
             )
         special = {name: document[name] for name in SPECIALS}
         try:
-            return cls(document["symbols"], document["kind"], **special)
-        except (InputError, TypeError) as error:
+            merges = [(str(left), str(right)) for left, right in document.get("merges", ())]
+            return cls(document["symbols"], document["kind"], **special, merges=merges)
+        except (InputError, TypeError, ValueError) as error:
             raise BundleError(f"the vocabulary is malformed: {error}") from error
 
     @classmethod

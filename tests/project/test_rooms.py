@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "treadle": {"treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"},
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),
-        *("safetensors", "matplotlib", "rich", "typing_extensions"),
+        *("safetensors", "matplotlib", "rich", "typing_extensions", "tokenizers"),
     },
     "treadle_export": {
         *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),

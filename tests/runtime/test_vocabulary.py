@@ -58,7 +58,7 @@ def test_an_id_out_of_range_is_refused(number: int) -> None:
         (["a", ""], "symbols", {}, "strings that are not empty"),
         (["a", 3], "symbols", {}, "strings that are not empty"),
         (["ab"], "characters", {}, "single characters, got 'ab'; use kind \"symbols\""),
-        (["a"], "words", {}, 'characters" or "symbols", not \'words\''),
+        (["a"], "words", {}, '"symbols" or "subwords", not \'words\''),
         (["a"], "symbols", {"start": 1}, "the id of the start symbol must be in 0..0, got 1"),
         (["a"], "symbols", {"end": True}, "the id of the end symbol must be in 0..0, got True"),
     ],
