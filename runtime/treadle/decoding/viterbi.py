@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class TagScores:
     """What neighbours and ends add to a score, in float32 or float64; minus infinity forbids.
 
-    transitions [N, N] from row to column; first [N] and last [N] for the tags at the ends. Raises InputError for shapes that do not fit or a NaN.
+    transitions [N, N] from row to column; first [N] and last [N] for the tags at the ends.
+    Raises InputError for shapes that do not fit or a NaN.
     """
 
     transitions: NDArray[np.floating]
