@@ -1,0 +1,1 @@
+"""What models reach on real data, beside published figures and simple baselines."""
