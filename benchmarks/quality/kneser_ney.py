@@ -1,8 +1,8 @@
 """How well do counts alone predict a sequence? Interpolated Kneser-Ney, to compare models with.
 
 Chen & Goodman, "An empirical study of smoothing techniques for language modeling", 1999, equations
-24 to 26, with one discount an order, D = n1 / (n1 + 2 n2), and a half where nothing was seen once: of
-the highest order the counts themselves are discounted, of each lower one the number of different
+24 to 26, with one discount an order, D = n1 / (n1 + 2 n2), and a half where nothing was seen once.
+Of the highest order the counts themselves are discounted, of each lower one the number of different
 symbols that a context was seen after. The lowest is mixed with the uniform distribution over the
 vocabulary, so no symbol has probability 0.
 """
