@@ -27,6 +27,7 @@ from treadle.errors import (
 )
 
 if TYPE_CHECKING:
+    from treadle.answers import Hypothesis
     from treadle.bundle import Bundle, open_bundle
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
-    from treadle.transducer import Hypothesis, Transducer
+    from treadle.transducer import Transducer
     from treadle.vocabulary import Vocabulary
     from treadle.whole_sequence_model import WholeSequenceModel
 
@@ -76,7 +77,7 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "treadle.bundle",
-    "Hypothesis": "treadle.transducer",
+    "Hypothesis": "treadle.answers",
     "LanguageModel": "treadle.language_model",
     "Manifest": "treadle.manifest",
     "Member": "treadle.pool",

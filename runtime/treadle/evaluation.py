@@ -103,7 +103,8 @@ def symbol_nats(
     """
     examples = _examples(model, split, limit)
     if isinstance(model, LanguageModel):
-        return model.score(examples).nats
+        text: str = examples
+        return model.score(text).nats
     if not isinstance(model, Transducer):
         raise BundleError(f"no likelihood is known for the task {model.manifest.task}")
     space = model.vocabularies["output"].space

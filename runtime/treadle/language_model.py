@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from treadle.answers import MOST_ROWS, batches_by_length, search_for
 from treadle.decoding import (
     Sampler,
     StopStrings,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from treadle.answers import Hypothesis
     from treadle.decoding import Constraining, Constraint
     from treadle.vocabulary import Vocabulary
 
@@ -95,6 +97,58 @@ class LanguageModel(Model):
                 if step + 1 < max_length:
                     output = stream.step(token)
 
+    def complete(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        max_length: int,
+        beam: int = 1,
+        n_best: int = 1,
+        length_normalization: float = 0.6,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        constraint: Constraining | None = None,
+        stop: str | Sequence[str] = (),
+        time_limit: float | None = None,
+    ) -> list[list[Hypothesis]]:
+        """The `n_best` continuations of each prompt, best first, in the order of `prompts`.
+
+        As `Transducer.transduce`, with the same options and errors: `beam` 1 is greedy search or,
+        with a `temperature`, sampling with prompt number i as row i of the random numbers. A
+        prompt is read in one call, with others of similar length; then each symbol costs one step
+        of the batch, until its longest continuation ends. No answer depends on its company beyond
+        what the bundle promises of batches.
+        """
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        search = search_for(
+            beam=beam,
+            n_best=n_best,
+            length_normalization=length_normalization,
+            max_length=max_length,
+            sampler=Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty),
+            constraint=constraint,
+            stop=stop,
+            time_limit=time_limit,
+        )
+        vocabulary = vocabulary_of(self, "symbols")
+        read = [[self._start, *vocabulary.encode(t, unknown=self.unknown)] for t in texts]
+        answers: dict[int, list[Hypothesis]] = {}
+        for batch in batches_by_length(read, search.rows):
+            rows = [read[index] for index in batch for _ in range(beam)]
+            # The search itself reads the last symbol, so that it sees what comes after it.
+            inputs, lengths = _padded([row[:-1] for row in rows])
+            last = np.array([row[-1] for row in rows], np.int64)
+            with closing(self.stream(batch_size=len(rows))) as stream:
+                stream.feed(inputs, lengths)
+                options = {"start": last, "end": vocabulary.end, "numbers": batch}
+                found = search.run(stream, vocabulary, **options)  # type: ignore[arg-type]
+            answers.update(zip(batch, found, strict=True))
+        return [answers[index] for index in range(len(texts))]
+
     def perplexity(self, text: str) -> float:
         """How many symbols `text` leaves open on average: exp of the mean nats.
 
@@ -102,28 +156,57 @@ class LanguageModel(Model):
         """
         return self.score(text).perplexity
 
-    def score(self, text: str) -> Score:
-        """How likely `text` is: every symbol predicted from all before it, the first from start.
+    @overload
+    def score(self, texts: str) -> Score: ...
 
-        Runs in chunks with the state carried, logits to log-probabilities in float64. Raises
-        InputError for an empty text or a symbol outside the vocabulary.
+    @overload
+    def score(self, texts: list[str] | tuple[str, ...]) -> list[Score]: ...
+
+    def score(self, texts: str | list[str] | tuple[str, ...]) -> Score | list[Score]:
+        """How likely a text, or each of several, is: every symbol predicted from all before it.
+
+        The first is predicted from start. Texts of similar length are read together, in chunks
+        with the state carried, about 512 symbols a call; logits become log-probabilities in
+        float64. Raises InputError for an empty text or a symbol outside the vocabulary.
         """
-        ids = vocabulary_of(self, "symbols").encode(text, unknown=self.unknown)
-        if not ids:
-            raise InputError("expected a text of at least one symbol to score, got an empty one")
-        targets = np.array(ids, dtype=np.int64)
-        inputs = np.array([self._start, *ids[:-1]], dtype=np.int64)
-        nats = np.empty(len(ids), dtype=np.float64)
-        with closing(self.stream()) as stream:
-            for first in range(0, len(ids), _CHUNK):
-                chunk = slice(first, first + _CHUNK)
-                logits = read_logits(stream.unroll(inputs[None, chunk]), first)[0]
-                nats[chunk] = negative_log_probabilities(logits, targets[chunk])
-        return Score(nats)
+        if isinstance(texts, str):
+            return self.score([texts])[0]
+        symbols = vocabulary_of(self, "symbols")
+        encoded = [symbols.encode(text, unknown=self.unknown) for text in texts]
+        if not all(encoded):
+            raise InputError("expected texts of at least one symbol to score, got an empty one")
+        scores: dict[int, Score] = {}
+        for batch in batches_by_length(encoded, MOST_ROWS):
+            found = self._scored([encoded[index] for index in batch])
+            scores.update(zip(batch, found, strict=True))
+        return [scores[index] for index in range(len(texts))]
+
+    def _scored(self, targets: list[list[int]]) -> list[Score]:
+        inputs, lengths = _padded([[self._start, *row[:-1]] for row in targets])
+        nats = [np.empty(len(row), dtype=np.float64) for row in targets]
+        steps = max(1, _CHUNK // len(targets))
+        with closing(self.stream(batch_size=len(targets))) as stream:
+            for first in range(0, inputs.shape[1], steps):
+                left = np.clip(lengths - first, 0, steps)
+                made = stream.unroll(inputs[:, first : first + steps], left)
+                for row, logits in enumerate(read_logits(made, first)):
+                    part = slice(first, first + int(left[row]))
+                    right = np.array(targets[row][part], np.int64)
+                    nats[row][part] = negative_log_probabilities(logits[: len(right)], right)
+        return [Score(values) for values in nats]
 
     @property
     def _start(self) -> int:
         return decoding_id(self, "start", "symbols")
+
+
+def _padded(rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows as int64 [B, T], 0 where padded, and their lengths [B]."""
+    lengths = np.array([len(row) for row in rows], np.int64)
+    padded = np.zeros((len(rows), int(lengths.max())), np.int64)
+    for row, ids in enumerate(rows):
+        padded[row, : len(ids)] = ids
+    return padded, lengths
 
 
 class _Made:

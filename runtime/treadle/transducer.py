@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from treadle.decoding import (
-    Sampler,
-    StopStrings,
-    TimeLimit,
-    as_constraint,
-    beam_search,
-    read_logits,
-    sample_search,
-)
+from treadle.answers import MOST_ROWS, Hypothesis, batches_by_length, search_for
+from treadle.decoding import Sampler, read_logits
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
 from treadle.searchable import decoding_id, longest_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from treadle.decoding import Constraining, Constraint, Decoded
-
-# Rows of one stream. More brings little on a CPU, and a batch runs until its longest row ends.
-_ROWS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """One answer: its symbols, their ids and text, and the score it is ranked by.
-
-    Special symbols are left out of `symbols` and `text`. `score` is the log-probability of all
-    symbols made with the end symbol, for a beam above 1 divided by the length penalty.
-    `finished` is False when the answer was cut at `max_length` or a time limit. At a stop string
-    `text` is cut; `symbols` and `ids` are those wholly before it, `score` counts it.
-    """
-
-    symbols: tuple[str, ...]
-    ids: tuple[int, ...]
-    text: str
-    score: float
-    finished: bool
+    from treadle.decoding import Constraining
 
 
 class Transducer(Model):
@@ -88,30 +60,30 @@ class Transducer(Model):
         nothing at the start; StateError where it does so later, and for logits not finite.
         """
         words = [texts] if isinstance(texts, str) else list(texts)
-        if not 1 <= n_best <= beam:
-            raise InputError(f"expected 1 <= n_best <= beam, got n_best {n_best} and beam {beam}")
-        sampler = Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty)
-        if beam > 1 and sampler != Sampler(temperature=0.0, seed=seed):
-            raise InputError(
-                f"expected no options of sampling with a beam, got beam {beam}: {sampler}"
-            )
-        search = _Search(
+        search = search_for(
             beam=beam,
             n_best=n_best,
             length_normalization=length_normalization,
-            max_length=self._max_length(max_length),
-            sampler=sampler,
-            constraint=as_constraint(constraint),
-            stops=StopStrings(stop),
-            limit=TimeLimit(time_limit),
+            max_length=longest_answer(self.manifest) if max_length is None else max_length,
+            sampler=Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty),
+            constraint=constraint,
+            stop=stop,
+            time_limit=time_limit,
         )
         sources = [self._encoded(word) for word in words]
-        answers: list[list[Hypothesis]] = [[] for _ in words]
-        for batch in _batches(sources, max(1, _ROWS // beam)):
-            found = self._search([sources[index] for index in batch], batch, search)
-            for index, decoded in zip(batch, found, strict=True):
-                answers[index] = [self._hypothesis(made, search.stops) for made in decoded]
-        return answers
+        answers: dict[int, list[Hypothesis]] = {}
+        for batch in batches_by_length(sources, search.rows):
+            rows = [sources[index] for index in batch for _ in range(search.beam)]
+            with closing(self.stream(rows)) as stream:
+                found = search.run(
+                    stream,
+                    self.vocabularies["output"],
+                    start=decoding_id(self, "start", "output"),
+                    end=decoding_id(self, "end", "output"),
+                    numbers=batch,
+                )
+            answers.update(zip(batch, found, strict=True))
+        return [answers[index] for index in range(len(words))]
 
     def score(self, texts: Sequence[str], answers: Sequence[str]) -> list[Score]:
         """How likely each answer is for its text, the end symbol included.
@@ -126,7 +98,7 @@ class Transducer(Model):
         sources = [self._encoded(text) for text in texts]
         targets = [self._target(answer) for answer in answers]
         scores: dict[int, Score] = {}
-        for batch in _batches(targets, _ROWS):
+        for batch in batches_by_length(targets, MOST_ROWS):
             found = self._forced([sources[i] for i in batch], [targets[i] for i in batch])
             scores.update(zip(batch, found, strict=True))
         return [scores[index] for index in range(len(texts))]
@@ -149,12 +121,6 @@ class Transducer(Model):
             for made, target in zip(logits, targets, strict=True)
         ]
 
-    def _max_length(self, asked: int | None) -> int:
-        limit = longest_answer(self.manifest) if asked is None else asked
-        if limit < 1:
-            raise InputError(f"max_length should be at least 1, got {limit}")
-        return limit
-
     def _encoded(self, word: str) -> list[int]:
         try:
             ids = self.vocabularies["input"].encode(word, unknown=self.unknown)
@@ -165,61 +131,3 @@ class Transducer(Model):
                 f"expected a text of at least one symbol, got {word!r}; leave empty texts out"
             )
         return ids
-
-    def _search(
-        self, sources: list[list[int]], numbers: list[int], search: _Search
-    ) -> list[list[Decoded]]:
-        """Decode one batch, of the texts with these numbers."""
-        vocabulary = self.vocabularies["output"]
-        rows = [source for source in sources for _ in range(search.beam)]
-        options: dict[str, Any] = {
-            "start": decoding_id(self, "start", "output"),
-            "end": decoding_id(self, "end", "output"),
-            "max_length": search.max_length,
-            "constraint": search.constraint,
-            "time_limit": search.limit.left,
-        }
-        if search.stops:
-            options["until"] = lambda ids: search.stops.find(vocabulary.text(ids)) is not None
-        with closing(self.stream(rows)) as stream:
-            if search.beam == 1:
-                found = sample_search(stream, search.sampler, rows=numbers, **options)
-                return [[decoded] for decoded in found]
-            return beam_search(
-                stream,
-                beam=search.beam,
-                n_best=search.n_best,
-                length_normalization=search.length_normalization,
-                **options,
-            )
-
-    def _hypothesis(self, decoded: Decoded, stops: StopStrings) -> Hypothesis:
-        vocabulary = self.vocabularies["output"]
-        ids, text = decoded.ids, vocabulary.text(decoded.ids)
-        if (place := stops.find(text)) is not None:
-            text = text[:place]
-            while len(vocabulary.text(ids)) > place:
-                ids = ids[:-1]
-        symbols = tuple(vocabulary.decode(ids))
-        return Hypothesis(symbols, ids, text, decoded.score, decoded.finished)
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """How one call of `transduce` searches, the same for all its batches."""
-
-    beam: int
-    n_best: int
-    length_normalization: float
-    max_length: int
-    sampler: Sampler
-    constraint: Constraint | None
-    stops: StopStrings
-    limit: TimeLimit
-
-
-def _batches(sources: list[list[int]], size: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length; similar words also end after similar times."""
-    order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
-    for first in range(0, len(order), size):
-        yield order[first : first + size]

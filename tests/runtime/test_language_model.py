@@ -67,6 +67,64 @@ def test_a_score_is_the_sum_over_single_steps(model: LanguageModel, text: str, c
     assert score.bits_per_symbol == pytest.approx(score.nats.mean() / math.log(2))
 
 
+@given(texts=st.lists(TEXTS, max_size=5), chunk=st.integers(1, 50))
+def test_scores_of_many_are_those_of_each(
+    model: LanguageModel, texts: list[str], chunk: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CHUNK", chunk)
+        together = model.score(texts)
+    assert len(together) == len(texts)
+    for score, text in zip(together, texts, strict=True):
+        limit = tolerance("batch", "float32").absolute
+        np.testing.assert_allclose(score.nats, model.score(text).nats, rtol=0, atol=limit)
+
+
+PROMPTS = st.lists(st.text("abcdefgh", max_size=6), max_size=4)
+
+
+@given(prompts=PROMPTS, seed=st.integers(0, 2**31), temperature=st.sampled_from([0.0, 0.7]))
+def test_completions_are_what_is_generated_row_by_row(
+    model: LanguageModel, prompts: list[str], seed: int, temperature: float
+) -> None:
+    """Each row ends on its own, draws its own numbers, and knows its own prompt alone."""
+    options = {"max_length": 6, "temperature": temperature, "seed": seed}
+    together = model.complete(prompts, **options)  # type: ignore[arg-type]
+    assert len(together) == len(prompts)
+    for number, (prompt, [found]) in enumerate(zip(prompts, together, strict=True)):
+        sampler = Sampler(temperature, seed=seed)
+        ids, again = CHARACTERS.encode(prompt), list[int]()
+        for step in range(6):
+            logits = step_by_step(model, ids + again)[-1][None]
+            again.append(int(sampler.draw(logits, step, rows=[number])[0]))
+            if again[-1] == CHARACTERS.end:
+                break
+        assert list(found.ids) == [i for i in again if i != CHARACTERS.end]
+
+
+def test_a_beam_completes_at_least_as_well_as_greedy_search(model: LanguageModel) -> None:
+    options = {"max_length": 5, "length_normalization": 0.0}
+    prompts = ["abc", "", "hgfe"]
+    wide = model.complete(prompts, beam=4, n_best=3, **options)  # type: ignore[arg-type]
+    greedy = model.complete(prompts, **options)  # type: ignore[arg-type]
+    for found, [narrow] in zip(wide, greedy, strict=True):
+        assert len(found) == 3
+        assert found[0].score >= narrow.score - 1e-4
+    [[alone]] = model.complete("abc", **options)  # type: ignore[arg-type]
+    assert alone.ids == greedy[0][0].ids
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_completions_end_where_a_constraint_allows_nothing_more(
+    model: LanguageModel, beam: int
+) -> None:
+    constraint = choices(["abc", "ab", "cab"], CHARACTERS)
+    answers = model.complete(["a", "bb"], max_length=9, beam=beam, constraint=constraint)
+    for [found] in answers:
+        assert found.text in {"abc", "ab", "cab"}
+        assert found.finished
+
+
 @given(prompt=st.text("abcdefgh", max_size=8), seed=st.integers(0, 2**63))
 def test_generation_carries_its_state(model: LanguageModel, prompt: str, seed: int) -> None:
     options = {"temperature": 0.8, "top_k": 6, "top_p": 0.95}

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 import treadle
 from tests.runtime.tiny_bundles import GRAPHEMES, PHONEMES, reseal, write_transducer
-from treadle import transducer as module
+from treadle import answers
+from treadle.answers import Hypothesis
 from treadle.decoding import Callback, RegularExpression, choices, log_softmax
 from treadle.errors import InputError, StateError
 from treadle.tolerances import tolerance
-from treadle.transducer import Hypothesis, Transducer
+from treadle.transducer import Transducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def test_answers_do_not_depend_on_the_batches(
     model: Transducer, words: list[str], beam: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_ROWS", 2 * beam)
+        patch.setattr(answers, "MOST_ROWS", 2 * beam)
         cut = model.transduce(words, beam=beam, n_best=beam)
     whole = model.transduce(words, beam=beam, n_best=beam)
     assert [[h.ids for h in found] for found in cut] == [[h.ids for h in f] for f in whole]
@@ -197,7 +198,7 @@ def test_a_drawn_answer_does_not_depend_on_its_batch(
     options: dict[str, Any] = {"temperature": 2.0, "min_p": 0.01, "seed": seed}
     whole = model.transduce(words, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_ROWS", 1)
+        patch.setattr(answers, "MOST_ROWS", 1)
         alone = model.transduce(words, **options)
     assert [[h.ids for h in found] for found in whole] == [[h.ids for h in f] for f in alone]
 
@@ -248,7 +249,7 @@ def test_a_time_limit_is_for_all_texts_together(
         steps.append(1)
         return original(self, x, **options)
 
-    monkeypatch.setattr(module, "_ROWS", 1)
+    monkeypatch.setattr("treadle.answers.MOST_ROWS", 1)
     monkeypatch.setattr(stream_type, "step", counted)
     monkeypatch.setattr(time, "monotonic", lambda: float(len(steps)))
     never_ends = Callback(lambda ids: range(3, 10))  # noqa: ARG005

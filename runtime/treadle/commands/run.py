@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from treadle.answers import Hypothesis
     from treadle.language_model import LanguageModel
     from treadle.model import Model
-    from treadle.transducer import Hypothesis, Transducer
+    from treadle.transducer import Transducer
 
 TRANSDUCTION = ("beam", "n_best", "length_normalization")
 GENERATION = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")

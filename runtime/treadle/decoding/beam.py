@@ -39,8 +39,8 @@ def beam_search(
     stream: Decoder,
     *,
     beam: int,
-    start: int,
-    end: int,
+    start: int | NDArray[np.int64],
+    end: int | None,
     max_length: int,
     n_best: int = 1,
     length_normalization: float = 0.6,
@@ -50,11 +50,11 @@ def beam_search(
 ) -> list[list[Decoded]]:
     """The `n_best` sequences of each source, best first; fewer where a constraint leaves fewer.
 
-    The stream has `beam` equal rows for each source, one source after the other. A hypothesis
-    that ends keeps its place in the beam, so a beam of 1 is greedy search. A source stops when
-    its beam is full, when nothing alive can still enter its n best, or after `max_length` steps;
-    hypotheses cut there rank behind those that ended. Equal scores keep the order of hypothesis,
-    then symbol.
+    The stream has `beam` equal rows for each source, one source after the other; each reads
+    `start` first, or its own of `[B]`. A hypothesis that ends keeps its place in the beam, so a
+    beam of 1 is greedy search. A source stops when its beam is full, when nothing alive can still
+    enter its n best, or after `max_length` steps; hypotheses cut there rank behind those that
+    ended. Equal scores keep the order of hypothesis, then symbol.
 
     `constraint` holds for each hypothesis, whose log-probability stays the model's own. One also
     ends when `until` is true of its ids, the last of which count. All are cut after the step that
@@ -98,7 +98,7 @@ class _Rules:
 
     beam: int
     n_best: int
-    end: int
+    end: int | None
     max_length: int
     alpha: float
     constraint: Constraint | None
@@ -107,12 +107,17 @@ class _Rules:
     def start(self) -> _Living:
         return _Living((), 0.0, None if self.constraint is None else self.constraint.start())
 
-    def restrict(self, living: _Living, log_probabilities: NDArray[np.float64]) -> None:
-        """Set what may not follow a hypothesis, of `[V]`, to minus infinity."""
-        if self.constraint is not None:
-            size = len(log_probabilities)
-            mask = allowed_mask(self.constraint, living.state, living.ids, self.end, size)
-            log_probabilities[~mask] = -np.inf
+    def restrict(self, living: _Living, log_probabilities: NDArray[np.float64]) -> bool:
+        """Set what may not follow a hypothesis, of `[V]`, to minus infinity.
+
+        False where nothing may, and no end symbol either: it is over.
+        """
+        if self.constraint is None:
+            return True
+        size = len(log_probabilities)
+        mask = allowed_mask(self.constraint, living.state, living.ids, self.end, size)
+        log_probabilities[~mask] = -np.inf
+        return bool(mask.any())
 
     def advance(self, living: _Living, symbol: int, total: float) -> _Living:
         state = living.state
@@ -144,7 +149,8 @@ class _Search:
         self.steps += 1
         candidates = log_probabilities[: len(self.alive)].copy()
         for row, living in zip(candidates, self.alive, strict=True):
-            self.rules.restrict(living, row)
+            if not self.rules.restrict(living, row):
+                self.finished.append(self._decoded(living.ids, living.total, finished=True))
         candidates += np.array([living.total for living in self.alive])[:, None]
         places = self.rules.beam - len(self.finished)
         parents: list[int] = []

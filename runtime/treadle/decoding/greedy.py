@@ -10,6 +10,9 @@ from treadle.decoding.sampling import Sampler
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from treadle.decoding.constraint import Constraint
     from treadle.decoding.decoder import Decoded, Decoder
 
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 def greedy_search(
     stream: Decoder,
     *,
-    start: int,
-    end: int,
+    start: int | NDArray[np.int64],
+    end: int | None,
     max_length: int,
     constraint: Constraint | None = None,
     until: Callable[[Sequence[int]], bool] | None = None,

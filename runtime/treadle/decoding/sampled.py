@@ -24,8 +24,8 @@ def sample_search(
     stream: Decoder,
     sampler: Sampler,
     *,
-    start: int,
-    end: int,
+    start: int | NDArray[np.int64],
+    end: int | None,
     max_length: int,
     rows: Sequence[int] | None = None,
     constraint: Constraint | None = None,
@@ -34,8 +34,9 @@ def sample_search(
 ) -> list[Decoded]:
     """One sequence a row, drawn symbol by symbol; with temperature 0 it is greedy search.
 
-    A row stops at `end`, when `until` is true of its ids, or after `max_length` steps; what it
-    would say afterwards is not looked at. All stop after the step that passes `time_limit`
+    Every row reads `start` first, or its own of `[B]`. A row stops at `end`, if there is one, when
+    `until` is true of its ids, or after `max_length` steps; what it would say afterwards is not
+    looked at. All stop after the step that passes `time_limit`
     seconds. `rows` are the numbers by which rows draw (see `Sampler.draw`). `constraint` holds for
     each row. The score is the log-probability, of the model as it is: neither temperature nor
     penalty nor constraint change it. Raises StateError for logits that are not finite, InputError
@@ -50,11 +51,14 @@ def sample_search(
     for step in range(max_length):
         logits = read_logits(stream.step(tokens), step)
         allowed = _allowed(constraint, states, ids, active, end, logits.shape[1])
+        if not active.any():
+            break
         made = None if sampler.repetition_penalty == 1 else _made(ids, logits.shape[1])
         tokens = sampler.draw(logits, step, made=made, allowed=allowed, rows=rows)
         chosen = np.take_along_axis(log_softmax(logits), tokens[:, None], axis=1)[:, 0]
         totals[active] += chosen[active]
-        active &= tokens != end
+        if end is not None:
+            active &= tokens != end
         for row in np.flatnonzero(active):
             ids[row].append(int(tokens[row]))
             if constraint is not None:
@@ -73,15 +77,21 @@ def _allowed(
     states: list[Any],
     ids: list[list[int]],
     active: NDArray[np.bool_],
-    end: int,
+    end: int | None,
     size: int,
 ) -> NDArray[np.bool_] | None:
-    """What each row may draw, `[B, V]`: anything once it has stopped. None without constraint."""
+    """What each row may draw, `[B, V]`: anything once it has stopped. None without constraint.
+
+    Takes a row after whose ids nothing may come, and no end symbol either, out of `active`.
+    """
     if constraint is None:
         return None
     allowed = np.ones((len(ids), size), dtype=bool)
     for row in np.flatnonzero(active):
-        allowed[row] = allowed_mask(constraint, states[row], ids[row], end, size)
+        mask = allowed_mask(constraint, states[row], ids[row], end, size)
+        active[row] = mask.any()
+        if active[row]:
+            allowed[row] = mask
     return allowed
 
 
