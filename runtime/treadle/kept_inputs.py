@@ -97,6 +97,12 @@ class InputHistory:
         """Let row i have what row `rows[i]` had."""
         self._rows = [self._rows[row].copy() for row in rows]
 
+    def copy(self) -> InputHistory:
+        """One that goes on from here by itself."""
+        copied = InputHistory(0, 0)
+        copied._rows = [kept.copy() for kept in self._rows]
+        return copied
+
     def rows(self) -> list[list[Any]]:
         """What each row has, the earliest first."""
         return [list(kept) for kept in self._rows]

@@ -277,9 +277,11 @@ class Stream(Closing):
     def fork(self) -> Stream:
         """A stream that goes on from here on its own, with the same history."""
         with self._turn() as bound:
-            start = self._snapshot(bound, self._remembers)
+            start = self._snapshot(bound, inputs=False)
             forked = self._model._open(start, self._history.size, self._origins)
-            forked._history.extend(self._history)
+            if self._remembers:
+                forked._history.extend(self._history)
+                forked._inputs = self._inputs.copy()
             forked.reprimed = self.reprimed
             return forked
 
