@@ -21,7 +21,7 @@ from treadle_export.quantization.precision import plan_of, precision_named
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from treadle.model import Model
+    from treadle import Model, Snapshot
 
 CELLS = ("lstm", "gru", "elman")
 PRECISIONS = ("float32", "int8")
@@ -46,6 +46,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str,
         yield found
 
 
+def taken_over(snapshot: Snapshot) -> list[list[int]]:
+    """The ids that each row has kept, with its padding."""
+    assert snapshot.inputs is not None
+    ids: list[list[int]] = snapshot.inputs.x.tolist()
+    return ids
+
+
 @pytest.mark.parametrize(("cell", "precision"), EVERY)
 @settings(max_examples=12)
 @given(data=st.data())
@@ -66,9 +73,7 @@ def test_as_if_it_had_read_it_all(models: Any, cell: str, precision: str, data: 
         assert same or stream.reprimed.all()
         assert stream.steps.tolist() == [len(read) for read in driven.read]
         state = stream.state()
-        assert (
-            same or stream.snapshot(inputs=True).inputs.x.tobytes() == snapshot.inputs.x.tobytes()
-        )
+        assert taken_over(stream.snapshot(inputs=True)) == taken_over(snapshot)
     for row, ids in enumerate(driven.read):
         with closing(then.stream()) as alone:
             for token in ids:

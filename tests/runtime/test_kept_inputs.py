@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +97,19 @@ def test_a_long_feed_keeps_no_more_than_the_history(characters: Model) -> None:
     ids = np.random.default_rng(0).integers(0, len(CHARACTERS), (1, 1500))
     stream.feed(ids)
     assert rows_of(stream.snapshot(inputs=True)) == ids[:, -4:].tolist()
+
+
+def test_a_long_feed_is_not_held_by_its_end(features: Model) -> None:
+    x = np.ones((1, 20_000, FEATURES), np.float32)
+    with features.stream(history=4) as stream:
+        stream.feed(x[:, :10])
+        tracemalloc.start()
+        try:
+            stream.feed(x)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held < x.nbytes // 10
 
 
 def test_only_a_stream_with_a_history_keeps_inputs(characters: Model) -> None:

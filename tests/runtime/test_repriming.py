@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -163,6 +165,25 @@ def test_vectors(features: Model, tmp_path: Path) -> None:
         expected.feed(x, np.array([6, 4]))
         for name, array in expected.state().items():
             np.testing.assert_array_equal(stream.state()[name], array)
+
+
+CONTINUE = """
+import sys, numpy as np, treadle
+bundle, snapshot = sys.argv[1:]
+with treadle.load(bundle) as model:
+    stream = model.resume(treadle.Snapshot.load(snapshot), reprime=True)
+    print(stream.step(np.array([7, 8, 9])).tobytes().hex(), stream.reprimed.tolist())
+"""
+
+
+def test_in_another_process(characters: Model, other: Model, tmp_path: Path) -> None:
+    snapshot = taken(characters, 3)
+    snapshot.save(tmp_path / "snapshot")
+    command = [sys.executable, "-c", CONTINUE, str(other.bundle.path), str(tmp_path / "snapshot")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    output = other.resume(snapshot, reprime=True).step(np.array([7, 8, 9]))
+    assert done.stdout.strip() == f"{output.tobytes().hex()} [False, True, True]"
+    assert done.stderr == ""
 
 
 # A model with an encoder
