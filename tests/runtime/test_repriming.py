@@ -18,7 +18,9 @@ from tests.runtime.driven_stream import Driven, schedules
 from tests.runtime.tiny_bundles import (
     CHARACTERS,
     FEATURES,
+    HIDDEN,
     reseal,
+    start_from_file,
     write_language_model,
     write_transducer,
 )
@@ -153,6 +155,16 @@ def test_many_inputs_are_read_in_spans(
     monkeypatch.setattr(sequence, "SPAN", 7)
     rows = [ids[0].tolist(), ids[1, :11].tolist()]
     assert_is_as_if_it_had_read(other.resume(snapshot, reprime=True), other, rows)
+
+
+def test_from_first_states_of_its_own(characters: Model, tmp_path: Path) -> None:
+    rows = {"recurrent.0.hidden": np.linspace(-1, 1, HIDDEN, dtype=np.float32)}
+    with load(start_from_file(write_language_model(tmp_path, seed=1), rows)) as model:
+        stream = model.resume(taken(characters), reprime=True)
+        assert_is_as_if_it_had_read(stream, model, READ)
+        np.testing.assert_array_equal(
+            stream.state()["recurrent.0.hidden"][2], rows["recurrent.0.hidden"]
+        )
 
 
 def test_vectors(features: Model, tmp_path: Path) -> None:
