@@ -140,6 +140,13 @@ def check_rows(rows: ArrayLike, batch_size: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def frozen(array: Array) -> Array:
+    """A read-only copy, rows one after another."""
+    copied = np.array(array, copy=True, order="C")
+    copied.flags.writeable = False
+    return copied
+
+
 def _as_array(values: ArrayLike, what: str) -> Array:
     try:
         return np.asarray(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,9 +19,10 @@ from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Call, Running
 from treadle.pool import Pool
+from treadle.repriming import going_on_from
 from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
 from treadle.signature import check_signature
-from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
+from treadle.state import Snapshot, context_shapes, initial_state
 from treadle.stream import Stream
 from treadle.vocabulary import Vocabulary
 
@@ -145,10 +147,20 @@ class Model(Closing):
 
     def reading(self, graph_name: str) -> Reading:
         """What a row of a graph's first input may hold at one time step."""
-        role = TASKS[self.manifest.task].vocabularies.get(graph_name, "")
-        symbols = len(self.vocabularies[role]) if role in self.vocabularies else None
+        vocabulary = self._vocabulary(graph_name)
+        symbols = None if vocabulary is None else len(vocabulary)
         axes = 1 if graph_name == "step" else 2
         return Reading.of(self.manifest.graphs[graph_name].inputs[0], symbols, axes=axes)
+
+    @cached_property
+    def vocabulary_digest(self) -> str:
+        """Of the vocabulary whose ids a step reads; "" for numbers and ids of no vocabulary."""
+        vocabulary = self._vocabulary("step")
+        reads_ids = self.reading("step").symbols is not None
+        return vocabulary.digest if vocabulary is not None and reads_ids else ""
+
+    def _vocabulary(self, graph_name: str) -> Vocabulary | None:
+        return self.vocabularies.get(TASKS[self.manifest.task].vocabularies.get(graph_name, ""))
 
     def stream(
         self,
@@ -163,8 +175,8 @@ class Model(Closing):
         A transducer reads `source` once, here: int64 [batch, source] with `source_lengths`
         [batch] (default: all columns), or a list of lists of ids; the rows are then the source's.
         Other models take `batch_size` and no source. `history` is how many steps `rewind` may
-        take back. Raises InputError for a source that does not fit, is empty, or has an empty
-        row.
+        take back, and how many inputs of each row `Stream.snapshot(inputs=True)` holds. Raises
+        InputError for a source that does not fit, is empty, or has an empty row.
         """
         start, origins = self._at_start(source, source_lengths, batch_size)
         return self._open(start, history, origins)
@@ -226,13 +238,26 @@ class Model(Closing):
         """What `rows` rows start from, name -> [batch, …]; `context` as `encode` gave it."""
         return initial_state(self.manifest, context, rows, self._learned)
 
-    def resume(self, snapshot: Snapshot, *, history: int = 0) -> Stream:
+    def resume(
+        self,
+        snapshot: Snapshot,
+        *,
+        history: int = 0,
+        reprime: bool = False,
+        source: ArrayLike | Sequence[ArrayLike] | None = None,
+        source_lengths: ArrayLike | None = None,
+    ) -> Stream:
         """A new stream that goes on from `snapshot`, of its batch size and with its context.
 
-        Raises StateError when the snapshot does not fit, as `Stream.restore` does.
+        `reprime`, `source` and `source_lengths` are as in `Stream.restore`, and so is what it
+        raises when the snapshot does not fit.
         """
-        check_snapshot(snapshot, self.manifest)
-        return self._open(snapshot, history)
+        start = going_on_from(
+            self, snapshot, reprime=reprime, source=source, source_lengths=source_lengths
+        )
+        stream = self._open(start, history)
+        stream.reprimed = None if start is snapshot else snapshot.complete
+        return stream
 
     def _open(
         self, start: Snapshot, history: int, origins: NDArray[np.int64] | None = None

@@ -14,9 +14,9 @@ from treadle.arrays import check_count
 from treadle.closing import Closing
 from treadle.combining import Combiner, Ticket
 from treadle.errors import DeadlineError, DeviceError, InputError, StateError, TreadleError
+from treadle.repriming import going_on_from
 from treadle.session import engine_errors
 from treadle.slots import Slots
-from treadle.state import Snapshot, check_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from treadle.arrays import Array
     from treadle.model import Model
+    from treadle.state import Snapshot
 
 Entry = tuple[int, "Array"]  # a slot, and what it reads
 
@@ -87,15 +88,18 @@ class Pool(Closing):
         snapshot: Snapshot | None = None,
         *,
         source: ArrayLike | None = None,
+        reprime: bool = False,
         timeout: float | None = None,
     ) -> Member:
         """A new member: in the initial state, or going on from a snapshot of one row.
 
-        `source` is what an encoder reads, ids int64 [source] or features [source, …]. A full pool
+        `source` is what an encoder reads, ids int64 [source] or features [source, …]. With
+        `reprime` the snapshot may be another model's, as in `Stream.restore`; its `complete` says
+        whether it holds all that was read. A member keeps no inputs itself. A full pool
         raises StateError, or waits for a member to leave, at most `timeout` seconds, then raises
         DeadlineError. Raises InputError and StateError as `Model.stream` and `Stream.restore` do.
         """
-        start = self._start(snapshot, source)
+        start = self._start(snapshot, None if source is None else [source], reprime)
         with self._changed:
             if not self._free and self._waits:
                 self._changed.wait_for(lambda: self._free or self._closed, timeout)
@@ -158,19 +162,19 @@ class Pool(Closing):
             self._changed.notify_all()
         self._combiner.close()
 
-    def _start(self, snapshot: Snapshot | None, source: ArrayLike | None) -> Snapshot:
+    def _start(
+        self, snapshot: Snapshot | None, source: list[ArrayLike] | None, reprime: bool
+    ) -> Snapshot:
         if snapshot is None:
-            rows = None if source is None else [source]
-            return self._model._at_start(rows)[0]
-        if source is not None:
-            raise InputError("a snapshot has what its source gave; leave source out")
-        check_snapshot(snapshot, self._model.manifest)
+            if reprime:
+                raise InputError("there is nothing to re-prime from; give a snapshot with inputs")
+            return self._model._at_start(source)[0]
         if snapshot.batch_size != 1:
             raise StateError(
                 f"a member is one row, but the snapshot has {snapshot.batch_size}; take it of a "
                 "stream with batch_size=1 or of a member"
             )
-        return snapshot
+        return going_on_from(self._model, snapshot, reprime=reprime, source=source)
 
     def _leave(self, member: Member) -> None:
         with self._changed:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.arrays import frozen
 from treadle.errors import StateError
 from treadle.files import write_atomically
+from treadle.kept_inputs import KeptInputs
 from treadle.npz import from_npz, to_npz
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from treadle.manifest import Manifest, Shape
 
-FORMAT = "treadle-snapshot/1"
+FORMAT, WITH_INPUTS = "treadle-snapshot/1", "treadle-snapshot/2"
+PARTS = {FORMAT: ("state", "context"), WITH_INPUTS: ("state", "context", "inputs")}
 TAKE_ANOTHER = "take a snapshot of a stream of this model"
 
 
@@ -33,20 +36,22 @@ class Snapshot:
     state: name of a state -> float32 [batch, …].
     context: what the encoder gave for the step or for the initial state -> [batch, …]; empty for
         a model without encoder.
-    steps: int64 [batch], steps made by each row.
+    steps: int64 [batch], steps made by each row; one of 0 steps has read nothing.
+    inputs: the last inputs of each row, which another model may read; None where they are left out.
 
     Two are equal when they hold the same bits, and can be members of a set. Raises StateError for
-    arrays that have not one row count. Whether they fit a model is checked where it is restored.
-    `dataclasses.replace(snapshot, state=…)` gives a changed copy.
+    arrays that have not one row count, or more inputs than steps. Whether they fit a model is
+    checked where it is restored. `dataclasses.replace(snapshot, state=…)` gives a changed copy.
     """
 
     digest: str
     state: Mapping[str, NDArray[Any]]
     context: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    inputs: KeptInputs | None = None
 
     def __post_init__(self) -> None:
-        steps = _frozen(np.asarray(self.steps))
+        steps = frozen(np.asarray(self.steps))
         if steps.dtype != np.int64 or steps.ndim != 1 or not steps.size or steps.min() < 0:
             raise StateError(
                 f"steps of a snapshot should be int64 [batch], not negative, got {steps.dtype} "
@@ -54,7 +59,7 @@ class Snapshot:
             )
         object.__setattr__(self, "steps", steps)
         for part in ("state", "context"):
-            arrays = {name: _frozen(array) for name, array in getattr(self, part).items()}
+            arrays = {name: frozen(array) for name, array in getattr(self, part).items()}
             for name, array in arrays.items():
                 if array.shape[:1] != steps.shape:
                     raise StateError(
@@ -62,6 +67,12 @@ class Snapshot:
                         f"steps has, got the shape {list(array.shape)}"
                     )
             object.__setattr__(self, part, MappingProxyType(arrays))
+        lengths = steps if self.inputs is None else self.inputs.lengths
+        if lengths.shape != steps.shape or (lengths > steps).any():
+            raise StateError(
+                f"a snapshot should hold inputs of {len(steps)} rows, as steps has, and none more "
+                f"than steps, got {lengths.tolist()} for {steps.tolist()} steps"
+            )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Snapshot):
@@ -79,15 +90,27 @@ class Snapshot:
         """Number of rows."""
         return len(self.steps)
 
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Whether `inputs` are all that each row has read since its start or reset, bool [batch].
+
+        False where they are only the last of it.
+        """
+        kept = 0 if self.inputs is None else self.inputs.lengths
+        return np.equal(self.steps, kept)
+
     def to_bytes(self) -> bytes:
         """The snapshot as bytes: an `.npz` file without pickle, same bytes for same values."""
         arrays: dict[str, NDArray[Any]] = {
-            "format": np.array(FORMAT),
+            "format": np.array(FORMAT if self.inputs is None else WITH_INPUTS),
             "digest": np.array(self.digest),
             "steps": self.steps,
         }
         for part in ("state", "context"):
             arrays |= {f"{part}/{name}": a for name, a in sorted(getattr(self, part).items())}
+        if self.inputs is not None:
+            arrays |= {"inputs/x": self.inputs.x, "inputs/lengths": self.inputs.lengths}
+            arrays["inputs/vocabulary"] = np.array(self.inputs.vocabulary)
         return to_npz(arrays, compress=False)
 
     @classmethod
@@ -96,22 +119,23 @@ class Snapshot:
         try:
             arrays = from_npz(content)
             found, digest = str(arrays.pop("format")), str(arrays.pop("digest"))
+            if found not in PARTS:
+                raise StateError(
+                    f"the snapshot has the format {found[:60]!r}, expected {' or '.join(PARTS)}; "
+                    "update treadle: pip install --upgrade treadle"
+                )
             steps = arrays.pop("steps")
-            parts: dict[str, dict[str, NDArray[Any]]] = {"state": {}, "context": {}}
+            parts: dict[str, dict[str, NDArray[Any]]] = {part: {} for part in PARTS[found]}
             for name, array in arrays.items():
                 part, _, port = name.partition("/")
                 parts[part][port] = array
+            inputs = _kept(parts["inputs"]) if found == WITH_INPUTS else None
         except (ValueError, KeyError) as error:
             raise StateError(
                 f"expected the bytes of a snapshot, got {len(content)} bytes that are none, or "
                 f"damaged ({error}); take the snapshot again"
             ) from error
-        if found != FORMAT:
-            raise StateError(
-                f"the snapshot has the format {found[:60]!r}, expected {FORMAT!r}; "
-                "update treadle: pip install --upgrade treadle"
-            )
-        return cls(digest, parts["state"], parts["context"], steps)
+        return cls(digest, parts["state"], parts["context"], steps, inputs)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the snapshot to a file, which is there whole or not at all. Raises OSError."""
@@ -133,9 +157,10 @@ class Snapshot:
 def check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
     """Raise StateError unless a stream of this model can go on from `snapshot`."""
     if snapshot.digest != manifest.digest:
+        otherwise = "" if snapshot.inputs is None else ", or let it read the inputs: reprime=True"
         raise StateError(
             f"the snapshot is of a model with the digest {snapshot.digest}, but this model, "
-            f"{manifest.name}, has {manifest.digest}; {TAKE_ANOTHER}"
+            f"{manifest.name}, has {manifest.digest}; {TAKE_ANOTHER}{otherwise}"
         )
     step = manifest.graphs["step"]
     _check_arrays("state", snapshot.state, {p.name: (p.dtype, p.shape) for p in step.state})
@@ -182,6 +207,14 @@ def initial_state(
     return state
 
 
+def _kept(arrays: dict[str, NDArray[Any]]) -> KeptInputs:
+    """The inputs in these arrays. Raises KeyError and ValueError for others."""
+    kept = KeptInputs(arrays.pop("x"), arrays.pop("lengths"), str(arrays.pop("vocabulary")))
+    if arrays:
+        raise ValueError(f"{min(arrays)!r} is no part of inputs")
+    return kept
+
+
 def _check_arrays(
     part: str, arrays: Mapping[str, NDArray[Any]], expected: dict[str, tuple[str, Shape]]
 ) -> None:
@@ -209,9 +242,3 @@ def _check_arrays(
                 f"the {part} {name!r} of the snapshot has a value that is not finite in row {row}; "
                 "a stream cannot go on from it: reset the row or restore an earlier snapshot"
             )
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    copied = np.array(array, copy=True, order="C")
-    copied.flags.writeable = False
-    return copied

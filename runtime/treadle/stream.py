@@ -13,14 +13,16 @@ from treadle.closing import Closing
 from treadle.errors import DeviceError, InputError, StateError
 from treadle.frames import Framer
 from treadle.history import History
+from treadle.kept_inputs import InputHistory, KeptInputs
 from treadle.plain_step import PlainStep
+from treadle.repriming import going_on_from
 from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
-from treadle.state import Snapshot, check_snapshot
+from treadle.state import Snapshot
 from treadle.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -35,7 +37,12 @@ class Stream(Closing):
     out is never overwritten (but for `copy=False`), and its state cannot be reached to be written.
     One thread at a time may use a stream; a second one gets StateError. After `close`, all but
     `close` raise StateError. An InputError leaves the state as it was.
+
+    reprimed: None, or after going on from a snapshot of another model, bool [batch]: whether each
+    row, as the rows were then, had kept all that it had read; False where only the last was read.
     """
+
+    reprimed: NDArray[np.bool_] | None = None
 
     def __init__(
         self,
@@ -72,6 +79,8 @@ class Stream(Closing):
         self._context |= self._bound.context
         self._steps, self._ticks = start.steps.copy(), 0
         self._history.clear()
+        if self._remembers:
+            self._inputs = InputHistory(self._history.size, self.batch_size, start.inputs)
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -97,6 +106,7 @@ class Stream(Closing):
             bound.step(x)
             if self._remembers:
                 self._history.add(bound.next_state, self.steps)
+                self._inputs.add(bound.x)
             self._ticks += 1
             return bound.copied() if copy else bound.views
         except engine_errors() as error:
@@ -162,7 +172,8 @@ class Stream(Closing):
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Take rows (all, or a list of indices) back to their initial state and to 0 steps.
 
-        What was encoded stays. Forgets the history. Raises InputError for rows not there.
+        What was encoded stays. Forgets the history, and what these rows read. Raises InputError for
+        rows not there.
         """
         with self._turn() as bound:
             chosen = np.arange(self.batch_size)
@@ -174,11 +185,14 @@ class Stream(Closing):
             self._steps, self._ticks = self.steps, 0
             self._steps[chosen] = 0
             self._history.clear()
+            if self._remembers:
+                self._inputs.forget(chosen)
 
     def select(self, rows: ArrayLike) -> None:
         """Let row i go on as row `rows[i]` was: state, context and steps, as beam search needs it.
 
-        `rows` has one index for each row. Forgets the history. Raises InputError.
+        `rows` has one index for each row. Forgets the history; what a row read moves with it.
+        Raises InputError.
         """
         with self._turn() as bound:
             chosen = check_rows(rows, self.batch_size)
@@ -196,6 +210,8 @@ class Stream(Closing):
             self._origins = self._origins[chosen]
             self._steps, self._ticks = self.steps[chosen], 0
             self._history.clear()
+            if self._remembers:
+                self._inputs.select(chosen)
 
     def rewind(self, steps: int) -> None:
         """Take back the last `steps` time steps that all rows together read.
@@ -205,8 +221,9 @@ class Stream(Closing):
         """
         with self._turn() as bound:
             if count := check_count(steps, "steps", 0):
-                state, self._steps = self._history.back(count)
-                self._ticks = 0
+                state, earlier = self._history.back(count)
+                self._inputs.take_back(self.steps - earlier)
+                self._steps, self._ticks = earlier, 0
                 _write(bound.state, state)
 
     def state(self) -> dict[str, Array]:
@@ -214,33 +231,60 @@ class Stream(Closing):
         with self._turn() as bound:
             return {name: array.copy() for name, array in bound.state.items()}
 
-    def snapshot(self) -> Snapshot:
-        """All that is needed to go on from here, in this process or another."""
+    def snapshot(self, *, inputs: bool = False) -> Snapshot:
+        """All that is needed to go on from here, in this process or another.
+
+        With `inputs` it holds the last inputs of each row too, as many as the history, so that
+        another model can go on from it. Raises StateError where the stream keeps none.
+        """
         with self._turn() as bound:
-            digest = self._model.manifest.digest
-            return Snapshot(digest, bound.state, self._context, self.steps)
+            return self._snapshot(bound, inputs)
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go on from `snapshot`, its context included. Forgets the history.
+    def restore(
+        self,
+        snapshot: Snapshot,
+        *,
+        reprime: bool = False,
+        source: ArrayLike | Sequence[ArrayLike] | None = None,
+        source_lengths: ArrayLike | None = None,
+    ) -> None:
+        """Go on from `snapshot`, its context and inputs included. Forgets the history.
 
-        Raises StateError for a snapshot of another model, of another batch size, of other names,
-        dtypes or shapes, or with a value that is not finite.
+        With `reprime` the snapshot may be another model's, taken with its inputs: this model reads
+        them from its initial state, and `reprimed` says for which rows they were all. Steps go on
+        counting. Where the model has an encoder, `source` and `source_lengths` are what the rows
+        began with, as `Model.stream` takes them.
+
+        Raises StateError for a snapshot of another batch size, of other names, dtypes or shapes, or
+        with a value that is not finite; for one of another model, unless it may be re-primed: then
+        for one without inputs, or with inputs that this model does not read. Raises InputError for
+        a source that is missing or does not fit. The state is as it was then.
         """
         with self._turn():
-            check_snapshot(snapshot, self._model.manifest)
             if snapshot.batch_size != self.batch_size:
                 raise StateError(
                     f"the snapshot has {snapshot.batch_size} rows, but this stream has "
                     f"{self.batch_size}; open one for it with Model.resume(snapshot)"
                 )
-            self._fill(snapshot)
+            start = going_on_from(
+                self._model,
+                snapshot,
+                reprime=reprime,
+                source=source,
+                source_lengths=source_lengths,
+            )
+            self._fill(start)
+            self.reprimed = None if start is snapshot else snapshot.complete
 
     def fork(self) -> Stream:
         """A stream that goes on from here on its own, with the same history."""
-        snapshot = self.snapshot()
-        with self._turn():
-            forked = self._model._open(snapshot, self._history.size, self._origins)
-            forked._history.extend(self._history)
+        with self._turn() as bound:
+            start = self._snapshot(bound, inputs=False)
+            forked = self._model._open(start, self._history.size, self._origins)
+            if self._remembers:
+                forked._history.extend(self._history)
+                forked._inputs = self._inputs.copy()
+            forked.reprimed = self.reprimed
             return forked
 
     def close(self, *, wait: bool = False) -> None:
@@ -255,6 +299,18 @@ class Stream(Closing):
         self._bound = None
         self._give(None)
 
+    def _snapshot(self, bound: BoundStep, inputs: bool) -> Snapshot:
+        if inputs and not self._remembers:
+            raise StateError(
+                "this stream keeps no inputs; open it with Model.stream(history=N) for the last N"
+            )
+        kept = None
+        if inputs:
+            x, lengths = self._reading.stacked(self._inputs.rows())
+            kept = KeptInputs(x, lengths, self._model.vocabulary_digest)
+        digest = self._model.manifest.digest
+        return Snapshot(digest, bound.state, self._context, self.steps, kept)
+
     def _step_some(self, x: ArrayLike, active: ArrayLike, *, copy: bool) -> Any:
         """The step of the active rows."""
         with self._turn() as bound:
@@ -262,8 +318,9 @@ class Stream(Closing):
             x = self._reading.array(x, self.batch_size).copy()
             x[idle] = 0
             bound.step(x)
-            if self._history.size:
+            if self._remembers:
                 self._history.add(bound.next_state, self.steps)
+                self._inputs.add(x[~idle], np.flatnonzero(~idle))
             bound.take_back(idle)
             self._steps = self._steps + ~idle
             return bound.copied() if copy else bound.views
@@ -304,7 +361,9 @@ class Stream(Closing):
         yield from read_spans(session, graph, x, lengths, carried, self._context)
         _write(bound.state, carried.state)
         self._steps, self._ticks = carried.steps, 0
-        self._history.extend(carried.history)
+        if self._remembers:
+            self._history.extend(carried.history)
+            self._inputs.extend(x, lengths)
 
 
 def _write(buffers: dict[str, Array], state: Mapping[str, Array]) -> None:

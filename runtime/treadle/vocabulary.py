@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -208,6 +209,12 @@ class Vocabulary:
     def text(self, ids: Iterable[int]) -> str:
         """Text of `ids`: characters and subwords joined as they are, symbols by a space."""
         return self.space.join(self.decode(ids))
+
+    @property
+    def digest(self) -> str:
+        """What the ids mean, as "sha256:" and 64 digits: the symbols in order, kind, specials."""
+        document = json.dumps(self.to_json(), sort_keys=True)
+        return f"sha256:{hashlib.sha256(document.encode()).hexdigest()}"
 
     def to_json(self) -> dict[str, Any]:
         """The vocabulary as a JSON object."""

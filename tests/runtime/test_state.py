@@ -295,7 +295,7 @@ def test_a_damaged_bit_is_refused_or_harmless(characters: Model, place: int, bit
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": np.array("treadle-snapshot/2")}, "'treadle-snapshot/2', expected .*update tre"),
+        ({"format": np.array("treadle-snapshot/3")}, "'treadle-snapshot/3', expected .*update tre"),
         ({"steps": None}, "that are none, or damaged .'steps'"),
         ({"steps": np.array(["a"])}, "steps of a snapshot should be int64"),
     ],

@@ -107,6 +107,25 @@ def test_feed_is_the_end_of_unroll(model: Model, feeds: dict[str, Any], history:
             np.testing.assert_array_equal(fed.state()[name], array)
 
 
+def test_re_priming_goes_through_it(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, lengths = np.random.default_rng(5).integers(0, SYMBOLS, (3, 9)), np.array([9, 4, 0])
+    with model.stream(batch_size=3, history=9) as stream:
+        stream.feed(ids, lengths)
+        snapshot = replace(stream.snapshot(inputs=True), digest="of another model")
+        expected = stream.state()
+    session, asked = model.session, []
+
+    def noted(name: str) -> Any:
+        asked.append(name)
+        return session(name)
+
+    monkeypatch.setattr(model, "session", noted)
+    with model.resume(snapshot, reprime=True) as stream:
+        assert asked[0] == PROMPT
+        for name, array in expected.items():
+            np.testing.assert_array_equal(stream.state()[name], array)
+
+
 @pytest.mark.parametrize("precision", ["float32", "int8", "int4"])
 def test_the_head_reads_one_step_a_row(precision: str) -> None:
     """Nothing but casts and moves stands between the choice of the step and the product."""
