@@ -106,6 +106,22 @@ class BoundStep:
         """Live buffers by name: what the next step writes; until then, the state before."""
         return self._turns[0][1]
 
+    def write(self, state: Mapping[str, Array], rows: Array | None = None) -> None:
+        """Let the next step read `state`, or as row i its row `rows[i]`."""
+        for name, array in self.state.items():
+            if rows is None:
+                array[...] = state[name]
+            else:
+                np.take(state[name], rows, axis=0, out=array)
+
+    def renew_context(self) -> None:
+        """Must follow what is written into `context`; here the engine reads it where it is."""
+
+    def step_some(self, x: Array, idle: Array) -> None:
+        """The step of the rows that are not idle, which are bool [batch]."""
+        self.step(x)
+        self.take_back(idle)
+
     def take_back(self, rows: Array) -> None:
         """Give rows the state that they had before the last step, and outputs of 0."""
         for name, array in self.state.items():

@@ -12,6 +12,7 @@ import numpy as np
 from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
+from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.graph_file import check_graph_file
 from treadle.initial import read_initial
@@ -86,8 +87,10 @@ def load(
 class Model(Closing):
     """An opened bundle. Threads may share it; each needs streams of its own.
 
-    bundle, manifest: what was opened. hardware: where it runs. vocabularies: by role. unknown: see
-    `load`. call: how new streams call the engine, as the plan says it.
+    bundle, manifest: what was opened. hardware: where it was asked to run; `engine` says what
+    really does. vocabularies: by role. unknown: see `load`. call: how new streams call the engine,
+    as the plan says it. on_device: whether new streams keep their state in the memory of a device
+    other than the processor; steps are then prebound whatever the plan says.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Model(Closing):
         self.bundle = bundle
         self.unknown = unknown
         self.hardware, self.call = hardware, call
+        self.on_device = hardware.kind != "cpu"
         self.vocabularies = {
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()
@@ -143,6 +147,14 @@ class Model(Closing):
                 self._sessions[graph_name] = session
             return self._sessions[graph_name]
 
+    def engine(self) -> Engine:
+        """What really runs the model: provider, device, threads, spinning, arena.
+
+        Read from a session, which is opened if none is; all have the same. Raises what
+        `session` does.
+        """
+        return Engine.of(self.session(next(iter(self.manifest.graphs))))
+
     def reading(self, graph_name: str) -> Reading:
         """What a row of a graph's first input may hold at one time step."""
         role = TASKS[self.manifest.task].vocabularies.get(graph_name, "")
@@ -163,8 +175,9 @@ class Model(Closing):
         A transducer reads `source` once, here: int64 [batch, source] with `source_lengths`
         [batch] (default: all columns), or a list of lists of ids; the rows are then the source's.
         Other models take `batch_size` and no source. `history` is how many steps `rewind` may
-        take back. Raises InputError for a source that does not fit, is empty, or has an empty
-        row.
+        take back; what it remembers lies in the host's memory, also of a stream on a GPU, whose
+        every step then brings the state down. Raises InputError for a source that does not fit,
+        is empty, or has an empty row.
         """
         start, origins = self._at_start(source, source_lengths, batch_size)
         return self._open(start, history, origins)
