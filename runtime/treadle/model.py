@@ -15,7 +15,9 @@ from treadle.closing import Closing
 from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.graph_file import check_graph_file
+from treadle.graph_products import products_of
 from treadle.initial import read_initial
+from treadle.integer_products import check_products, may_saturate
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Call, Running
 from treadle.pool import Pool
@@ -126,8 +128,9 @@ class Model(Closing):
     def session(self, graph_name: str) -> Any:
         """The onnxruntime session of a graph, opened when first asked for and then kept.
 
-        Raises DeviceError or BundleError as `open_session` does, BundleError for a graph that the
-        bundle lacks or that is not what the manifest says, StateError after `close`.
+        Raises DeviceError or BundleError as `open_session` does, DeviceError where this processor
+        would get its products in integers wrong, BundleError for a graph that the bundle lacks or
+        that is not what the manifest says, StateError after `close`.
         """
         with self._opening:
             if self._closed:
@@ -142,6 +145,8 @@ class Model(Closing):
                 check_engine(self.manifest.requires.get("onnxruntime"))
                 if not graph.file.endswith(".ort"):  # by which name the engine knows ORT format
                     check_graph_file(self.bundle, graph.file)
+                    if self.hardware.kind == "cpu" and may_saturate():
+                        check_products(products_of(self.bundle, graph.file))
                 session = open_session(self.bundle.file(graph.file), self.hardware)
                 check_ports(session, graph)
                 self._sessions[graph_name] = session

@@ -128,7 +128,7 @@ def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESS
     try:
         session = engine.InferenceSession(
             str(path),
-            _options(engine, hardware),
+            session_options(engine, hardware),
             providers=[(provider, {"device_id": hardware.number}) if hardware.number else provider],
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
@@ -201,7 +201,8 @@ def _fits(found: tuple[str, list[Any]], declared: tuple[str, Shape]) -> bool:
     return all(actual == size or not isinstance(actual, int) for actual, size in pairs)
 
 
-def _options(engine: ModuleType, hardware: Hardware) -> Any:
+def session_options(engine: ModuleType, hardware: Hardware) -> Any:
+    """An onnxruntime.SessionOptions."""
     options = engine.SessionOptions()
     options.intra_op_num_threads = hardware.threads
     options.inter_op_num_threads = 1
