@@ -72,9 +72,14 @@ class Hardware:
         burn a core each between two steps.
     arena: whether the engine keeps the memory that it frees, for the next call.
 
-    Not among them is the engine's option to count denormal numbers as zero: it reaches the thread
-    that calls only if the process's first session asked for it (`std::call_once` in
-    onnxruntime/core/session/inference_session.cc), so that it could not keep what it promises.
+    Denormal numbers are kept; the engine's option to count them as zero
+    (`session.set_denormal_as_zero`) is not among these, as it could not keep what it promises. The
+    thread that calls is reached only if the process's first session asked for it (`std::call_once`
+    in onnxruntime/core/session/inference_session.cc), and then numpy in that thread flushes, too,
+    and every later session, also one that asked not to; of a later one only worker threads are
+    reached, so that one array is flushed in part. Nothing was to be won where it was measured: with
+    states that are all denormal a step takes as long as ever (`benchmarks/denormals.py`, an AMD
+    EPYC; other processors may differ).
     """
 
     device: str = "cpu"
