@@ -25,6 +25,7 @@ _WHOLE = {
     "QGemm": (3, 2),
 }
 _IN_BLOCKS = "MatMulNBits"
+_BITS, _BLOCK_SIZES = (4, 8), (16, 32, 64, 128, 256)
 _INTEGER_ACTIVATIONS = 4  # of its attribute accuracy_level
 _INPUT, _OPERATOR, _ATTRIBUTE = 1, 4, 5  # of a node
 _NAME, _INTEGER = 1, 3  # of an attribute
@@ -71,18 +72,16 @@ def _product(node: memoryview, dtypes: dict[str, str], largest: int) -> Product 
         if isinstance(value, int):
             continue
         if number == _OPERATOR:
-            operator = str(value, "utf-8")
+            operator = _text(value)
         elif number == _INPUT:
-            inputs.append(str(value, "utf-8"))
+            inputs.append(_text(value))
         elif number == _ATTRIBUTE:
             entry = dict(fields(value))
             text, integer = entry.get(_NAME), entry.get(_INTEGER, 0)
             if isinstance(text, memoryview) and isinstance(integer, int):
-                numbers[str(text, "utf-8")] = integer
-    if operator == _IN_BLOCKS and numbers.get("accuracy_level") == _INTEGER_ACTIVATIONS:
-        return Product(
-            operator, bits=numbers.get("bits", 4), block_size=numbers.get("block_size", 0)
-        )
+                numbers[_text(text)] = integer
+    if operator == _IN_BLOCKS:
+        return _in_blocks(numbers)
     if operator not in _WHOLE:
         return None
     places = _WHOLE[operator]
@@ -98,6 +97,23 @@ def _product(node: memoryview, dtypes: dict[str, str], largest: int) -> Product 
     )
 
 
+def _in_blocks(numbers: dict[str, int]) -> Product | None:
+    """A product in blocks; None in float32, and for sizes that the engine refuses by itself."""
+    bits, block_size = numbers.get("bits", 4), numbers.get("block_size", 0)
+    if (
+        numbers.get("accuracy_level") != _INTEGER_ACTIVATIONS
+        or bits not in _BITS
+        or block_size not in _BLOCK_SIZES
+    ):
+        return None
+    return Product(_IN_BLOCKS, bits=bits, block_size=block_size)
+
+
+def _text(value: memoryview) -> str:
+    """A name; one that is no text names nothing here, and the engine refuses it."""
+    return str(value, "utf-8", "replace")
+
+
 def _largest(bundle: Bundle, message: memoryview) -> int:
     """The largest magnitude in an int8 array, wherever it lies."""
     tensor = read_tensor(message)
@@ -109,7 +125,8 @@ def _largest(bundle: Bundle, message: memoryview) -> int:
             return 0
         array = np.memmap(place, np.int8, "r", offset, (tensor.elements,))
     elif tensor.raw is not None:
-        array = np.frombuffer(dict(fields(message))[_RAW], np.int8)  # type: ignore[arg-type]
+        [*_, raw] = [v for n, v in fields(message) if n == _RAW and not isinstance(v, int)]
+        array = np.frombuffer(raw, np.int8)
     else:
         return _UNKNOWN
     return max(int(array.max(initial=0)), -int(array.min(initial=0)))

@@ -66,7 +66,7 @@ def may_saturate() -> bool:
     if platform.machine().lower() not in _X86:
         return False
     try:
-        with _CPUINFO.open() as file:
+        with _CPUINFO.open(encoding="utf-8", errors="replace") as file:
             features = file.read(_FIRST).partition("\nflags")[2].partition("\n")[0].split()
     except OSError:
         return True
@@ -100,7 +100,10 @@ def is_exact(product: Product) -> bool:
     engine = load_engine()
     try:
         session = engine.InferenceSession(
-            content, session_options(engine, THIS_PROCESSOR), providers=["CPUExecutionProvider"]
+            content,
+            session_options(engine, THIS_PROCESSOR),
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,
         )
         return all(
             np.abs(made - expected[:rows]).max() <= allowed

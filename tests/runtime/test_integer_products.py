@@ -221,6 +221,37 @@ def test_products_are_found_with_their_types_and_their_largest_weight(
         assert not products_of(bundle, "sequence.onnx")
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"bits": 4, "block_size": 0},
+        {"bits": 4, "block_size": 2**40},
+        {"bits": 4, "block_size": -32},
+        {"bits": 63, "block_size": 32},
+        {"bits": -4, "block_size": 32},
+        {"bits": 8},
+    ],
+)
+def test_sizes_that_no_engine_takes_are_left_to_it(tmp_path: Path, numbers: dict[str, int]) -> None:
+    node = helper.make_node("MatMulNBits", ["x", "w", "z"], ["n"], accuracy_level=4)
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in numbers.items())
+    with open_bundle(with_nodes(tmp_path, node)) as bundle:
+        assert not products_of(bundle, "step.onnx")
+
+
+def test_a_name_that_is_no_text_names_nothing(tmp_path: Path) -> None:
+    nodes = [helper.make_node(kind, ["x8", "ghost"], ["p"]) for kind in ("MatMulInteger", "Spook")]
+    path = with_nodes(tmp_path, *nodes)
+    content = (path / "step.onnx").read_bytes()
+    for name in (b"ghost", b"Spook"):
+        content = content.replace(name, b"\xff" + name[1:])
+    (path / "step.onnx").write_bytes(content)
+    reseal(path, json.loads((path / "manifest.json").read_text()))
+    with open_bundle(path) as bundle:
+        found = products_of(bundle, "step.onnx")
+    assert found == {Product("MatMulInteger", largest=90)}
+
+
 def test_a_model_whose_products_would_be_wrong_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
