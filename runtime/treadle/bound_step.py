@@ -64,7 +64,7 @@ class BoundStep:
         here = {port.name: np.array(state[port.name], order="C") for port in graph.state}
         there = {name: np.zeros_like(array) for name, array in here.items()}
         # What a step reads, what it writes, and their binding; the next step, the other way round.
-        self._turns: list[tuple[dict[str, Array], dict[str, Array], Any]]
+        self._turns: list[tuple[dict[str, Any], dict[str, Any], Any]]
         self._turns = [(here, there, None), (there, here, None)]
         self._kept: list[Any] = []
         self.run = self._runner(session, graph)
@@ -104,6 +104,22 @@ class BoundStep:
     def next_state(self) -> dict[str, Array]:
         """Live buffers by name: what the next step writes; until then, the state before."""
         return self._turns[0][1]
+
+    def write(self, state: Mapping[str, Array], rows: Array | None = None) -> None:
+        """Let the next step read `state`, or as row i its row `rows[i]`."""
+        for name, array in self.state.items():
+            if rows is None:
+                array[...] = state[name]
+            else:
+                np.take(state[name], rows, axis=0, out=array)
+
+    def renew_context(self) -> None:
+        """Must follow what is written into `context`; here the engine reads it where it is."""
+
+    def step_some(self, x: Array, idle: Array) -> None:
+        """The step of the rows that are not idle, which are bool [batch]."""
+        self.step(x)
+        self.take_back(idle)
 
     def take_back(self, rows: Array) -> None:
         """Give rows the state that they had before the last step, and outputs of 0."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from treadle.bundle import Bundle
 
 # Kind of message -> number of a field -> the kind of message in it; onnx.proto numbers them so.
-_PARTS = {
+PARTS = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
     "node": {5: "attribute"},
@@ -108,9 +108,9 @@ def _tensors(content: memoryview) -> Iterator[_Tensor]:
     while waiting:
         kind, message = waiting.pop()
         if kind == "tensor":
-            yield _read_tensor(message)
+            yield read_tensor(message)
             continue
-        parts, arrays = _PARTS[kind], 0
+        parts, arrays = PARTS[kind], 0
         for number, value in fields(message):
             if isinstance(value, int):
                 continue
@@ -128,7 +128,8 @@ def _tensors(content: memoryview) -> Iterator[_Tensor]:
                 raise ValueError("it has functions of its own, or training")
 
 
-def _read_tensor(message: memoryview) -> _Tensor:
+def read_tensor(message: memoryview) -> _Tensor:
+    """What a file says of an array."""
     tensor = _Tensor()
     for number, value in fields(message):
         if number == _DIMS:

@@ -13,9 +13,12 @@ import numpy as np
 from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
+from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.graph_file import check_graph_file
+from treadle.graph_products import products_of
 from treadle.initial import read_initial
+from treadle.integer_products import check_products, may_saturate
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.plan import Call, Running
 from treadle.pool import Pool
@@ -88,8 +91,10 @@ def load(
 class Model(Closing):
     """An opened bundle. Threads may share it; each needs streams of its own.
 
-    bundle, manifest: what was opened. hardware: where it runs. vocabularies: by role. unknown: see
-    `load`. call: how new streams call the engine, as the plan says it.
+    bundle, manifest: what was opened. hardware: where it was asked to run; `engine` says what
+    really does. vocabularies: by role. unknown: see `load`. call: how new streams call the engine,
+    as the plan says it. on_device: whether new streams keep their state in the memory of a device
+    other than the processor; steps are then prebound whatever the plan says.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Model(Closing):
         self.bundle = bundle
         self.unknown = unknown
         self.hardware, self.call = hardware, call
+        self.on_device = hardware.kind != "cpu"
         self.vocabularies = {
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()
@@ -124,8 +130,9 @@ class Model(Closing):
     def session(self, graph_name: str) -> Any:
         """The onnxruntime session of a graph, opened when first asked for and then kept.
 
-        Raises DeviceError or BundleError as `open_session` does, BundleError for a graph that the
-        bundle lacks or that is not what the manifest says, StateError after `close`.
+        Raises DeviceError or BundleError as `open_session` does, DeviceError where this processor
+        would get its products in integers wrong, BundleError for a graph that the bundle lacks or
+        that is not what the manifest says, StateError after `close`.
         """
         with self._opening:
             if self._closed:
@@ -140,10 +147,20 @@ class Model(Closing):
                 check_engine(self.manifest.requires.get("onnxruntime"))
                 if not graph.file.endswith(".ort"):  # by which name the engine knows ORT format
                     check_graph_file(self.bundle, graph.file)
+                    if self.hardware.kind == "cpu" and may_saturate():
+                        check_products(products_of(self.bundle, graph.file))
                 session = open_session(self.bundle.file(graph.file), self.hardware)
                 check_ports(session, graph)
                 self._sessions[graph_name] = session
             return self._sessions[graph_name]
+
+    def engine(self) -> Engine:
+        """What really runs the model: provider, device, threads, spinning, arena.
+
+        Read from a session, which is opened if none is; all have the same. Raises what
+        `session` does.
+        """
+        return Engine.of(self.session(next(iter(self.manifest.graphs))))
 
     def reading(self, graph_name: str) -> Reading:
         """What a row of a graph's first input may hold at one time step."""
@@ -175,8 +192,10 @@ class Model(Closing):
         A transducer reads `source` once, here: int64 [batch, source] with `source_lengths`
         [batch] (default: all columns), or a list of lists of ids; the rows are then the source's.
         Other models take `batch_size` and no source. `history` is how many steps `rewind` may
-        take back, and how many inputs of each row `Stream.snapshot(inputs=True)` holds. Raises
-        InputError for a source that does not fit, is empty, or has an empty row.
+        take back, and how many inputs of each row `Stream.snapshot(inputs=True)` holds; what it
+        remembers lies in the host's memory, also of a stream on a GPU, whose every step then
+        brings the state down. Raises InputError for a source that does not fit, is empty, or has
+        an empty row.
         """
         start, origins = self._at_start(source, source_lengths, batch_size)
         return self._open(start, history, origins)

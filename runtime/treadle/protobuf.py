@@ -1,4 +1,4 @@
-"""The fields of a protobuf message, read without a schema and without trusting its sizes."""
+"""The fields of a protobuf message: read without a schema or trust in its sizes, and written."""
 
 from __future__ import annotations
 
@@ -52,3 +52,24 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
         if byte < 0x80:
             return number & 0xFFFF_FFFF_FFFF_FFFF, place + index + 1
     raise ValueError("a number does not end")
+
+
+def message(*pairs: tuple[int, int | str | bytes]) -> bytes:
+    """A message of these fields, each a number and an unsigned integer, a text or bytes."""
+    written = bytearray()
+    for number, value in pairs:
+        if isinstance(value, int):
+            written += _written(number << 3 | _VARINT) + _written(value)
+        else:
+            content = value.encode() if isinstance(value, str) else value
+            written += _written(number << 3 | _BYTES) + _written(len(content)) + content
+    return bytes(written)
+
+
+def _written(number: int) -> bytes:
+    """An unsigned integer, seven bits a byte, the lowest first."""
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*written, number))

@@ -72,9 +72,14 @@ class Hardware:
         burn a core each between two steps.
     arena: whether the engine keeps the memory that it frees, for the next call.
 
-    Not among them is the engine's option to count denormal numbers as zero: it reaches the thread
-    that calls only if the process's first session asked for it (`std::call_once` in
-    onnxruntime/core/session/inference_session.cc), so that it could not keep what it promises.
+    Denormal numbers are kept; the engine's option to count them as zero
+    (`session.set_denormal_as_zero`) is not among these, as it could not keep what it promises. The
+    thread that calls is reached only if the process's first session asked for it (`std::call_once`
+    in onnxruntime/core/session/inference_session.cc), and then numpy in that thread flushes, too,
+    and every later session, also one that asked not to; of a later one only worker threads are
+    reached, so that one array is flushed in part. Nothing was to be won where it was measured: with
+    states that are all denormal a step takes as long as ever (`benchmarks/denormals.py`, an AMD
+    EPYC; other processors may differ).
     """
 
     device: str = "cpu"
@@ -128,7 +133,7 @@ def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESS
     try:
         session = engine.InferenceSession(
             str(path),
-            _options(engine, hardware),
+            session_options(engine, hardware),
             providers=[(provider, {"device_id": hardware.number}) if hardware.number else provider],
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
@@ -201,7 +206,8 @@ def _fits(found: tuple[str, list[Any]], declared: tuple[str, Shape]) -> bool:
     return all(actual == size or not isinstance(actual, int) for actual, size in pairs)
 
 
-def _options(engine: ModuleType, hardware: Hardware) -> Any:
+def session_options(engine: ModuleType, hardware: Hardware) -> Any:
+    """An onnxruntime.SessionOptions."""
     options = engine.SessionOptions()
     options.intra_op_num_threads = hardware.threads
     options.inter_op_num_threads = 1

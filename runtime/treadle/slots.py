@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.bound_step import BoundStep
 from treadle.state import Snapshot
+from treadle.step_kind import step_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from treadle.arrays import Array
+    from treadle.bound_step import BoundStep
     from treadle.model import Model
 
 _KEPT = 8
@@ -38,6 +39,7 @@ class Slots:
         }
         self._context: list[dict[str, Array]] = [{} for _ in range(count)]
         self._steps = np.zeros(count, np.int64)
+        self._kind = step_kind("prebound", on_device=model.on_device)
         self._bound: OrderedDict[tuple[Any, ...], BoundStep] = OrderedDict()
 
     def put(self, slot: int, start: Snapshot) -> None:
@@ -72,8 +74,7 @@ class Slots:
         bound = self._bound_for(chosen)
         for row, x in enumerate(inputs):
             bound.x[row] = x
-        for name, array in self._state.items():
-            np.take(array, chosen, axis=0, out=bound.state[name])
+        bound.write(self._state, chosen)
         bound.run()
         return Call(self, chosen, bound)
 
@@ -95,12 +96,13 @@ class Slots:
         if bound is None:
             state = {name: array[chosen] for name, array in self._state.items()}
             context = self._joined(chosen)
-            bound = BoundStep(
+            bound = self._kind(
                 self._session, self._graph, self._reading, len(chosen), state, context
             )
         else:
             for name, array in self._joined(chosen).items():
                 bound.context[name][...] = array
+            bound.renew_context()
         self._bound[key] = bound
         if len(self._bound) > _KEPT:
             self._bound.popitem(last=False)

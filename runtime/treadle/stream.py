@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from treadle.arrays import check_count, check_rows
-from treadle.bound_step import BoundStep
 from treadle.closing import Closing
 from treadle.errors import DeviceError, InputError, StateError
 from treadle.frames import Framer
 from treadle.history import History
 from treadle.kept_inputs import InputHistory, KeptInputs
-from treadle.plain_step import PlainStep
 from treadle.repriming import going_on_from
 from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
 from treadle.state import Snapshot
+from treadle.step_kind import step_kind
 from treadle.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from treadle.arrays import Array
+    from treadle.bound_step import BoundStep
     from treadle.model import Model
 
 
@@ -67,7 +67,7 @@ class Stream(Closing):
         """Take over all that `start` holds. Rows of one origin have the same context."""
         self._context = {name: array.copy() for name, array in start.context.items()}
         self._origins = np.arange(self.batch_size) if origins is None else origins.copy()
-        kind = PlainStep if self._model.call == "plain" else BoundStep
+        kind = step_kind(self._model.call, on_device=self._model.on_device)
         self._bound: BoundStep | None = kind(
             self._model.session("step"),
             self._graph,
@@ -180,8 +180,10 @@ class Stream(Closing):
             if rows is not None:
                 chosen = check_rows(rows, self.batch_size)
             initial = self._model.initial_state(self._context, self.batch_size)
-            for name, array in bound.state.items():
+            state = bound.state
+            for name, array in state.items():
                 array[chosen] = initial[name][chosen]
+            bound.write(state)
             self._steps, self._ticks = self.steps, 0
             self._steps[chosen] = 0
             self._history.clear()
@@ -200,13 +202,13 @@ class Stream(Closing):
                 raise InputError(
                     f"select needs one index for each of {self.batch_size} rows, got {len(chosen)}"
                 )
-            for array in bound.state.values():
-                array[:] = array[chosen]
+            bound.write(bound.state, chosen)
             # Context is large, and the rows of one beam share theirs: nothing to move then.
             moved = np.flatnonzero(self._origins[chosen] != self._origins)
             if len(moved):
                 for array in self._context.values():
                     array[moved] = array[chosen[moved]]
+                bound.renew_context()
             self._origins = self._origins[chosen]
             self._steps, self._ticks = self.steps[chosen], 0
             self._history.clear()
@@ -224,7 +226,7 @@ class Stream(Closing):
                 state, earlier = self._history.back(count)
                 self._inputs.take_back(self.steps - earlier)
                 self._steps, self._ticks = earlier, 0
-                _write(bound.state, state)
+                bound.write(state)
 
     def state(self) -> dict[str, Array]:
         """Copies of the state: name -> [batch, …]."""
@@ -317,11 +319,10 @@ class Stream(Closing):
             idle = self._idle(active)
             x = self._reading.array(x, self.batch_size).copy()
             x[idle] = 0
-            bound.step(x)
+            bound.step_some(x, idle)
             if self._remembers:
                 self._history.add(bound.next_state, self.steps)
                 self._inputs.add(x[~idle], np.flatnonzero(~idle))
-            bound.take_back(idle)
             self._steps = self._steps + ~idle
             return bound.copied() if copy else bound.views
 
@@ -359,16 +360,11 @@ class Stream(Closing):
         session, graph = self._model.session(name), self._model.manifest.graphs[name]
         carried = Carried(bound.state, self.steps, History(self._history.size))
         yield from read_spans(session, graph, x, lengths, carried, self._context)
-        _write(bound.state, carried.state)
+        bound.write(carried.state)
         self._steps, self._ticks = carried.steps, 0
         if self._remembers:
             self._history.extend(carried.history)
             self._inputs.extend(x, lengths)
-
-
-def _write(buffers: dict[str, Array], state: Mapping[str, Array]) -> None:
-    for name, buffer in buffers.items():
-        buffer[...] = state[name]
 
 
 def _in_use_elsewhere() -> StateError:

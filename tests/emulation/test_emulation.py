@@ -72,6 +72,30 @@ def test_blocks_keep_their_promise_on(processor: str, directory: Path) -> None:
     verify_on(processor, [exported(directory, *which) for which in IN_BLOCKS])
 
 
+def test_products_that_saturate_are_found_on_haswell() -> None:
+    """Pairs of 255 by 64 fit in 16 bits, those by 65 do not; blocks are safe in full range."""
+    made = on_haswell(
+        "from treadle.integer_products import Product, is_exact\n"
+        "whole = [Product('MatMulInteger', largest=n) for n in (63, 64, 65, 127)]\n"
+        "blocks = [Product('MatMulNBits', bits=n, block_size=32) for n in (4, 8)]\n"
+        "print(*map(is_exact, [*whole, *blocks]))"
+    )
+    assert made.split() == ["True", "True", "False", "False", "True", "True"]
+
+
+def on_haswell(program: str) -> str:
+    """What a program of Python prints there."""
+    if shutil.which(EMULATORS["haswell"]) is None:
+        pytest.skip(f"needs Debian's qemu-user-static ({EMULATORS['haswell']})")
+    return subprocess.run(
+        [HERE / "haswell.sh", "--python", "-c", program],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def verify_on(processor: str, bundles: list[Path]) -> None:
     if shutil.which(EMULATORS[processor]) is None:
         pytest.skip(f"needs Debian's qemu-user-static ({EMULATORS[processor]})")

@@ -27,7 +27,7 @@ def run(number: int, folder: Path) -> dict[str, Any]:
 
 
 def test_the_page_has_no_other_blocks() -> None:
-    assert len(PAGE) == 3
+    assert len(PAGE) == 4
 
 
 def test_a_stream(tmp_path: Path) -> None:
@@ -43,6 +43,11 @@ def test_an_updated_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == ""
 
 
+def test_what_really_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(2, tmp_path)
+    assert "CPUExecutionProvider" in capsys.readouterr().out
+
+
 def test_a_pool(tmp_path: Path) -> None:
-    names = run(2, tmp_path)
+    names = run(3, tmp_path)
     assert [len(answer) for answer in names["answers"].values()] == [11, 11]

@@ -268,11 +268,12 @@ def test_verify_prints_an_aligned_table(
     transducer: str, report: types.SimpleNamespace, capsys: Output
 ) -> None:
     assert cli.run(["verify", transducer]) == 0
-    header, rule, row, invariance, signed, outcome = capsys.readouterr().out.splitlines()
+    header, rule, row, invariance, engine, signed, outcome = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["rung", "source", "steps"]
     assert len(header) == len(rule) == len(row)
     assert row.split() == ["step", "replayed", "1000", "1.5e-07", "2e-06", "0", "1e-05", "yes"]
     assert "in a batch 0, in chunks - (promised exact)" in invariance
+    assert engine.endswith("CPUExecutionProvider on cpu, 1 thread, not spinning, an arena")
     assert (signed, outcome) == ("not signed", "passed")
 
 
@@ -286,7 +287,9 @@ def test_verify_exits_with_1_when_a_rung_fails(
     assert "NO, from step 17" in shown
     assert shown.endswith("FAILED\n")
     assert cli.run(["verify", transducer, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out) == {**report.document, "signature": None}
+    document = json.loads(capsys.readouterr().out)
+    assert document.pop("engine")["provider"] == "CPUExecutionProvider"
+    assert document == {**report.document, "signature": None}
 
 
 def test_a_table_aligns_its_columns() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.protobuf import fields, varints
+from treadle.protobuf import fields, message, varints
 
 
 def read(content: bytes) -> list[tuple[int, object]]:
@@ -50,3 +50,19 @@ def test_any_bytes_are_fields_or_a_value_error(content: bytes) -> None:
     except ValueError:
         return
     assert all(isinstance(value, int | bytes) for _, value in found)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 2**29 - 1), st.one_of(st.integers(0, 2**64 - 1), st.binary(max_size=300))
+        )
+    )
+)
+def test_what_is_written_is_read(pairs: list[tuple[int, int | bytes]]) -> None:
+    assert read(message(*pairs)) == pairs
+
+
+def test_a_message_is_what_onnx_writes() -> None:
+    tensor = onnx.TensorProto(dims=[300], data_type=2, name="ä", raw_data=b"abc")
+    assert message((1, 300), (2, 2), (8, "ä"), (9, b"abc")) == tensor.SerializeToString()

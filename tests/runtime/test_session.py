@@ -9,6 +9,7 @@ import pytest
 
 from tests.runtime.tiny_bundles import write_language_model, write_transducer
 from treadle.bundle import open_bundle
+from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError
 from treadle.model import load
 from treadle.session import Hardware, check_engine, check_ports, open_session
@@ -185,3 +186,27 @@ def test_a_name_that_is_no_text(
         check_ports(open_session(path), open_bundle(bundle).manifest.graphs["step"])
     # The engine's own wrapper would print here, into what `--json` writes.
     assert capsys.readouterr().out == ""
+
+
+def test_what_really_runs_is_reported(bundle: Path) -> None:
+    with load(bundle, threads=2, spinning=True, arena=False) as model:
+        engine = model.engine()
+    assert engine == Engine(
+        onnxruntime.__version__, "CPUExecutionProvider", "cpu", 0, 2, spinning=True, arena=False
+    )
+    assert str(engine).endswith("CPUExecutionProvider on cpu, 2 threads, spinning, no arena")
+    with load(bundle) as model:
+        assert str(model.engine()).endswith("on cpu, 1 thread, not spinning, an arena")
+
+
+def test_what_runs_is_read_from_the_session_not_from_what_was_asked(bundle: Path) -> None:
+    """Some sessions say where they run in their own words."""
+    session = open_session(bundle / "step.onnx")
+    on_a_gpu = SimpleNamespace(
+        get_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        get_provider_options=lambda: {"CUDAExecutionProvider": {"device_id": "1"}},
+        get_session_options=session.get_session_options,
+    )
+    engine = Engine.of(on_a_gpu)
+    assert (engine.provider, engine.kind, engine.number) == ("CUDAExecutionProvider", "cuda", 1)
+    assert "CUDAExecutionProvider on cuda:1" in str(engine)

@@ -39,8 +39,8 @@ def verify(
 ) -> None:
     """Prove on this device that BUNDLE still is the model that was trained.
 
-    Replays the golden trace and probes whether a row feels its neighbours. Says whether the bundle
-    is signed. Exits with 1 when a rung is over its tolerance.
+    Replays the golden trace and probes whether a row feels its neighbours. Says what it really ran
+    on, and whether the bundle is signed. Exits with 1 when a rung is over its tolerance.
     """
     import treadle
     from treadle import selfcheck
@@ -48,16 +48,16 @@ def verify(
 
     with treadle.load(bundle, device=device, threads=threads, public_key=public_key) as model:
         signature = read_signature(model.bundle)
-        report = selfcheck.verify(model)
+        report, engine = selfcheck.verify(model), model.engine()
     signed = None
     if signature is not None:
         signed = {"key": signature.key, "checked": public_key is not None}
-    document = {**report.to_json(), "signature": signed}
+    document = {**report.to_json(), "engine": engine.to_json(), "signature": signed}
     if as_json:
         print_json(document)
     else:
         *lines, verdict = describe(document).splitlines()
-        write("\n".join([*lines, _signed(signed), verdict]) + "\n")
+        write("\n".join([*lines, str(engine), _signed(signed), verdict]) + "\n")
     if not report.passed:
         ctx.exit(1)
 

@@ -1,0 +1,19 @@
+"""Which call of the engine makes the steps of a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.bound_step import BoundStep
+from treadle.device_step import DeviceStep
+from treadle.plain_step import PlainStep
+
+if TYPE_CHECKING:
+    from treadle.plan import Call
+
+
+def step_kind(call: Call, *, on_device: bool) -> type[BoundStep]:
+    """The class for a plan's call; on a device always the one whose state stays there."""
+    if on_device:
+        return DeviceStep
+    return PlainStep if call == "plain" else BoundStep

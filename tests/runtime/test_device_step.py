@@ -1,0 +1,239 @@
+"""Streams whose state lies in a device's memory: the same bits as where it lies in the host's.
+
+The device's memory is the processor's here, made and reached through the same calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runtime.tiny_bundles import CHARACTERS, FEATURES, PHONEMES
+from treadle.bound_step import BoundStep
+from treadle.device_step import DeviceStep
+from treadle.errors import DeviceError, InputError
+from treadle.model import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle.model import Model
+    from treadle.stream import Stream
+
+SOURCES = [[1, 2, 3], [4], list(range(1, 9)) * 2 + [1]]
+ROWS = len(SOURCES)
+HISTORY = 3
+KINDS = ("step", "some", "feed", "unroll", "reset", "select", "rewind", "snapshot", "restore")
+
+
+@pytest.fixture(scope="module")
+def on_device(characters: Model) -> Iterator[Model]:
+    with load(characters.bundle.path) as model:
+        model.on_device = True
+        yield model
+
+
+@pytest.fixture(scope="module")
+def pronounce_on_device(pronounce: Model) -> Iterator[Any]:
+    with load(pronounce.bundle.path) as model:
+        model.on_device = True
+        yield model
+
+
+def schedules(symbols: int) -> Any:
+    """Calls of a stream of ROWS rows: what is called, and numbers to make its arguments of."""
+    return st.lists(
+        st.tuples(st.sampled_from((*KINDS, "fork")), st.integers(0, 2**32 - 1)), max_size=10
+    ).map(lambda calls: [(kind, np.random.default_rng(seed), symbols) for kind, seed in calls])
+
+
+def call(stream: Stream, snapshots: list[Any], kind: str, seed: Any, symbols: int) -> Any:
+    """Make one call; what it gives, or the stream that goes on in its place."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, symbols, (ROWS, 4))
+    match kind:
+        case "step":
+            return stream.step(ids[:, 0])
+        case "some":
+            return stream.step(ids[:, 0], active=rng.integers(0, 2, ROWS) > 0)
+        case "feed" | "unroll":
+            return getattr(stream, kind)(ids, rng.integers(0, 5, ROWS))
+        case "reset":
+            return stream.reset(rng.permutation(ROWS)[: rng.integers(0, ROWS + 1)])
+        case "select":
+            return stream.select(rng.integers(0, ROWS, ROWS))
+        case "rewind":
+            back = int(rng.integers(0, HISTORY + 1))
+            return stream.rewind(min(back, len(stream._history._moments)))
+        case "snapshot":
+            return snapshots.append(stream.snapshot())
+        case "restore":
+            return stream.restore(snapshots[rng.integers(len(snapshots))])
+        case _:
+            return stream.fork()
+
+
+def assert_same_streams(expected: Stream, actual: Stream, calls: list[Any]) -> None:
+    assert type(actual._bound) is DeviceStep
+    assert type(expected._bound) is BoundStep
+    streams, kept = [expected, actual], [[expected.snapshot()], [actual.snapshot()]]
+    for kind, rng, symbols in calls:
+        seed = int(rng.integers(2**32))
+        given = []
+        for place, snapshots in enumerate(kept):
+            answer = call(streams[place], snapshots, kind, seed, symbols)
+            if kind == "fork":
+                streams[place], answer = answer, None
+            given.append(answer)
+        np.testing.assert_array_equal(given[1], given[0])
+        assert streams[1].snapshot() == streams[0].snapshot()
+
+
+@given(calls=schedules(len(CHARACTERS)))
+def test_any_calls_give_the_same_bits(
+    characters: Model, on_device: Model, calls: list[Any]
+) -> None:
+    assert_same_streams(
+        characters.stream(batch_size=ROWS, history=HISTORY),
+        on_device.stream(batch_size=ROWS, history=HISTORY),
+        calls,
+    )
+
+
+@given(calls=schedules(len(PHONEMES)))
+def test_any_calls_give_the_same_bits_with_a_context(
+    pronounce: Model, pronounce_on_device: Model, calls: list[Any]
+) -> None:
+    assert_same_streams(
+        pronounce.stream(SOURCES, history=HISTORY),
+        pronounce_on_device.stream(SOURCES, history=HISTORY),
+        calls,
+    )
+
+
+@given(calls=schedules(len(CHARACTERS)))
+def test_a_graph_without_a_mask_gives_the_same_bits(
+    characters: Model, on_device: Model, calls: list[Any]
+) -> None:
+    stream = on_device.stream(batch_size=ROWS, history=HISTORY)
+    stream._graph = replace(stream._graph, active=None)
+    stream._fill(stream.snapshot())
+    assert_same_streams(characters.stream(batch_size=ROWS, history=HISTORY), stream, calls)
+
+
+class CopiesWhenBound:
+    """A session whose inputs are copied when they are bound, as one on a GPU may do."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        call = session._sess.run_with_iobinding
+        self._sess = SimpleNamespace(
+            run_with_iobinding=lambda binding, options: call(binding.raw, options)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def io_binding(self) -> Any:
+        binding = self._session.io_binding()
+        raw, copies = binding._iobinding, {}
+
+        def bind(name: str, value: Any) -> None:
+            copies[name] = onnxruntime.OrtValue.ortvalue_from_numpy(np.array(value.numpy()))
+            raw.bind_ortvalue_input(name, copies[name]._ortvalue)
+
+        return SimpleNamespace(
+            _iobinding=SimpleNamespace(bind_ortvalue_input=bind, raw=raw),
+            bind_ortvalue_input=binding.bind_ortvalue_input,
+            bind_ortvalue_output=binding.bind_ortvalue_output,
+        )
+
+
+def test_inputs_that_are_copied_when_bound_are_not_stale(
+    pronounce: Model, pronounce_on_device: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = CopiesWhenBound(pronounce_on_device.session("step"))
+    monkeypatch.setitem(pronounce_on_device._sessions, "step", session)
+    streams = [model.stream(SOURCES) for model in (pronounce, pronounce_on_device)]
+    for ids in ([1, 2, 3], [4, 5, 6], [7, 7, 1]):
+        expected, actual = (stream.step(np.array(ids)) for stream in streams)
+        np.testing.assert_array_equal(actual, expected)
+        for stream in streams:
+            stream.select([2, 0, 0])
+    assert streams[1].snapshot() == streams[0].snapshot()
+
+
+@given(data=st.data())
+def test_a_pool_on_a_device(pronounce: Model, pronounce_on_device: Model, data: Any) -> None:
+    turns = st.lists(st.dictionaries(st.integers(0, ROWS - 1), st.integers(0, 6), min_size=1))
+    schedule = data.draw(turns)
+    pools = [model.pool(ROWS) for model in (pronounce, pronounce_on_device)]
+    members = [[pool.join(source=source) for source in SOURCES] for pool in pools]
+    for reads in schedule:
+        expected, actual = (
+            pool.step({mine[row]: np.int64(symbol) for row, symbol in reads.items()})
+            for pool, mine in zip(pools, members, strict=True)
+        )
+        for row in reads:
+            np.testing.assert_array_equal(actual[members[1][row]], expected[members[0][row]])
+    for pool in pools:
+        pool.close()
+
+
+def test_a_bad_input_leaves_the_state_of_a_device_as_it_was(features: Model) -> None:
+    with load(features.bundle.path) as model:
+        model.on_device = True
+        stream = model.stream()
+        stream.step(np.ones((1, FEATURES), np.float32))
+        before = stream.snapshot()
+        with pytest.raises(InputError, match="finite"):
+            stream.step(np.full((1, FEATURES), np.nan, np.float32))
+        assert stream.snapshot() == before
+
+
+def test_a_failing_call_leaves_the_state_of_a_device_as_it_was(on_device: Model) -> None:
+    stream, twin = (on_device.stream(batch_size=2) for _ in range(2))
+    for each in (stream, twin):
+        each.step(np.array([1, 2]))
+    before = stream.snapshot()
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream._bound, "step", fail)
+        with pytest.raises(DeviceError, match=r"out of memory.* as it was"):
+            stream.step(np.array([3, 4]), active=[True, False])
+    assert stream.snapshot() == before
+    # The mask of the call that failed is gone, too.
+    np.testing.assert_array_equal(stream.step(np.array([5, 6])), twin.step(np.array([5, 6])))
+
+
+def test_only_what_is_not_the_processor_keeps_states_to_itself(characters: Model) -> None:
+    assert not characters.on_device
+    with load(characters.bundle.path, device="cuda") as model:
+        assert model.on_device
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="needs an onnxruntime with CUDAExecutionProvider, and a GPU",
+)
+def test_a_gpu_gives_what_the_processor_does(characters: Model) -> None:
+    with load(characters.bundle.path, device="cuda") as model:
+        assert model.engine().provider == "CUDAExecutionProvider"
+        streams = characters.stream(batch_size=ROWS), model.stream(batch_size=ROWS)
+        rng = np.random.default_rng(0)
+        for _ in range(50):
+            x, active = rng.integers(0, len(CHARACTERS), ROWS), rng.integers(0, 2, ROWS) > 0
+            expected, actual = (stream.step(x, active=active) for stream in streams)
+            np.testing.assert_allclose(actual, expected, atol=1e-4)
+        for name, array in streams[0].state().items():
+            np.testing.assert_allclose(streams[1].state()[name], array, atol=1e-4)
