@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import count as counting
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +15,21 @@ from treadle.state import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from treadle.arrays import Array
     from treadle.model import Model
 
 _KEPT = 8
 """Numbers of rows whose buffers stay bound; the one used longest ago gives way to another."""
+
+
+@dataclass(slots=True)
+class _Company:
+    """Bound buffers, and which context each row of them holds: its number, int64 [rows]."""
+
+    bound: BoundStep
+    contexts: NDArray[np.int64]
 
 
 class Slots:
@@ -37,14 +49,19 @@ class Slots:
             for port in self._graph.state
         }
         self._context: list[dict[str, Array]] = [{} for _ in range(count)]
+        # Each context that was ever put has a number of its own, so that equal numbers are equal
+        # contexts, whatever slot they were in.
+        self._numbers = counting(1)
+        self._context_of = np.zeros(count, np.int64)
         self._steps = np.zeros(count, np.int64)
-        self._bound: OrderedDict[tuple[Any, ...], BoundStep] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], _Company] = OrderedDict()
 
     def put(self, slot: int, start: Snapshot) -> None:
         """Let a slot hold what a snapshot of one row does."""
         for name, array in self._state.items():
             array[slot] = start.state[name][0]
         self._context[slot] = dict(start.context)
+        self._context_of[slot] = next(self._numbers)
         self._steps[slot] = start.steps[0]
 
     def snapshot(self, slot: int) -> Snapshot:
@@ -57,13 +74,14 @@ class Slots:
         """Places in `slots` by call: as few as there may be.
 
         Rows whose contexts have one width share a call: a softmax over another width would sum in
-        another order.
+        another order. Rows of a call are in the order of their slots, so that the same members
+        find their contexts where they were, in whatever order they ask.
         """
         if self._exact:
             return [[place] for place in range(len(slots))]
         companies: dict[tuple[Any, ...], list[int]] = {}
-        for place, slot in enumerate(slots):
-            companies.setdefault(self._widths(slot), []).append(place)
+        for place in sorted(range(len(slots)), key=slots.__getitem__):
+            companies.setdefault(self._widths(slots[place]), []).append(place)
         return list(companies.values())
 
     def call(self, slots: Sequence[int], inputs: Sequence[Array]) -> Call:
@@ -91,26 +109,30 @@ class Slots:
     def _bound_for(self, chosen: Array) -> BoundStep:
         """Buffers for a call of these slots, holding the context of each."""
         key = (len(chosen), *self._widths(int(chosen[0])))
-        bound = self._bound.pop(key, None)
-        if bound is None:
-            state = {name: array[chosen] for name, array in self._state.items()}
-            context = self._joined(chosen)
-            bound = BoundStep(
-                self._session, self._graph, self._reading, len(chosen), state, context
-            )
-        else:
-            for name, array in self._joined(chosen).items():
-                bound.context[name][...] = array
-        self._bound[key] = bound
-        if len(self._bound) > _KEPT:
-            self._bound.popitem(last=False)
-        return bound
+        company = self._kept.pop(key, None) or self._bind(chosen)
+        self._kept[key] = company
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        # Context is large beside the state: only rows that hold another's are written.
+        wanted = self._context_of[chosen]
+        changed = np.flatnonzero(company.contexts != wanted)
+        company.contexts[changed] = 0  # nobody's, should what follows be interrupted
+        for row in changed.tolist():
+            for name, buffer in company.bound.context.items():
+                buffer[row] = self._context[int(chosen[row])][name][0]
+        company.contexts = wanted
+        return company.bound
 
-    def _joined(self, chosen: Array) -> dict[str, Array]:
-        return {
-            tensor.name: np.concatenate([self._context[slot][tensor.name] for slot in chosen])
+    def _bind(self, chosen: Array) -> _Company:
+        """New buffers, of as many rows as there are slots and for contexts of their widths."""
+        state = {name: array[chosen] for name, array in self._state.items()}
+        one = self._context[int(chosen[0])]
+        context = {
+            tensor.name: np.zeros((len(chosen), *one[tensor.name].shape[1:]), tensor.dtype)
             for tensor in self._graph.context
         }
+        bound = BoundStep(self._session, self._graph, self._reading, len(chosen), state, context)
+        return _Company(bound, np.zeros(len(chosen), np.int64))
 
 
 class Call:
