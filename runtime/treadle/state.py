@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treadle.errors import StateError
-from treadle.files import write_atomically
 from treadle.npz import from_npz, to_npz
+from treadle.saved import Saved, frozen
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -26,7 +24,7 @@ TAKE_ANOTHER = "take a snapshot of a stream of this model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class Snapshot(Saved):
     """What a stream carries, detached from it: read-only copies of the arrays given.
 
     digest: of the bundle that it belongs to.
@@ -46,7 +44,7 @@ class Snapshot:
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def __post_init__(self) -> None:
-        steps = _frozen(np.asarray(self.steps))
+        steps = frozen(np.asarray(self.steps))
         if steps.dtype != np.int64 or steps.ndim != 1 or not steps.size or steps.min() < 0:
             raise StateError(
                 f"steps of a snapshot should be int64 [batch], not negative, got {steps.dtype} "
@@ -54,7 +52,7 @@ class Snapshot:
             )
         object.__setattr__(self, "steps", steps)
         for part in ("state", "context"):
-            arrays = {name: _frozen(array) for name, array in getattr(self, part).items()}
+            arrays = {name: frozen(array) for name, array in getattr(self, part).items()}
             for name, array in arrays.items():
                 if array.shape[:1] != steps.shape:
                     raise StateError(
@@ -62,17 +60,6 @@ class Snapshot:
                         f"steps has, got the shape {list(array.shape)}"
                     )
             object.__setattr__(self, part, MappingProxyType(arrays))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Snapshot):
-            return NotImplemented
-        return self.to_bytes() == other.to_bytes()
-
-    def __hash__(self) -> int:
-        return hash(self.to_bytes())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Snapshot.from_bytes, (self.to_bytes(),)
 
     @property
     def batch_size(self) -> int:
@@ -112,22 +99,6 @@ class Snapshot:
                 "update treadle: pip install --upgrade treadle"
             )
         return cls(digest, parts["state"], parts["context"], steps)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the snapshot to a file, which is there whole or not at all. Raises OSError."""
-        write_atomically(path, self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Snapshot:
-        """The snapshot in a file. Raises StateError when it cannot be read or is none."""
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise StateError(f"cannot read the snapshot {path}: {error}") from error
-        try:
-            return cls.from_bytes(content)
-        except StateError as error:
-            raise StateError(f"in {path}: {error}") from error
 
 
 def check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
@@ -209,9 +180,3 @@ def _check_arrays(
                 f"the {part} {name!r} of the snapshot has a value that is not finite in row {row}; "
                 "a stream cannot go on from it: reset the row or restore an earlier snapshot"
             )
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    copied = np.array(array, copy=True, order="C")
-    copied.flags.writeable = False
-    return copied
