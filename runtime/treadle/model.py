@@ -16,12 +16,14 @@ from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.graph_file import check_graph_file
 from treadle.initial import read_initial
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
+from treadle.nonfinite import check_on_nonfinite
 from treadle.plan import Call, Running
 from treadle.pool import Pool
 from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
 from treadle.signature import check_signature
 from treadle.state import Snapshot, check_snapshot, context_shapes, initial_state
 from treadle.stream import Stream
+from treadle.tolerant_stream import TolerantStream
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from treadle.bundle import Bundle, Source
     from treadle.manifest import Manifest
+    from treadle.nonfinite import OnNonfinite
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
@@ -157,17 +160,21 @@ class Model(Closing):
         source_lengths: ArrayLike | None = None,
         batch_size: int = 1,
         history: int = 0,
+        on_nonfinite: OnNonfinite = "error",
     ) -> Stream:
         """A new stream in the initial state.
 
         A transducer reads `source` once, here: int64 [batch, source] with `source_lengths`
         [batch] (default: all columns), or a list of lists of ids; the rows are then the source's.
         Other models take `batch_size` and no source. `history` is how many steps `rewind` may
-        take back. Raises InputError for a source that does not fit, is empty, or has an empty
-        row.
+        take back. `on_nonfinite` is for models that read numbers: a row whose input holds NaN or
+        infinity is an InputError; or it keeps its state and repeats its last outputs ("hold"), or
+        goes back to its initial state and gives 0 ("reset"), and `Stream.nonfinite` counts it.
+        Raises InputError for a source that does not fit, is empty, or has an empty row, and for
+        another `on_nonfinite` than the model can have.
         """
         start, origins = self._at_start(source, source_lengths, batch_size)
-        return self._open(start, history, origins)
+        return self._open(start, history, origins, on_nonfinite)
 
     def pool(
         self,
@@ -226,18 +233,30 @@ class Model(Closing):
         """What `rows` rows start from, name -> [batch, …]; `context` as `encode` gave it."""
         return initial_state(self.manifest, context, rows, self._learned)
 
-    def resume(self, snapshot: Snapshot, *, history: int = 0) -> Stream:
+    def resume(
+        self, snapshot: Snapshot, *, history: int = 0, on_nonfinite: OnNonfinite = "error"
+    ) -> Stream:
         """A new stream that goes on from `snapshot`, of its batch size and with its context.
 
         Raises StateError when the snapshot does not fit, as `Stream.restore` does.
         """
         check_snapshot(snapshot, self.manifest)
-        return self._open(snapshot, history)
+        return self._open(snapshot, history, on_nonfinite=on_nonfinite)
 
     def _open(
-        self, start: Snapshot, history: int, origins: NDArray[np.int64] | None = None
+        self,
+        start: Snapshot,
+        history: int,
+        origins: NDArray[np.int64] | None = None,
+        on_nonfinite: OnNonfinite = "error",
     ) -> Stream:
-        stream = Stream(self, start, history=history, origins=origins)
+        check_on_nonfinite(on_nonfinite, self.reading("step"))
+        if on_nonfinite == "error":
+            stream = Stream(self, start, history=history, origins=origins)
+        else:
+            stream = TolerantStream(
+                self, start, on_nonfinite=on_nonfinite, history=history, origins=origins
+            )
         with self._opening:
             self._streams.add(stream)
         return stream

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from treadle.arrays import Array
     from treadle.model import Model
+    from treadle.nonfinite import OnNonfinite
 
 
 class Stream(Closing):
@@ -35,7 +36,11 @@ class Stream(Closing):
     out is never overwritten (but for `copy=False`), and its state cannot be reached to be written.
     One thread at a time may use a stream; a second one gets StateError. After `close`, all but
     `close` raise StateError. An InputError leaves the state as it was.
+
+    on_nonfinite: what becomes of a row whose input is not finite, as `Model.stream` has it.
     """
+
+    on_nonfinite: OnNonfinite = "error"
 
     def __init__(
         self,
@@ -54,6 +59,9 @@ class Stream(Closing):
         self._take, self._give = in_use.acquire, in_use.release
         self._history = History(history)
         self._remembers = self._history.size > 0
+        self._nonfinite = np.zeros(self.batch_size, np.int64)
+        # What each row gave when it read last, one array an output; where it may be repeated only.
+        self._last: list[Array] = []
         self._fill(start, origins)
 
     def _fill(self, start: Snapshot, origins: NDArray[np.int64] | None = None) -> None:
@@ -77,6 +85,14 @@ class Stream(Closing):
     def steps(self) -> NDArray[np.int64]:
         """Steps made by each row since its start or reset, int64 [batch]."""
         return self._steps + self._ticks
+
+    @property
+    def nonfinite(self) -> NDArray[np.int64]:
+        """At how many steps the input of each row was not finite, int64 [batch].
+
+        Since the stream was opened: nothing takes it back. 0 where that is an error.
+        """
+        return self._nonfinite.copy()
 
     def step(self, x: ArrayLike, *, active: ArrayLike | None = None, copy: bool = True) -> Any:
         """One time step: `x` [batch] or [batch, features] -> outputs [batch, …].
@@ -171,6 +187,8 @@ class Stream(Closing):
                 array[chosen] = initial[name][chosen]
             self._steps, self._ticks = self.steps, 0
             self._steps[chosen] = 0
+            for last in self._last:
+                last[chosen] = 0
             self._history.clear()
 
     def select(self, rows: ArrayLike) -> None:
@@ -193,6 +211,8 @@ class Stream(Closing):
                     array[moved] = array[chosen[moved]]
             self._origins = self._origins[chosen]
             self._steps, self._ticks = self.steps[chosen], 0
+            for last in self._last:
+                last[:] = last[chosen]
             self._history.clear()
 
     def rewind(self, steps: int) -> None:
@@ -206,6 +226,8 @@ class Stream(Closing):
                 state, self._steps = self._history.back(count)
                 self._ticks = 0
                 _write(bound.state, state)
+                for last in self._last:
+                    last[:] = 0
 
     def state(self) -> dict[str, Array]:
         """Copies of the state: name -> [batch, …]."""
@@ -237,8 +259,11 @@ class Stream(Closing):
         """A stream that goes on from here on its own, with the same history."""
         snapshot = self.snapshot()
         with self._turn():
-            forked = self._model._open(snapshot, self._history.size, self._origins)
+            forked = self._model._open(
+                snapshot, self._history.size, self._origins, self.on_nonfinite
+            )
             forked._history.extend(self._history)
+            forked._last = [last.copy() for last in self._last]
             return forked
 
     def close(self, *, wait: bool = False) -> None:
@@ -255,14 +280,18 @@ class Stream(Closing):
         """The step of the active rows."""
         with self._turn() as bound:
             idle = self._idle(active)
-            x = self._reading.array(x, self.batch_size).copy()
-            x[idle] = 0
-            bound.step(x)
-            if self._history.size:
-                self._history.add(bound.next_state, self.steps)
-            bound.take_back(idle)
-            self._steps = self._steps + ~idle
+            self._step_rows(bound, self._reading.array(x, self.batch_size), idle)
             return bound.copied() if copy else bound.views
+
+    def _step_rows(self, bound: BoundStep, x: Array, idle: NDArray[np.bool_]) -> None:
+        """The step of the rows that are not idle; the others stay, and their outputs are 0."""
+        x = x.copy()
+        x[idle] = 0
+        bound.step(x)
+        if self._history.size:
+            self._history.add(bound.next_state, self.steps)
+        bound.take_back(idle)
+        self._steps = self._steps + ~idle
 
     def _idle(self, active: ArrayLike) -> NDArray[np.bool_]:
         """Which rows are not active. Raises InputError."""
@@ -296,9 +325,12 @@ class Stream(Closing):
         session, graph = self._model.session(name), self._model.manifest.graphs[name]
         carried = Carried(bound.state, self.steps, History(self._history.size))
         yield from read_spans(session, graph, x, lengths, carried, self._context)
+        self._move_on(bound, carried)
+        self._history.extend(carried.history)
+
+    def _move_on(self, bound: BoundStep, carried: Carried) -> None:
         _write(bound.state, carried.state)
         self._steps, self._ticks = carried.steps, 0
-        self._history.extend(carried.history)
 
 
 def _write(buffers: dict[str, Array], state: Mapping[str, Array]) -> None:
