@@ -182,14 +182,16 @@ class Model(Closing):
         *,
         when_full: Literal["error", "wait"] = "error",
         exact: bool = False,
+        on_nonfinite: OnNonfinite = "error",
     ) -> Pool:
         """A pool for up to `max_streams` streams, whose steps share engine calls.
 
         `when_full` says what a full pool does with who wants to join: refuse, or let wait. `exact`
         computes every row alone, for a precision that does not promise that rows do not feel each
-        other. Raises InputError, and what opening the session raises.
+        other. `on_nonfinite` is as `stream` has it. Raises InputError, and what opening the session
+        raises.
         """
-        pool = Pool(self, max_streams, when_full=when_full, exact=exact)
+        pool = Pool(self, max_streams, when_full=when_full, exact=exact, on_nonfinite=on_nonfinite)
         with self._opening:
             self._pools.add(pool)
         return pool

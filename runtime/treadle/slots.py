@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.bound_step import BoundStep
+from treadle.bound_step import BoundStep, naming
 from treadle.state import Snapshot
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from treadle.arrays import Array
     from treadle.model import Model
+    from treadle.nonfinite import OnNonfinite
 
 _KEPT = 8
 """Numbers of rows whose buffers stay bound; the one used longest ago gives way to another."""
@@ -36,9 +37,13 @@ class Slots:
     """`count` slots, each with what a stream of one row carries. One thread at a time.
 
     exact: every row has a call of its own, so that no kernel can tell what company it has.
+    on_nonfinite: what `set_aside` does; with "hold", what each slot gave last is kept for it.
     """
 
-    def __init__(self, model: Model, count: int, *, exact: bool) -> None:
+    def __init__(
+        self, model: Model, count: int, *, exact: bool, on_nonfinite: OnNonfinite = "error"
+    ) -> None:
+        self._model, self._on_nonfinite = model, on_nonfinite
         self._digest = model.manifest.digest
         self._session = model.session("step")  # here, so that no call can fail to open it
         self._graph = model.manifest.graphs["step"]
@@ -54,6 +59,13 @@ class Slots:
         self._numbers = counting(1)
         self._context_of = np.zeros(count, np.int64)
         self._steps = np.zeros(count, np.int64)
+        self._named = naming(self._graph)
+        # What each slot gave last, one array an output; where it may be given again.
+        self._last: list[Array] = []
+        if on_nonfinite != "error":
+            for tensor in self._graph.outputs:
+                sizes = [size for size in tensor.shape[1:] if isinstance(size, int)]
+                self._last.append(np.zeros((count, *sizes), tensor.dtype))
         self._kept: OrderedDict[tuple[Any, ...], _Company] = OrderedDict()
 
     def put(self, slot: int, start: Snapshot) -> None:
@@ -63,6 +75,8 @@ class Slots:
         self._context[slot] = dict(start.context)
         self._context_of[slot] = next(self._numbers)
         self._steps[slot] = start.steps[0]
+        for last in self._last:
+            last[slot] = 0
 
     def snapshot(self, slot: int) -> Snapshot:
         """What a slot holds."""
@@ -95,12 +109,26 @@ class Slots:
         bound.run()
         return Call(self, chosen, bound)
 
-    def move_on(self, slots: Array, state: dict[str, Array], rows: Sequence[int]) -> None:
+    def move_on(
+        self, slots: Array, state: dict[str, Array], outputs: list[Array], rows: Sequence[int]
+    ) -> None:
         """Let slots take over the rows of `state` that are theirs, and count a step."""
         kept = slots[rows]
         for name, array in self._state.items():
             array[kept] = state[name][rows]
         self._steps[kept] += 1
+        if self._on_nonfinite == "hold":
+            for last, output in zip(self._last, outputs, strict=True):
+                last[kept] = output[rows]
+
+    def set_aside(self, slot: int) -> Any:
+        """What a slot gives whose input is not finite: it holds, or starts anew."""
+        if self._on_nonfinite == "reset":
+            initial = self._model.initial_state(self._context[slot], 1)
+            for name, array in self._state.items():
+                array[slot] = initial[name][0]
+            self._steps[slot] = 0
+        return self._named([last[slot].copy() for last in self._last])
 
     def _widths(self, slot: int) -> tuple[Any, ...]:
         context = self._context[slot]
@@ -143,9 +171,9 @@ class Call:
 
     def __init__(self, slots: Slots, chosen: Array, bound: BoundStep) -> None:
         self._slots, self._chosen, self._state = slots, chosen, bound.state
-        made = [output.copy() for output in bound.outputs]
+        self._made = made = [output.copy() for output in bound.outputs]
         self.outputs = [bound.named([output[row] for output in made]) for row in range(len(chosen))]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Move the slots of these rows of the call on; the others stay as they were."""
-        self._slots.move_on(self._chosen, self._state, rows)
+        self._slots.move_on(self._chosen, self._state, self._made, rows)

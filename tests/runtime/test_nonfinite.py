@@ -5,6 +5,7 @@ The definition, row by row, is a stream of one row that is told what to read and
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,6 +183,46 @@ def test_listening(features: Model, seed: int, policy: Any) -> None:
     for output, start in zip(made, starts, strict=True):
         np.testing.assert_array_equal(output[0], row.step(samples[start : start + FEATURES]))
     assert_same(stream, [row])
+
+
+@given(seed=st.integers(0, 10_000), policy=POLICIES)
+def test_members_of_a_pool(features: Model, seed: int, policy: Any) -> None:
+    """Some step together, some alone, some in asyncio; one leaves, and another takes its slot."""
+    random = np.random.default_rng(seed)
+    with features.pool(3, on_nonfinite=policy) as pool:
+        pairs = [(pool.join(), OneRow(features, policy)) for _ in range(3)]
+        for _ in range(8):
+            chosen = [pair for pair in pairs if random.random() < 0.7]
+            x = spoilt(random, 0.4, len(chosen))
+            given_x = {member: one for (member, _), one in zip(chosen, x, strict=True)}
+            together = pool.step(given_x) if random.random() < 0.6 else {}
+            for (member, row), one in zip(chosen, x, strict=True):
+                if together:
+                    answer = together[member]
+                elif random.random() < 0.5:
+                    answer = member.step(one)
+                else:
+                    answer = asyncio.run(member.astep(one))
+                np.testing.assert_array_equal(answer, row.step(one))
+                answer[:] = 7  # it is the caller's own
+                assert member.nonfinite == row.count
+            if random.random() < 0.2:
+                pairs.pop(0)[0].leave()
+                pairs.append((pool.join(), OneRow(features, policy)))
+        for member, row in pairs:
+            assert member.snapshot() == row.stream.snapshot()
+
+
+def test_a_pool_refuses_by_default(features: Model, characters: Model) -> None:
+    x = np.full(FEATURES, np.nan, np.float32)
+    with features.pool(1) as pool:
+        member = pool.join()
+        assert isinstance(pool.step({member: x})[member], InputError)
+        assert member.nonfinite == 0
+    with pytest.raises(InputError, match="but token holds ids"):
+        characters.pool(1, on_nonfinite="hold")
+    with pytest.raises(InputError, match="on_nonfinite must be"):
+        features.pool(1, on_nonfinite="skip")  # type: ignore[arg-type]
 
 
 def test_an_error_is_the_default_and_counts_nothing(features: Model) -> None:
