@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.errors import InputError
 from treadle.history import History
 from treadle.nonfinite import pieces, rows_not_finite
 from treadle.sequence import Carried, read_spans
@@ -48,25 +49,26 @@ class TolerantStream(Stream):
     def step(self, x: ArrayLike, *, active: ArrayLike | None = None, copy: bool = True) -> Any:
         """As `Stream.step`; a row that is wrong does not step."""
         with self._turn() as bound:
-            idle = None if active is None else self._idle(active)
-            array = self._reading.array(x, self.batch_size)
-            wrong = rows_not_finite(array, 1)
-            if idle is not None:
-                wrong &= ~idle
-            if idle is None and not wrong.any():
-                bound.step(array)
-                if self._remembers:
-                    self._history.add(bound.next_state, self.steps)
-                self._ticks += 1
-                for last, output in zip(self._last, bound.outputs, strict=True):
-                    last[...] = output
-            else:
-                silent = wrong if idle is None else wrong | idle
-                self._step_rows(bound, array, silent)
-                for last, output in zip(self._last, bound.outputs, strict=True):
-                    last[~silent] = output[~silent]
-                self._step_aside(bound, wrong)
+            if active is not None or not self._step_all(bound, x):
+                idle = np.zeros(self.batch_size, bool) if active is None else self._idle(active)
+                array = self._reading.array(x, self.batch_size)
+                wrong = rows_not_finite(array, 1) & ~idle
+                self._step_rows(bound, array, idle | wrong)
+                self._step_aside(bound, wrong, ~(idle | wrong))
             return bound.copied() if copy else bound.views
+
+    def _step_all(self, bound: BoundStep, x: ArrayLike) -> bool:
+        """The step of a stream that nothing is wrong with, or False, with all as it was."""
+        try:
+            bound.step(x)
+        except InputError:  # also of another shape, which is said when it is looked at again
+            return False
+        if self._remembers:
+            self._history.add(bound.next_state, self.steps)
+        self._ticks += 1
+        for last, output in zip(self._last, bound.outputs, strict=True):
+            last[...] = output
+        return True
 
     def feed(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """As `Stream.feed`; what a row that is wrong at its last step gives there is its answer."""
@@ -146,8 +148,12 @@ class TolerantStream(Stream):
         self._last = last
         self._nonfinite += wrong.sum(axis=1)
 
-    def _step_aside(self, bound: BoundStep, wrong: NDArray[np.bool_]) -> None:
-        """Let rows that are wrong hold or start anew after a step that they did not read."""
+    def _step_aside(
+        self, bound: BoundStep, wrong: NDArray[np.bool_], read: NDArray[np.bool_]
+    ) -> None:
+        """Let rows that are wrong hold or start anew after a step that others read."""
+        for last, output in zip(self._last, bound.outputs, strict=True):
+            last[read] = output[read]
         carried = Carried(bound.state, self.steps, self._history)
         self._set_aside(wrong, carried, self._last)
         self._move_on(bound, carried)
