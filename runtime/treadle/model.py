@@ -20,6 +20,7 @@ from treadle.graph_products import products_of
 from treadle.initial import read_initial
 from treadle.integer_products import check_products, may_saturate
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
+from treadle.nonfinite import check_on_nonfinite
 from treadle.plan import Call, Running
 from treadle.pool import Pool
 from treadle.repriming import going_on_from
@@ -27,6 +28,7 @@ from treadle.session import Hardware, check_engine, check_ports, engine_errors, 
 from treadle.signature import check_signature
 from treadle.state import Snapshot, context_shapes, initial_state
 from treadle.stream import Stream
+from treadle.tolerant_stream import TolerantStream
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from treadle.bundle import Bundle, Source
     from treadle.manifest import Manifest
+    from treadle.nonfinite import OnNonfinite
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
@@ -186,6 +189,7 @@ class Model(Closing):
         source_lengths: ArrayLike | None = None,
         batch_size: int = 1,
         history: int = 0,
+        on_nonfinite: OnNonfinite = "error",
     ) -> Stream:
         """A new stream in the initial state.
 
@@ -194,11 +198,14 @@ class Model(Closing):
         Other models take `batch_size` and no source. `history` is how many steps `rewind` may
         take back, and how many inputs of each row `Stream.snapshot(inputs=True)` holds; what it
         remembers lies in the host's memory, also of a stream on a GPU, whose every step then
-        brings the state down. Raises InputError for a source that does not fit, is empty, or has
-        an empty row.
+        brings the state down. `on_nonfinite` is for models that read numbers: a row whose input
+        holds NaN or infinity is an InputError; or it keeps its state and repeats its last outputs
+        ("hold"), or goes back to its initial state and gives 0 ("reset"), and `Stream.nonfinite`
+        counts it. Raises InputError for a source that does not fit, is empty, or has an empty row,
+        and for another `on_nonfinite` than the model can have.
         """
         start, origins = self._at_start(source, source_lengths, batch_size)
-        return self._open(start, history, origins)
+        return self._open(start, history, origins, on_nonfinite)
 
     def pool(
         self,
@@ -206,14 +213,16 @@ class Model(Closing):
         *,
         when_full: Literal["error", "wait"] = "error",
         exact: bool = False,
+        on_nonfinite: OnNonfinite = "error",
     ) -> Pool:
         """A pool for up to `max_streams` streams, whose steps share engine calls.
 
         `when_full` says what a full pool does with who wants to join: refuse, or let wait. `exact`
         computes every row alone, for a precision that does not promise that rows do not feel each
-        other. Raises InputError, and what opening the session raises.
+        other. `on_nonfinite` is as `stream` has it. Raises InputError, and what opening the session
+        raises.
         """
-        pool = Pool(self, max_streams, when_full=when_full, exact=exact)
+        pool = Pool(self, max_streams, when_full=when_full, exact=exact, on_nonfinite=on_nonfinite)
         with self._opening:
             self._pools.add(pool)
         return pool
@@ -262,6 +271,7 @@ class Model(Closing):
         snapshot: Snapshot,
         *,
         history: int = 0,
+        on_nonfinite: OnNonfinite = "error",
         reprime: bool = False,
         source: ArrayLike | Sequence[ArrayLike] | None = None,
         source_lengths: ArrayLike | None = None,
@@ -274,14 +284,24 @@ class Model(Closing):
         start = going_on_from(
             self, snapshot, reprime=reprime, source=source, source_lengths=source_lengths
         )
-        stream = self._open(start, history)
+        stream = self._open(start, history, on_nonfinite=on_nonfinite)
         stream.reprimed = None if start is snapshot else snapshot.complete
         return stream
 
     def _open(
-        self, start: Snapshot, history: int, origins: NDArray[np.int64] | None = None
+        self,
+        start: Snapshot,
+        history: int,
+        origins: NDArray[np.int64] | None = None,
+        on_nonfinite: OnNonfinite = "error",
     ) -> Stream:
-        stream = Stream(self, start, history=history, origins=origins)
+        check_on_nonfinite(on_nonfinite, self.reading("step"))
+        if on_nonfinite == "error":
+            stream = Stream(self, start, history=history, origins=origins)
+        else:
+            stream = TolerantStream(
+                self, start, on_nonfinite=on_nonfinite, history=history, origins=origins
+            )
         with self._opening:
             self._streams.add(stream)
         return stream

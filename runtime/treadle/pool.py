@@ -14,6 +14,7 @@ from treadle.arrays import check_count
 from treadle.closing import Closing
 from treadle.combining import Combiner, Ticket
 from treadle.errors import DeadlineError, DeviceError, InputError, StateError, TreadleError
+from treadle.nonfinite import check_on_nonfinite
 from treadle.repriming import going_on_from
 from treadle.session import engine_errors
 from treadle.slots import Slots
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from treadle.arrays import Array
     from treadle.model import Model
+    from treadle.nonfinite import OnNonfinite
     from treadle.state import Snapshot
 
 Entry = tuple[int, "Array"]  # a slot, and what it reads
@@ -67,6 +69,7 @@ class Pool(Closing):
         *,
         when_full: Literal["error", "wait"] = "error",
         exact: bool = False,
+        on_nonfinite: OnNonfinite = "error",
     ) -> None:
         self.max_streams = check_count(max_streams, "max_streams", 1)
         if when_full not in ("error", "wait"):
@@ -74,7 +77,9 @@ class Pool(Closing):
         self._model = model
         self._waits = when_full == "wait"
         self._reading = model.reading("step")
-        self._slots = Slots(model, self.max_streams, exact=exact)
+        check_on_nonfinite(on_nonfinite, self._reading)
+        self.on_nonfinite = on_nonfinite
+        self._slots = Slots(model, self.max_streams, exact=exact, on_nonfinite=on_nonfinite)
         self._free = list(range(self.max_streams))[::-1]
         self._members: dict[int, Member] = {}
         self._changed = threading.Condition()
@@ -132,12 +137,14 @@ class Pool(Closing):
                 ready.pop(member, None)
                 answers[member] = error
         try:
-            asked = [(member._slot, x) for member, x in ready.items()]
+            stepping = [member for member, x in ready.items() if self._fits(x)]
+            asked = [(member._slot, ready[member]) for member in stepping]
             made = self._combiner.ask(asked) if asked else []
+            answers |= zip(stepping, made, strict=True)
+            answers |= {member: member._aside() for member in ready if member not in answers}
         finally:
             for member in ready:
                 member._end()
-        answers |= zip(ready, made, strict=True)
         return {member: answers[member] for member in inputs}
 
     def metrics(self) -> PoolMetrics:
@@ -184,8 +191,13 @@ class Pool(Closing):
 
     def _read(self, x: ArrayLike) -> Array:
         array = self._reading.array(x)
-        self._reading.check_values(array)
+        if self.on_nonfinite == "error":
+            self._reading.check_values(array)
         return array
+
+    def _fits(self, x: Array) -> bool:
+        """Whether a member steps: not where its input is not finite, and that is no error."""
+        return self.on_nonfinite == "error" or bool(np.isfinite(x).all())
 
     def _work(self, tickets: list[Ticket[Entry]]) -> None:
         """Step all that tickets ask for, each with its answer or its error."""
@@ -240,12 +252,18 @@ class Pool(Closing):
 class Member(Closing):
     """One stream of a pool. Made by `Pool.join`; one thread or task at a time may step it."""
 
-    __slots__ = ("_in_use", "_left", "_pool", "_slot")
+    __slots__ = ("_in_use", "_left", "_nonfinite", "_pool", "_slot")
 
     def __init__(self, pool: Pool, slot: int) -> None:
         self._pool, self._slot = pool, slot
         self._in_use = threading.Lock()
         self._left = False
+        self._nonfinite = 0
+
+    @property
+    def nonfinite(self) -> int:
+        """How many of its inputs were not finite since it joined; 0 where that is an error."""
+        return self._nonfinite
 
     def step(self, x: ArrayLike, *, timeout: float | None = None) -> Any:
         """One time step: `x` [] or [features] -> outputs […]; blocks.
@@ -256,6 +274,8 @@ class Member(Closing):
         array = self._pool._read(x)
         self._begin()
         try:
+            if not self._pool._fits(array):
+                return self._aside()
             (answer,) = self._pool._combiner.ask([(self._slot, array)], timeout)
         finally:
             self._end()
@@ -266,6 +286,8 @@ class Member(Closing):
         array = self._pool._read(x)
         self._begin()
         try:
+            if not self._pool._fits(array):
+                return self._aside()
             (answer,) = await self._pool._combiner.ask_async([(self._slot, array)])
         finally:
             self._end()
@@ -291,6 +313,11 @@ class Member(Closing):
     def close(self) -> None:
         """Leave."""
         self.leave()
+
+    def _aside(self) -> Any:
+        """The answer to an input that is not finite."""
+        self._nonfinite += 1
+        return self._pool._slots.set_aside(self._slot)
 
     def _check(self) -> None:
         if self._left:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,11 @@ import numpy as np
 
 from treadle.arrays import frozen
 from treadle.errors import StateError
-from treadle.files import write_atomically
 from treadle.kept_inputs import KeptInputs
 from treadle.npz import from_npz, to_npz
+from treadle.saved import Saved
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -29,7 +27,7 @@ TAKE_ANOTHER = "take a snapshot of a stream of this model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class Snapshot(Saved):
     """What a stream carries, detached from it: read-only copies of the arrays given.
 
     digest: of the bundle that it belongs to.
@@ -73,17 +71,6 @@ class Snapshot:
                 f"a snapshot should hold inputs of {len(steps)} rows, as steps has, and none more "
                 f"than steps, got {lengths.tolist()} for {steps.tolist()} steps"
             )
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Snapshot):
-            return NotImplemented
-        return self.to_bytes() == other.to_bytes()
-
-    def __hash__(self) -> int:
-        return hash(self.to_bytes())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Snapshot.from_bytes, (self.to_bytes(),)
 
     @property
     def batch_size(self) -> int:
@@ -136,22 +123,6 @@ class Snapshot:
                 f"damaged ({error}); take the snapshot again"
             ) from error
         return cls(digest, parts["state"], parts["context"], steps, inputs)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the snapshot to a file, which is there whole or not at all. Raises OSError."""
-        write_atomically(path, self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Snapshot:
-        """The snapshot in a file. Raises StateError when it cannot be read or is none."""
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise StateError(f"cannot read the snapshot {path}: {error}") from error
-        try:
-            return cls.from_bytes(content)
-        except StateError as error:
-            raise StateError(f"in {path}: {error}") from error
 
 
 def check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:

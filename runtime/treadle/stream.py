@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from treadle.arrays import Array
     from treadle.bound_step import BoundStep
     from treadle.model import Model
+    from treadle.nonfinite import OnNonfinite
 
 
 class Stream(Closing):
@@ -40,9 +41,11 @@ class Stream(Closing):
 
     reprimed: None, or after going on from a snapshot of another model, bool [batch]: whether each
     row, as the rows were then, had kept all that it had read; False where only the last was read.
+    on_nonfinite: what becomes of a row whose input is not finite, as `Model.stream` has it.
     """
 
     reprimed: NDArray[np.bool_] | None = None
+    on_nonfinite: OnNonfinite = "error"
 
     def __init__(
         self,
@@ -61,6 +64,9 @@ class Stream(Closing):
         self._take, self._wait, self._give = turn.take, turn.wait, turn.give
         self._history = History(history)
         self._remembers = self._history.size > 0
+        self._nonfinite = np.zeros(self.batch_size, np.int64)
+        # What each row gave when it read last, one array an output; where it may be repeated only.
+        self._last: list[Array] = []
         self._fill(start, origins)
 
     def _fill(self, start: Snapshot, origins: NDArray[np.int64] | None = None) -> None:
@@ -86,6 +92,14 @@ class Stream(Closing):
     def steps(self) -> NDArray[np.int64]:
         """Steps made by each row since its start or reset, int64 [batch]."""
         return self._steps + self._ticks
+
+    @property
+    def nonfinite(self) -> NDArray[np.int64]:
+        """At how many steps the input of each row was not finite, int64 [batch].
+
+        Since the stream was opened: nothing takes it back. 0 where that is an error.
+        """
+        return self._nonfinite.copy()
 
     def step(self, x: ArrayLike, *, active: ArrayLike | None = None, copy: bool = True) -> Any:
         """One time step: `x` [batch] or [batch, features] -> outputs [batch, …].
@@ -186,6 +200,8 @@ class Stream(Closing):
             bound.write(state)
             self._steps, self._ticks = self.steps, 0
             self._steps[chosen] = 0
+            for last in self._last:
+                last[chosen] = 0
             self._history.clear()
             if self._remembers:
                 self._inputs.forget(chosen)
@@ -211,6 +227,8 @@ class Stream(Closing):
                 bound.renew_context()
             self._origins = self._origins[chosen]
             self._steps, self._ticks = self.steps[chosen], 0
+            for last in self._last:
+                last[:] = last[chosen]
             self._history.clear()
             if self._remembers:
                 self._inputs.select(chosen)
@@ -224,9 +242,11 @@ class Stream(Closing):
         with self._turn() as bound:
             if count := check_count(steps, "steps", 0):
                 state, earlier = self._history.back(count)
-                self._inputs.take_back(self.steps - earlier)
+                self._take_back_inputs(earlier)
                 self._steps, self._ticks = earlier, 0
                 bound.write(state)
+                for last in self._last:
+                    last[:] = 0
 
     def state(self) -> dict[str, Array]:
         """Copies of the state: name -> [batch, …]."""
@@ -282,11 +302,8 @@ class Stream(Closing):
         """A stream that goes on from here on its own, with the same history."""
         with self._turn() as bound:
             start = self._snapshot(bound, inputs=False)
-            forked = self._model._open(start, self._history.size, self._origins)
-            if self._remembers:
-                forked._history.extend(self._history)
-                forked._inputs = self._inputs.copy()
-            forked.reprimed = self.reprimed
+            forked = self._model._open(start, self._history.size, self._origins, self.on_nonfinite)
+            forked._take_over(self)
             return forked
 
     def close(self, *, wait: bool = False) -> None:
@@ -317,14 +334,18 @@ class Stream(Closing):
         """The step of the active rows."""
         with self._turn() as bound:
             idle = self._idle(active)
-            x = self._reading.array(x, self.batch_size).copy()
-            x[idle] = 0
-            bound.step_some(x, idle)
-            if self._remembers:
-                self._history.add(bound.next_state, self.steps)
-                self._inputs.add(x[~idle], np.flatnonzero(~idle))
-            self._steps = self._steps + ~idle
+            self._step_rows(bound, self._reading.array(x, self.batch_size), idle)
             return bound.copied() if copy else bound.views
+
+    def _step_rows(self, bound: BoundStep, x: Array, idle: NDArray[np.bool_]) -> None:
+        """The step of the rows that are not idle; the others stay, and their outputs are 0."""
+        x = x.copy()
+        x[idle] = 0
+        bound.step_some(x, idle)
+        if self._remembers:
+            self._history.add(bound.next_state, self.steps)
+            self._inputs.add(x[~idle], np.flatnonzero(~idle))
+        self._steps = self._steps + ~idle
 
     def _idle(self, active: ArrayLike) -> NDArray[np.bool_]:
         """Which rows are not active. Raises InputError."""
@@ -360,11 +381,25 @@ class Stream(Closing):
         session, graph = self._model.session(name), self._model.manifest.graphs[name]
         carried = Carried(bound.state, self.steps, History(self._history.size))
         yield from read_spans(session, graph, x, lengths, carried, self._context)
-        bound.write(carried.state)
-        self._steps, self._ticks = carried.steps, 0
+        self._move_on(bound, carried)
         if self._remembers:
             self._history.extend(carried.history)
             self._inputs.extend(x, lengths)
+
+    def _move_on(self, bound: BoundStep, carried: Carried) -> None:
+        bound.write(carried.state)
+        self._steps, self._ticks = carried.steps, 0
+
+    def _take_back_inputs(self, steps: NDArray[np.int64]) -> None:
+        """Forget the inputs that rows read since they had made as many steps, int64 [batch]."""
+        self._inputs.take_back(self.steps - steps)
+
+    def _take_over(self, other: Stream) -> None:
+        """Take from the stream that this one is a fork of what a snapshot does not hold."""
+        if self._remembers:
+            self._history.extend(other._history)
+            self._inputs = other._inputs.copy()
+        self.reprimed = other.reprimed
 
 
 def _in_use_elsewhere() -> StateError:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from treadle.errors import StateError
+from treadle.state import Snapshot
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -49,6 +52,21 @@ class TablePredictor:
     def reset(self, rows: ArrayLike | None = None) -> None:
         for row in range(self.batch_size) if rows is None else np.asarray(rows).tolist():
             self.prefixes[row] = ()
+
+    def snapshot(self) -> Snapshot:
+        longest = max(map(len, self.prefixes))
+        padded = np.full((self.batch_size, longest), -1)
+        for row, prefix in enumerate(self.prefixes):
+            padded[row, : len(prefix)] = prefix
+        return Snapshot(f"table {self.seed}", {"prefix": padded}, {}, np.zeros(len(padded), int))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        if snapshot.digest != f"table {self.seed}":
+            raise StateError(f"the snapshot is of {snapshot.digest}, but this is table {self.seed}")
+        self.prefixes = [
+            tuple(symbol for symbol in row.tolist() if symbol >= 0)
+            for row in snapshot.state["prefix"]
+        ]
 
 
 class TableJoiner:

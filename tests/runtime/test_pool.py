@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import treadle
 from tests.runtime.tiny_bundles import CHARACTERS, FEATURES, write_language_model
@@ -62,39 +64,86 @@ def started(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+def run_schedule(
+    model: Model, pool: Pool, random: np.random.Generator, events: int, lengths: list[int]
+) -> None:
+    """Joins, steps, snapshots and leaves, drawn at random; each member has a stream beside it.
+
+    With `lengths`, members read sources that are so long.
+    """
+    symbols = len(model.vocabularies["output" if lengths else "symbols"])
+    living: list[tuple[Member, Stream]] = []
+    made = 0
+    while made < events:
+        made += 1
+        kind = random.random()
+        if kind < 0.1 and len(living) < pool.max_streams:
+            if living and kind < 0.03:
+                snapshot = living[random.integers(len(living))][0].snapshot()
+                living.append((pool.join(snapshot), model.resume(snapshot)))
+            elif lengths:
+                word = random.integers(1, 9, random.choice(lengths))
+                living.append((pool.join(source=word), model.stream([word])))
+            else:
+                living.append((pool.join(), model.stream()))
+        elif kind < 0.17 and living:
+            member, _ = living.pop(random.integers(len(living)))
+            member.leave()
+        elif living:
+            chosen = [pair for pair in living if random.random() < 0.5] or living[:1]
+            random.shuffle(chosen)
+            # The same members ask again, in another order: what is bound for them is used again.
+            for pairs in (chosen, chosen[::-1]):
+                asked = {member: random.integers(symbols) for member, _ in pairs}
+                answers = pool.step(asked)
+                assert list(answers) == list(asked)
+                for member, stream in pairs:
+                    np.testing.assert_array_equal(answers[member], alone(stream, asked[member]))
+                made += len(pairs)
+    for member, stream in living:
+        assert member.snapshot().to_bytes() == stream.snapshot().to_bytes()
+    assert pool.metrics().members == len(living)
+
+
 def test_any_schedule_equals_streams_alone(characters: Model) -> None:
-    """10,000 joins, steps, snapshots and leaves, drawn at random."""
-    random = np.random.default_rng(0)
+    """10,000 joins, steps, snapshots and leaves."""
     with characters.pool(12) as pool:
-        living: list[tuple[Member, Stream]] = []
-        events = 0
-        while events < 10_000:
-            events += 1
-            kind = random.random()
-            if kind < 0.1 and len(living) < pool.max_streams:
-                snapshot = None
-                if living and kind < 0.03:
-                    snapshot = living[random.integers(len(living))][0].snapshot()
-                stream = characters.resume(snapshot) if snapshot else characters.stream()
-                living.append((pool.join(snapshot), stream))
-            elif kind < 0.17 and living:
-                member, _ = living.pop(random.integers(len(living)))
-                member.leave()
-            elif living:
-                chosen = [pair for pair in living if random.random() < 0.5] or living[:1]
-                given = {member: random.integers(SYMBOLS) for member, _ in chosen}
-                answers = pool.step(given)
-                assert list(answers) == list(given)
-                for member, stream in chosen:
-                    np.testing.assert_array_equal(answers[member], alone(stream, given[member]))
-                    events += 1
-        for member, stream in living:
-            assert member.snapshot().to_bytes() == stream.snapshot().to_bytes()
+        run_schedule(characters, pool, np.random.default_rng(0), 10_000, [])
         metrics = pool.metrics()
-        assert metrics.members == len(living)
         assert metrics.calls < metrics.steps
         assert 1 < metrics.batch_max <= pool.max_streams
         assert 0 < metrics.p50_us <= metrics.p99_us
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10_000),
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    exact=st.booleans(),
+)
+def test_any_schedule_of_members_with_contexts(
+    pronounce: Any, seed: int, lengths: list[int], exact: bool
+) -> None:
+    """Contexts of one width and of several, of members that leave and whose slots others take."""
+    with pronounce.pool(5, exact=exact) as pool:
+        run_schedule(pronounce, pool, np.random.default_rng(seed), 300, lengths)
+
+
+def test_contexts_are_written_when_they_change_only(pronounce: Any) -> None:
+    """Contexts in the buffers of a call are overwritten, so that another step tells of them."""
+    words = [np.arange(1, 1 + length) for length in (3, 5, 7)]
+    with pronounce.pool(3) as pool:
+        members = [pool.join(source=word) for word in words]
+        pool.step(dict.fromkeys(members, np.int64(1)))
+        [company] = pool._slots._kept.values()
+        keys = company.bound.context["keys"]
+        keys[:] = -7
+        pool.step(dict.fromkeys(members[::-1], np.int64(1)))
+        assert (keys == -7).all()
+        members[1].leave()
+        last = pool.join(source=words[0])
+        pool.step(dict.fromkeys([members[0], last, members[2]], np.int64(1)))
+        assert [bool((row == -7).all()) for row in keys] == [True, False, True]
 
 
 def test_features_and_words_of_several_widths(features: Model, pronounce: Any) -> None:

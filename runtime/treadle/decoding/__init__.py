@@ -12,6 +12,7 @@ from treadle.decoding.constraint import (
 )
 from treadle.decoding.ctc import CTCDecoder
 from treadle.decoding.decoder import Decoded, Decoder, log_softmax, read_logits
+from treadle.decoding.decoder_snapshot import DecoderSnapshot
 from treadle.decoding.end_point import EndPoint
 from treadle.decoding.greedy import greedy_search
 from treadle.decoding.lexicon import Lexicon, choices
@@ -31,6 +32,7 @@ __all__ = [
     "Constraint",
     "Decoded",
     "Decoder",
+    "DecoderSnapshot",
     "EndPoint",
     "Lexicon",
     "PartialTranscript",

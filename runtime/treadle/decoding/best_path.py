@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.decoding.record import Record
 from treadle.decoding.transcript import Transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -46,3 +49,14 @@ class BestPath:
     def settled(self) -> int:
         """All symbols: what was emitted stays."""
         return len(self._ids)
+
+    def records(self) -> list[Record]:
+        """The one sequence; its numbers are the score, and 1 where its last symbol is held on."""
+        held = float(self._last != self._blank)
+        return [Record(tuple(self._ids), (tuple(self._frames),), (self._score, held))]
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Go on from what `records` gave."""
+        [(ids, (frames,), (self._score, held))] = records
+        self._ids, self._frames = list(ids), list(frames)
+        self._last = ids[-1] if ids and held else self._blank

@@ -15,9 +15,12 @@ from treadle.decoding.prefix_beam import PrefixBeam
 from treadle.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from treadle.arrays import Array
+    from treadle.decoding.record import Record
     from treadle.decoding.transcript import Transcript
 
 Kind = Literal["logits", "log-probabilities"]
@@ -59,6 +62,7 @@ class CTCDecoder(FrameDecoder):
         self.symbols, self.blank, self.beam, self.kind = symbols, blank, beam, kind
         search = _RowByRow(rows, blank, beam, kind)
         super().__init__(search, rows, symbols, end_point or EndPoint())
+        self._described = f"CTC over {kind}"
 
     def _padded(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[Array, NDArray[np.int64]]:
         array, counts = super()._padded(x, lengths)
@@ -86,6 +90,8 @@ def check_symbols(symbols: object, blank: object, what: str = "blank") -> None:
 class _RowByRow:
     """A search of CTC for each row."""
 
+    prediction = None
+
     def __init__(self, rows: int, blank: int, beam: int | None, kind: Kind) -> None:
         self._blank, self._beam, self._kind = blank, beam, kind
         self._rows = [self._new() for _ in range(rows)]
@@ -110,6 +116,12 @@ class _RowByRow:
 
     def settled(self, row: int) -> int:
         return self._rows[row].settled()
+
+    def records(self, row: int) -> list[Record]:
+        return self._rows[row].records()
+
+    def put(self, row: int, records: Sequence[Record]) -> None:
+        self._rows[row].put(records)
 
     def reset(self, rows: NDArray[np.int64]) -> None:
         for row in rows.tolist():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from treadle.arrays import check_count
 
 EndReason = Literal["trailing blank", "leading blank", "length"]
+REASONS: tuple[EndReason | None, ...] = (None, *get_args(EndReason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,27 @@ B rows, T frames of a chunk, F numbers a frame.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from treadle.arrays import Reading, check_count, check_rows
+from treadle.decoding.decoder_snapshot import DecoderSnapshot
+from treadle.decoding.end_point import REASONS, EndPoint
+from treadle.decoding.record import NAMES, check_records, pack, unpack
 from treadle.decoding.transcript import PartialTranscript, Transcript
 from treadle.errors import InputError, StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from treadle.arrays import Array
-    from treadle.decoding.end_point import EndPoint, EndReason
+    from treadle.decoding.end_point import EndReason
+    from treadle.decoding.predictor import Prediction
+    from treadle.decoding.record import Record
 
 
 class FrameSearch(Protocol):
@@ -43,6 +51,16 @@ class FrameSearch(Protocol):
     def reset(self, rows: NDArray[np.int64]) -> None:
         """Start these rows anew."""
 
+    @property
+    def prediction(self) -> Prediction | None:
+        """The predictor that it steps, if any: its rows follow the hypotheses."""
+
+    def records(self, row: int) -> list[Record]:
+        """All that the search knows of a row, one hypothesis after the other; one at least."""
+
+    def put(self, row: int, records: Sequence[Record]) -> None:
+        """Let a row go on from what `records` gave."""
+
 
 class FrameDecoder:
     """Rows of frames to symbols, each row on its own, fed as the frames come.
@@ -51,6 +69,10 @@ class FrameDecoder:
     However its frames are cut into calls, a row gives the same results, to the bit. One thread at
     a time. Made as `CTCDecoder` or `RNNTDecoder`.
     """
+
+    symbols: int
+    blank: int
+    beam: int | None
 
     def __init__(
         self, search: FrameSearch, batch_size: int, features: int, end_point: EndPoint
@@ -65,6 +87,8 @@ class FrameDecoder:
         self._final = np.zeros(batch_size, bool)
         # Rows whose frame was begun and not ended, because what computes it failed.
         self._torn = np.zeros(batch_size, bool)
+        # What the decoder is, and with which sizes besides those of all: for snapshots.
+        self._described, self._sizes = "", dict[str, int]()
 
     @property
     def frames(self) -> NDArray[np.int64]:
@@ -134,6 +158,75 @@ class FrameDecoder:
         for row in chosen.tolist():
             self._reasons[row] = None
         self._final[chosen] = self._torn[chosen] = False
+
+    def snapshot(self) -> DecoderSnapshot:
+        """All that is needed to go on from here, in this process or another.
+
+        Raises StateError for a row that an error has left within a frame, and for a predictor that
+        cannot be saved.
+        """
+        self._refuse(self._torn, "was left within a frame by an error")
+        reasons = np.array([REASONS.index(reason) for reason in self._reasons], np.int64)
+        rows = np.stack([self._frames, self._blanks, reasons, self._final], axis=1)
+        arrays = {"rows": rows}
+        arrays |= pack([self._search.records(row) for row in range(self.batch_size)])
+        predictor = None
+        if self._search.prediction is not None:
+            arrays["outputs"], predictor = self._search.prediction.saved()
+        return DecoderSnapshot(self._described, self._settings(), arrays, predictor)
+
+    def restore(self, snapshot: DecoderSnapshot) -> None:
+        """Go on from `snapshot`, as if there had been no interruption.
+
+        Raises StateError for one of another kind of decoder, of other sizes, rules or end points,
+        of another predictor's model, or with values that no decoder has; all rows are then as they
+        were.
+        """
+        prediction = self._search.prediction
+        names = {"rows", *NAMES} | ({"outputs"} if prediction else set())
+        snapshot.check(self._described, self._settings(), names)
+        try:
+            found = self._opened(snapshot)
+        except ValueError as error:
+            raise StateError(
+                f"the snapshot is of no decoder: {error}; take the snapshot again"
+            ) from error
+        if prediction:
+            prediction.restore(snapshot.arrays["outputs"], snapshot.predictor)
+        for row, records in enumerate(found):
+            self._search.put(row, records)
+        self._frames, self._blanks, reasons, final = snapshot.arrays["rows"].T.copy()
+        self._reasons = [REASONS[reason] for reason in reasons]
+        self._final, self._torn = final == 1, np.zeros(self.batch_size, bool)
+
+    def _settings(self) -> dict[str, int]:
+        """All that a decoder has to share with one that goes on from its snapshot."""
+        rules = {rule.name: getattr(self.end_point, rule.name) or 0 for rule in fields(EndPoint)}
+        sizes = {"symbols": self.symbols, "blank": self.blank, "beam": self.beam or 0}
+        rows = {"batch_size": self.batch_size, "features": self._reading.features[0]}
+        return rules | sizes | rows | self._sizes
+
+    def _opened(self, snapshot: DecoderSnapshot) -> list[list[Record]]:
+        """The hypotheses of each row. Raises ValueError for what no decoder of these sizes has."""
+        rows = snapshot.arrays["rows"]
+        if rows.dtype != np.int64 or rows.shape != (self.batch_size, 4):
+            raise ValueError(f"rows should be int64 [{self.batch_size}, 4]")
+        frames, blanks, reasons, final = rows.T
+        within = (blanks <= frames) & (reasons < len(REASONS)) & (final <= 1)
+        if rows.min() < 0 or not within.all():
+            raise ValueError("rows should hold counts of frames, a reason and a flag")
+        found = unpack(snapshot.arrays, self._search.records(0)[0])
+        if len(found) != self.batch_size:
+            raise ValueError(f"it should have hypotheses of {self.batch_size} rows")
+        for records, count in zip(found, frames.tolist(), strict=True):
+            check_records(
+                records,
+                symbols=self.symbols,
+                blank=self.blank,
+                most=self.beam or 1,
+                frames=count,
+            )
+        return found
 
     def _chosen(self, rows: ArrayLike | None) -> NDArray[np.int64]:
         return np.arange(self.batch_size) if rows is None else check_rows(rows, self.batch_size)

@@ -7,7 +7,7 @@ of an encoder's frame, V symbols.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from treadle.errors import InputError, StateError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from treadle.state import Snapshot
 
 Joiner = Callable[["NDArray[np.float32]", "NDArray[np.float32]"], "NDArray[np.float32]"]
 
@@ -35,6 +37,17 @@ class Predictor(Protocol):
 
     def reset(self, rows: NDArray[np.int64] | None = None) -> None:
         """Take rows back to their initial state."""
+
+
+@runtime_checkable
+class SavedPredictor(Protocol):
+    """What a predictor needs besides, so that its decoder can be saved; a Stream has it."""
+
+    def snapshot(self) -> Snapshot:
+        """All that is needed to go on from here, of all rows."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from there. Raises StateError, and stays as it was, where that does not fit."""
 
 
 class Prediction:
@@ -82,6 +95,31 @@ class Prediction:
             active = np.zeros(self._predictor.batch_size, bool)
             active[rows] = True
             self.advance(np.full(len(active), self._start), active)
+
+    def saved(self) -> tuple[NDArray[np.float32], Snapshot]:
+        """What it said last, float32 [R, P], and what it carries. Raises StateError."""
+        return self._outputs, self._saving().snapshot()
+
+    def restore(self, outputs: NDArray[Any], snapshot: Snapshot | None) -> None:
+        """Go on from what `saved` gave. Raises StateError, and stays as it was."""
+        ours = self._outputs
+        if outputs.dtype != ours.dtype or outputs.shape != ours.shape or snapshot is None:
+            raise StateError(
+                f"the snapshot should have outputs of the predictor, float32 {list(ours.shape)}, "
+                f"and its state, got {_described(outputs)}; take a snapshot of a decoder of this "
+                "model"
+            )
+        _check_finite("the predictor", outputs, np.ones(len(outputs), bool))
+        self._saving().restore(snapshot)
+        self._outputs = outputs.copy()
+
+    def _saving(self) -> SavedPredictor:
+        if not isinstance(self._predictor, SavedPredictor):
+            raise StateError(
+                f"a {type(self._predictor).__name__} as the predictor cannot be saved: it has no "
+                "snapshot() and restore(), as a Stream has"
+            )
+        return self._predictor
 
     def join(self, frame: NDArray[np.float32], active: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Log-probabilities [R, V] of the next symbols, given `frame` [R, E].

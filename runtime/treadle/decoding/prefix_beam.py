@@ -14,9 +14,12 @@ from treadle.decoding.candidates import (
     common_length,
     extensions_within,
 )
+from treadle.decoding.record import Record
 from treadle.decoding.transcript import Transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -125,6 +128,22 @@ class PrefixBeam:
     def settled(self) -> int:
         """What all prefixes begin with: later ones extend one of these."""
         return common_length([prefix.ids for prefix in self._prefixes])
+
+    def records(self) -> list[Record]:
+        """All prefixes, best first."""
+        made = []
+        for prefix in self._prefixes:
+            blank, symbol = prefix.blank_path, prefix.symbol_path
+            scores = (prefix.in_blank, prefix.in_symbol, blank.score, symbol.score)
+            made.append(Record(prefix.ids, (blank.frames, symbol.frames), scores))
+        return made
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Go on from what `records` gave."""
+        self._prefixes = [
+            _Prefix(ids, in_blank, in_symbol, _Path(blank, frames), _Path(symbol, last))
+            for ids, (frames, last), (in_blank, in_symbol, blank, symbol) in records
+        ]
 
 
 def _better(first: _Path, second: _Path) -> _Path:

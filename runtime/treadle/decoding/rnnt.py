@@ -78,3 +78,4 @@ class RNNTDecoder(FrameDecoder):
         else:
             search = TransducerBeam(prediction, rows, blank, width)
         super().__init__(search, rows, features, end_point or EndPoint())
+        self._described, self._sizes = "RNN-T", {"start": first, "max_symbols": limit}

@@ -12,9 +12,12 @@ from treadle.decoding.candidates import (
     common_length,
     extensions_within,
 )
+from treadle.decoding.record import Record
 from treadle.decoding.transcript import Transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from treadle.decoding.predictor import Prediction
@@ -47,14 +50,14 @@ class TransducerBeam:
     """
 
     def __init__(self, prediction: Prediction, rows: int, blank: int, beam: int) -> None:
-        self._prediction, self._blank, self._beam = prediction, blank, beam
+        self.prediction, self._blank, self._beam = prediction, blank, beam
         self._rows: list[list[_Hypothesis]] = [[_EMPTY] for _ in range(rows)]
 
     def read(
         self, x: NDArray[np.float32], reading: NDArray[np.bool_], frames: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Read a frame; one of blank is one at which the best hypothesis emits nothing."""
-        scores = self._prediction.join(np.repeat(x, self._beam, axis=0), self._alive(reading))
+        scores = self.prediction.join(np.repeat(x, self._beam, axis=0), self._alive(reading))
         sources = np.arange(len(scores))
         ids, longer = np.zeros(len(scores), np.int64), np.zeros(len(scores), bool)
         silent = np.ones_like(reading)
@@ -67,8 +70,8 @@ class TransducerBeam:
                     ids[place], longer[place] = symbol, True
             self._rows[row] = made
             silent[row] = made[0].frames[-1:] != (frame,)
-        self._prediction.select(sources)
-        self._prediction.advance(ids, longer)
+        self.prediction.select(sources)
+        self.prediction.advance(ids, longer)
         return silent
 
     def _alive(self, reading: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -124,8 +127,18 @@ class TransducerBeam:
         """What all hypotheses begin with: later ones extend one of these."""
         return common_length([hypothesis.ids for hypothesis in self._rows[row]])
 
+    def records(self, row: int) -> list[Record]:
+        """All hypotheses of a row, best first."""
+        return [Record(h.ids, (h.frames,), (h.total, h.path)) for h in self._rows[row]]
+
+    def put(self, row: int, records: Sequence[Record]) -> None:
+        """Let a row go on from what `records` gave."""
+        self._rows[row] = [
+            _Hypothesis(ids, total, path, frames) for ids, (frames,), (total, path) in records
+        ]
+
     def reset(self, rows: NDArray[np.int64]) -> None:
         """Start these rows anew."""
         for row in rows.tolist():
             self._rows[row] = [_EMPTY]
-        self._prediction.reset((rows[:, None] * self._beam + np.arange(self._beam)).reshape(-1))
+        self.prediction.reset((rows[:, None] * self._beam + np.arange(self._beam)).reshape(-1))

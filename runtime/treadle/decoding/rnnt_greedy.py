@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from treadle.decoding.record import Record
 from treadle.decoding.transcript import Transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from treadle.decoding.predictor import Prediction
@@ -24,7 +27,7 @@ class TransducerGreedy:
     """
 
     def __init__(self, prediction: Prediction, rows: int, blank: int, max_symbols: int) -> None:
-        self._prediction = prediction
+        self.prediction = prediction
         self._blank, self._max_symbols = blank, max_symbols
         self._ids: list[list[int]] = [[] for _ in range(rows)]
         self._frames: list[list[int]] = [[] for _ in range(rows)]
@@ -36,7 +39,7 @@ class TransducerGreedy:
         """Read a frame; one of blank is one that emitted nothing."""
         emitting, silent = reading, np.ones_like(reading)
         for _ in range(self._max_symbols):
-            scores = self._prediction.join(x, emitting)
+            scores = self.prediction.join(x, emitting)
             ids = scores.argmax(axis=-1)
             self._scores[emitting] += scores[emitting, ids[emitting]]
             emitting = emitting & (ids != self._blank)
@@ -46,7 +49,7 @@ class TransducerGreedy:
             silent &= ~emitting
             if not emitting.any():
                 break
-            self._prediction.advance(ids.astype(np.int64), emitting)
+            self.prediction.advance(ids.astype(np.int64), emitting)
         return silent
 
     def best(self, row: int, n_best: int) -> list[Transcript]:  # noqa: ARG002 - there is one
@@ -62,9 +65,19 @@ class TransducerGreedy:
         """All symbols: what was emitted stays."""
         return len(self._ids[row])
 
+    def records(self, row: int) -> list[Record]:
+        """The one sequence there is."""
+        ids, frames = tuple(self._ids[row]), tuple(self._frames[row])
+        return [Record(ids, (frames,), (float(self._scores[row]),))]
+
+    def put(self, row: int, records: Sequence[Record]) -> None:
+        """Let a row go on from what `records` gave."""
+        [(ids, (frames,), (self._scores[row],))] = records
+        self._ids[row], self._frames[row] = list(ids), list(frames)
+
     def reset(self, rows: NDArray[np.int64]) -> None:
         """Start these rows anew."""
         for row in rows.tolist():
             self._ids[row], self._frames[row] = [], []
         self._scores[rows] = 0
-        self._prediction.reset(rows)
+        self.prediction.reset(rows)
