@@ -16,6 +16,7 @@ from treadle.data.options import check_options, unknown
 from treadle.data.pronunciation import Pronunciation, open_cmudict
 from treadle.data.reviews import open_movie_reviews
 from treadle.data.sigmorphon import open_sigmorphon
+from treadle.data.small_talk import open_chatterbot
 from treadle.data.speech import open_japanese_vowels, open_spoken_digits
 from treadle.data.text import open_text
 from treadle.data.translation import open_tanaka
@@ -50,6 +51,7 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "etth1": open_etth1,
     "spoken-digits": open_spoken_digits,
     "japanese-vowels": open_japanese_vowels,
+    "chatterbot-corpus": open_chatterbot,
 }
 
 
