@@ -26,8 +26,11 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(entries)
         return
-    rows = [[e["name"], e["what"], f"{e['bytes']:,}", e["licence"], e["standing"]] for e in entries]
-    write(table(["name", "what", "bytes", "licence", "files"], rows) + "\n")
+    rows = [[e["name"], e["standing"], f"{e['bytes']:,}"] for e in entries]
+    figures = table(["name", "files", "bytes"], rows).splitlines()
+    told = ["what (licence)", "", *(f"{e['what']} ({e['licence']})" for e in entries)]
+    lines = [f"{a}  {b}".rstrip() for a, b in zip(figures, told, strict=True)]
+    write("\n".join(lines) + "\n")
 
 
 @data.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from treadle.data.dataset import Dataset, digest_of
 from treadle.data.examples import Pair
+from treadle.data.malformed import Malformed
 from treadle.data.registry import locate, sources
 from treadle.data.splitting import shuffled_splits
 from treadle.errors import DataError
@@ -58,13 +60,14 @@ def open_chatterbot(*, seed: int = 0) -> Dataset[list[Pair]]:
     """What is said, with everything that is answered to it, split 80/10/10 by `seed`.
 
     Conversations are cut into what is said and what is said next. The same words said twice are
-    one pair with several targets, so no source is in two splits. Raises DataError, also where
-    PyYAML is not installed.
+    one pair with several targets, so no source is in two splits. One conversation of the corpus is
+    malformed and left out. Raises DataError, also where PyYAML is not installed.
     """
+    malformed = Malformed("skip")
     answers: dict[str, dict[str, None]] = {}
     for source in CHATTERBOT.values():
-        for turns in read_conversations(locate(source)):
-            for said, answer in zip(turns, turns[1:], strict=False):
+        for turns in read_conversations(locate(source), malformed):
+            for said, answer in pairwise(turns):
                 answers.setdefault(said, {})[answer] = None
     splits = shuffled_splits([Pair(said, tuple(given)) for said, given in answers.items()], seed)
     first = CHATTERBOT["ai"]
@@ -75,13 +78,15 @@ def open_chatterbot(*, seed: int = 0) -> Dataset[list[Pair]]:
         source=first.home,
         digest=digest_of(splits),
         splits=splits,
+        skipped=malformed.count,
     )
 
 
-def read_conversations(path: Path) -> list[list[str]]:
+def read_conversations(path: Path, malformed: Malformed) -> list[list[str]]:
     """Every conversation of a file of the corpus, as its turns; white space made single spaces.
 
-    Raises DataError for a file that is no YAML of `conversations`, each two texts or more.
+    One that is not a list of two texts or more is malformed. Raises DataError for a file that is
+    no YAML of `conversations`.
     """
     try:
         import yaml
@@ -96,9 +101,13 @@ def read_conversations(path: Path) -> list[list[str]]:
     conversations = document.get("conversations") if isinstance(document, dict) else None
     if not isinstance(conversations, list):
         raise DataError(f"{path}: expected a list of conversations")
+    whole = []
     for number, turns in enumerate(conversations, start=1):
-        if not isinstance(turns, list) or len(turns) < 2 or not all(type(t) is str for t in turns):
-            raise DataError(
-                f"{path}, conversation {number}: expected two texts or more, got {str(turns)[:80]!r}"
+        if isinstance(turns, list) and len(turns) > 1 and all(type(t) is str for t in turns):
+            whole.append([" ".join(turn.split()) for turn in turns])
+        else:
+            got = str(turns)[:80]
+            malformed.found(
+                path, f"conversation {number}", f"expected a list of two texts, got {got!r}"
             )
-    return [[" ".join(turn.split()) for turn in turns] for turns in conversations]
+    return whole

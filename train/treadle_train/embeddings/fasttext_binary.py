@@ -7,15 +7,14 @@ import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from gzip import GzipFile
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treadle.data.readers.lines import opened
+from treadle.data.readers.lines import is_packed, opened
 from treadle.errors import DataError
 
 MAGIC = 793712314  # the first four bytes of a fastText model, as a little-endian integer
@@ -62,10 +61,11 @@ def _load(path: Path) -> Any:
 @contextmanager
 def _unpacked(path: Path) -> Iterator[Path]:
     """The file itself, or a copy without its gzip packing: gensim reads plain files only."""
-    with opened(path) as file, NamedTemporaryFile(suffix=".bin") as copy:
-        if not isinstance(file, GzipFile):
-            yield path
-            return
-        shutil.copyfileobj(file, copy)
-        copy.flush()
-        yield Path(copy.name)
+    if not is_packed(path):
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "model.bin")
+        with opened(path) as file, copy.open("wb") as plain:
+            shutil.copyfileobj(file, plain)
+        yield copy

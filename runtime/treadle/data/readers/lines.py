@@ -56,6 +56,12 @@ def decoded(path: Path, number: int, raw: bytes, malformed: Malformed) -> str | 
         return None
 
 
+def is_packed(path: Path) -> bool:
+    """Whether the file begins as gzip's do. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The file's bytes, unpacked where its first bytes say that gzip packed it.
@@ -63,13 +69,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     Raises DataError for a file that is missing, unreadable, or damaged inside its packing.
     """
     try:
-        with path.open("rb") as file:
-            packed = file.read(len(GZIP)) == GZIP
-            file.seek(0)
-            if packed:
-                with gzip.open(file) as unpacked:
-                    yield cast("IO[bytes]", unpacked)
-            else:
+        if is_packed(path):
+            with gzip.open(path) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+        else:
+            with path.open("rb") as file:
                 yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
