@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -139,6 +139,12 @@ class Frames:
     def content(self) -> bytes:
         """Everything the example says."""
         return _json(self.label, self.symbols) + _array(self.values)
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """The same numbers; what float32 cannot hold becomes infinite, which every example refuses."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, np.float32)
 
 
 def _check_values(values: NDArray[np.float32], columns: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from treadle.data.examples import as_float32
 from treadle.data.malformed import Malformed
 from treadle.data.readers.lines import read_lines
 from treadle.errors import DataError
@@ -55,7 +56,7 @@ def _header(path: Path, line: str) -> tuple[int, int]:
 
 def _numbers(fields: list[str]) -> NDArray[np.float32] | None:
     try:
-        vector = np.array([float(field) for field in fields], np.float32)
+        vector = as_float32(np.array([float(field) for field in fields]))
     except ValueError:
         return None
     return vector if np.isfinite(vector).all() else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from treadle.data.examples import Frames
+from treadle.data.examples import Frames, as_float32
 from treadle.data.malformed import Malformed
 from treadle.errors import DataError
 
@@ -43,7 +43,7 @@ def read_frames(
     for number, frames in enumerate(values):
         try:
             example = Frames(
-                np.ascontiguousarray(frames, np.float32),
+                as_float32(frames),
                 None if labels is None else labels[number],
                 None if symbols is None else symbols[number],
             )

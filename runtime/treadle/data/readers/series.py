@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from treadle.data.examples import Series
+from treadle.data.examples import Series, as_float32
 from treadle.data.malformed import Malformed
 from treadle.data.readers.table import read_rows
 from treadle.errors import DataError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from treadle.data.readers.shaping import Row
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_series(
@@ -68,7 +70,7 @@ def read_series_array(path: str | os.PathLike[str]) -> Series:
         raise DataError(f"{path}: expected an array of numpy without objects: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0:
         raise DataError(f"{path}: expected one array of numbers [time, channels]")
-    values = np.ascontiguousarray(array if array.ndim > 1 else array[:, None], np.float32)
+    values = as_float32(array if array.ndim > 1 else array[:, None])
     try:
         return Series(values, tuple(str(place) for place in range(values.shape[-1])))
     except DataError as error:
@@ -81,7 +83,7 @@ def _number(row: Row, name: str) -> float:
     except ValueError:
         number = math.nan
     # What float32 cannot hold would be infinite in the series.
-    if not math.isfinite(number) or abs(number) > np.finfo(np.float32).max:
+    if not math.isfinite(number) or abs(number) > LARGEST:
         raise DataError(f"expected a number in the column {name!r}, got {row[name]!r}")
     return number
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from treadle.data.examples import Frames
+from treadle.data.examples import Frames, as_float32
 from treadle.data.malformed import Malformed
 from treadle.data.readers.lines import read_lines
 from treadle.errors import DataError
@@ -68,4 +68,4 @@ def _example(line: str, header: dict[str, list[str]]) -> Frames:
         values = [[float(number) for number in channel.split(",")] for channel in channels]
     except ValueError as error:
         raise DataError(f"expected numbers between commas: {error}") from error
-    return Frames(np.ascontiguousarray(np.array(values, np.float32).T), label.strip())
+    return Frames(as_float32(np.array(values).T), label.strip())
