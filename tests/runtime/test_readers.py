@@ -205,7 +205,7 @@ def parquet(path: Path, table: dict[str, list[Any]]) -> Path:
 
 
 def test_parquet_comes_back(tmp_path: Path) -> None:
-    rows = {
+    rows: dict[str, list[Any]] = {
         "words": [["a", "b"], ["c"], ["d"]],
         "tags": [["X", "Y"], ["X"], ["Z"]],
         "id": [1, 2, 3],

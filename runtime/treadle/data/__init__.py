@@ -18,6 +18,7 @@ from treadle.data.reviews import open_movie_reviews
 from treadle.data.sigmorphon import open_sigmorphon
 from treadle.data.small_talk import open_chatterbot
 from treadle.data.speech import open_japanese_vowels, open_spoken_digits
+from treadle.data.splice import open_splice_junctions
 from treadle.data.text import open_text
 from treadle.data.translation import open_tanaka
 from treadle.data.treebank import open_ud_english_ewt
@@ -51,6 +52,7 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "etth1": open_etth1,
     "spoken-digits": open_spoken_digits,
     "japanese-vowels": open_japanese_vowels,
+    "splice-junctions": open_splice_junctions,
     "chatterbot-corpus": open_chatterbot,
 }
 

@@ -13,6 +13,7 @@ from treadle.data.reviews import MOVIE_REVIEWS
 from treadle.data.sigmorphon import SIGMORPHON
 from treadle.data.small_talk import CHATTERBOT
 from treadle.data.speech import JAPANESE_VOWELS, SPOKEN_DIGITS
+from treadle.data.splice import SPLICE_JUNCTIONS
 from treadle.data.translation import TANAKA
 from treadle.data.treebank import UD_ENGLISH_EWT
 from treadle.errors import DataError
@@ -71,6 +72,7 @@ _SETS = (
     ("etth1", "hourly temperatures and loads of a transformer", [ETTH1]),
     ("spoken-digits", "frames of spoken digits", [SPOKEN_DIGITS]),
     ("japanese-vowels", "frames of two vowels and their speakers", JAPANESE_VOWELS.values()),
+    ("splice-junctions", "DNA of primates: exon, intron, or neither", [SPLICE_JUNCTIONS]),
     ("chatterbot-corpus", "questions and answers in English", CHATTERBOT.values()),
     ("glove", "vectors of 20,000 English words; no data set to train on", [GLOVE]),
 )

@@ -30,7 +30,8 @@ class Source:
     `folder` and `file` place it in the data directory and in the cache; `package` names the
     Python package that ships it and the path inside that package; `url` is where it can be
     downloaded, `home` the page that tells of it. In the data directory it may be packed with gzip,
-    under its name and ".gz"; `sha256` and `size` (bytes) are those of the file itself.
+    under its name and ".gz"; `sha256` and `size` (bytes) are those of the file itself. `installed`
+    is the path where a package of the operating system puts it, and the command that does.
     """
 
     folder: str
@@ -42,6 +43,7 @@ class Source:
     package: tuple[str, str] | None = None
     requirement: str | None = None
     size: int | None = None
+    installed: tuple[str, str] | None = None
 
 
 def sources(
@@ -125,7 +127,7 @@ def locate(source: Source) -> Path:
     that ships the file, then downloaded once into the user's cache. Raises DataError when it is
     nowhere, or when the file found is not the edition whose sha256 the registry holds.
     """
-    found = _in_data_directory(source) or _in_package(source)
+    found = _in_data_directory(source) or _in_package(source) or _installed(source)
     if found is None:
         if source.url is None:
             raise DataError(_how_to_get(source))
@@ -136,7 +138,8 @@ def locate(source: Source) -> Path:
 
 def standing(source: Source) -> Literal["here", "absent", "another edition"]:
     """Whether `source` is on this machine; nothing is downloaded. Raises DataError."""
-    found = _in_data_directory(source) or _in_package(source) or _in_cache(source)
+    found = _in_data_directory(source) or _in_package(source) or _installed(source)
+    found = found or _in_cache(source)
     if found is None:
         return "absent"
     return "here" if _sha256(found, source) == source.sha256 else "another edition"
@@ -164,6 +167,11 @@ def _in_package(source: Source) -> Path | None:
     folders = (found and found.submodule_search_locations) or []
     paths = [Path(folder, inside) for folder in folders]
     return next((path for path in paths if path.is_file()), None)
+
+
+def _installed(source: Source) -> Path | None:
+    path = Path(source.installed[0]) if source.installed else None
+    return path if path is not None and path.is_file() else None
 
 
 def _in_cache(source: Source) -> Path | None:
@@ -207,6 +215,8 @@ def _how_to_get(source: Source) -> str:
     place = f"${DATA_DIRECTORY}/{source.folder}/{source.file}"
     if source.requirement is not None:
         way = f"pip install {source.requirement}"
+    elif source.installed is not None:
+        way = source.installed[1]
     elif source.url is not None:
         way = f"pip install 'treadle[data]' to have it downloaded from {source.url}"
     else:

@@ -21,7 +21,7 @@ MAGIC = 793712314  # the first four bytes of a fastText model, as a little-endia
 # What gensim raises for a file that is damaged, depending on where.
 _DAMAGE = (
     *(AssertionError, ValueError, EOFError, NotImplementedError, struct.error, OverflowError),
-    *(MemoryError, LookupError, AttributeError, TypeError, OSError),
+    *(MemoryError, LookupError, AttributeError, TypeError),
 )
 
 
@@ -54,6 +54,8 @@ def _load(path: Path) -> Any:
     try:
         with _unpacked(path) as plain:
             return load_facebook_vectors(str(plain))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except _DAMAGE as error:
         raise DataError(f"{path}: expected a whole model of fastText: {error!r}") from error
 
