@@ -85,6 +85,12 @@ def test_formats_are_told_apart(tmp_path: Path, kind: str, packed: bool) -> None
     assert read.coverage.missing == ("dog",)
 
 
+def test_binary_vectors_need_no_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.bin"
+    path.write_bytes(b"2 1\nthe " + struct.pack("<f", 1) + b"cat " + struct.pack("<f", 2))
+    assert load_embeddings(path, vocabulary("the", "cat")).matrix.tolist() == [[0], [0], [1], [2]]
+
+
 def test_coverage_counts_symbols_and_occurrences(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_bytes(encoded("glove"))
