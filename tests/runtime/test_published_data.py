@@ -22,6 +22,7 @@ from treadle import cli
 from treadle.data import DATASETS, Dataset, Frames, Labelled, Pair, Series, Tagged, open_dataset
 from treadle.data.catalogue import CATALOGUE, published
 from treadle.data.entities import WNUT17
+from treadle.data.folk_songs import read_tunes
 from treadle.data.malformed import Malformed
 from treadle.data.readers.rdata import read_factors
 from treadle.data.registry import locate, standing
@@ -69,6 +70,10 @@ EDITIONS = {
     "splice-junctions": (
         (2_401, 300, 300),
         "sha256:ce6ff0e740be9e7d482ef8d6e08eb7abe97d38cf8f9666781f39d62f0ecf0d21",
+    ),
+    "folk-songs": (
+        (6_109, 763, 763),
+        "sha256:f26e36ce5788523cb3b4c98e4f1dbd3991fa0fb33da7cd26a7847f4831afa957",
     ),
     "chatterbot-corpus": (
         (813, 101, 101),
@@ -187,6 +192,33 @@ def test_conversations_that_are_none_are_named(tmp_path: Path) -> None:
     path.write_text("- no\n- conversations")
     with pytest.raises(DataError, match="expected a list of conversations"):
         read_conversations(path, skipped)
+
+
+def test_folk_songs_come_from_four_regions() -> None:
+    dataset = here("folk-songs")
+    assert dataset.skipped == 6
+    examples = [example for part in dataset.splits.values() for example in part]
+    assert {e.label for e in examples} == {"Deutschland", "China", "Lothringen", "Luxemburg"}
+    assert all([token[:2] for token in e.text[:3]] == ["M:", "L:", "K:"] for e in examples)
+
+
+def test_tunes_that_are_none_are_named(tmp_path: Path) -> None:
+    head = "O: China, Hunan\nM: 2/4\nL: 1/8\nK: G\n"
+    good = f"X:1\nT: A song\n{head}d2A2 | (3=dd_A,3/2- z8 |]\nN: a note\n\n"
+    path = tmp_path / "songs.abc"
+    path.write_text(good + f"X:2\n{head}d2 ? A2\n\n" + good)
+    with pytest.raises(DataError, match=r"songs\.abc:10: expected notes, rests and bars.*'\?'"):
+        list(read_tunes(path, Malformed()))
+    skipped = Malformed("skip")
+    [first, again] = read_tunes(path, skipped)
+    assert first == again
+    assert first[0]["T"] == "A song"
+    melody = ("d2", "A2", "|", "(3", "=d", "d", "_A,3/2-", "z8", "|]")
+    assert first[1] == ("M:2/4", "L:1/8", "K:G", *melody)
+    assert skipped.count == 1
+    path.write_text("X:1\nM: 2/4\nL: 1/8\nK: G\nA2\n")
+    with pytest.raises(DataError, match="expected the field O in the tune"):
+        list(read_tunes(path, Malformed()))
 
 
 def factor_file(values: bytes, levels: list[bytes]) -> bytes:

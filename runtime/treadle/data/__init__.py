@@ -11,6 +11,7 @@ from treadle.data.dataset import SPLITS, Dataset
 from treadle.data.entities import open_wnut17
 from treadle.data.examples import Frames, Labelled, Pair, Series, Tagged
 from treadle.data.files import open_files
+from treadle.data.folk_songs import open_folk_songs
 from treadle.data.forecasting import open_etth1
 from treadle.data.options import check_options, unknown
 from treadle.data.pronunciation import Pronunciation, open_cmudict
@@ -53,6 +54,7 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "spoken-digits": open_spoken_digits,
     "japanese-vowels": open_japanese_vowels,
     "splice-junctions": open_splice_junctions,
+    "folk-songs": open_folk_songs,
     "chatterbot-corpus": open_chatterbot,
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.data.entities import WNUT17
+from treadle.data.folk_songs import FOLK_SONGS
 from treadle.data.forecasting import ETTH1
 from treadle.data.options import unknown
 from treadle.data.registry import CMUDICT, GLOVE, TEXTS, locate, standing
@@ -73,6 +74,7 @@ _SETS = (
     ("spoken-digits", "frames of spoken digits", [SPOKEN_DIGITS]),
     ("japanese-vowels", "frames of two vowels and their speakers", JAPANESE_VOWELS.values()),
     ("splice-junctions", "DNA of primates: exon, intron, or neither", [SPLICE_JUNCTIONS]),
+    ("folk-songs", "melodies and their regions", FOLK_SONGS.values()),
     ("chatterbot-corpus", "questions and answers in English", CHATTERBOT.values()),
     ("glove", "vectors of 20,000 English words; no data set to train on", [GLOVE]),
 )
