@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,15 @@ def test_one_file_is_cut_into_seeded_shares(tmp_path: Path) -> None:
     assert dataset.digest == opened(ONE_CSV + "shares = [0.5, 0.25, 0.25]\nseed = 3\n").digest
     assert dataset.digest != opened(ONE_CSV + "shares = [0.5, 0.25, 0.25]\nseed = 4\n").digest
     assert [len(part) for part in opened(ONE_CSV).splits.values()] == [16, 2, 2]
+
+
+def test_a_data_set_opens_again_by_its_own_options(tmp_path: Path) -> None:
+    # A bundle keeps them, and is evaluated on what they open.
+    (tmp_path / "all.csv").write_text(REVIEWS)
+    dataset = opened(ONE_CSV + 'shares = [0.5, 0.25, 0.25]\nseed = 3\nmalformed = "skip"')
+    kept = json.loads(json.dumps(dict(dataset.options)))
+    again = open_dataset("files", kept)
+    assert (again.digest, again.splits) == (dataset.digest, dataset.splits)
 
 
 def test_splits_may_be_files_of_their_own(tmp_path: Path) -> None:

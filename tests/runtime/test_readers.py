@@ -182,6 +182,7 @@ def test_json_lines_come_back(folder: Path, rows: list[tuple[str, list[str]]]) -
         ('{"review": 3, "stars": 1}', "expected text for 'review', got '3'"),
         ('{"review": "x", "stars": 0.5}', "expected a label for 'stars'.*got 0.5"),
         ("[" * 100_000, "expected a JSON object"),
+        (r'{"review": "half \ud83d", "stars": 1}', "expected a JSON object: .* surrogates"),
     ],
 )
 def test_a_malformed_json_line_is_named_or_left_out(
@@ -456,6 +457,7 @@ def test_a_series_comes_back(tmp_path: Path) -> None:
     [
         ("2016-07-01 02:00:00,nan", ":3: expected a number in the column 'OT', got 'nan'"),
         ("2016-07-01 02:00:00,1e39", ":3: expected a number"),
+        ("2016-07-01 02:00:00,1_0", ":3: expected a number"),
         ("2016-07-01 00:00:00,1", ":3: expected a time after 2016-07-01T01"),
         ("soon,1", ":3: expected a time as in .*got 'soon'"),
     ],

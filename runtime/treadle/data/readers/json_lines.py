@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.data.readers.shaping import Columns, Shaped
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json_lines(
@@ -35,6 +38,8 @@ def read_json_lines(
             row = json.loads(line)
             if not isinstance(row, dict):
                 raise DataError(f"expected a JSON object, got {line[:80]!r}")
+            if _SURROGATE.search(line):
+                json.dumps(row, ensure_ascii=False).encode()  # half a character is no text
             example = make(row)
         except DataError as error:
             malformed.found(Path(path), number, str(error))

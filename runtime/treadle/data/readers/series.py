@@ -78,13 +78,15 @@ def read_series_array(path: str | os.PathLike[str]) -> Series:
 
 
 def _number(row: Row, name: str) -> float:
+    text = str(row[name])
     try:
-        number = float(str(row[name]))
+        # Python takes 1_000 for a number, which no other program writes.
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         number = math.nan
     # What float32 cannot hold would be infinite in the series.
     if not math.isfinite(number) or abs(number) > LARGEST:
-        raise DataError(f"expected a number in the column {name!r}, got {row[name]!r}")
+        raise DataError(f"expected a number in the column {name!r}, got {text!r}")
     return number
 
 
