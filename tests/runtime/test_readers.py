@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.data.examples import Frames, Labelled, Pair, Series, Tagged
-from treadle.data.malformed import Malformed
+from treadle.data.malformed import Malformed, Policy
 from treadle.data.readers.columns import read_columns
 from treadle.data.readers.conllu import read_conllu
 from treadle.data.readers.fasta import read_fasta
@@ -28,6 +29,7 @@ from treadle.data.readers.time_series import read_time_series
 from treadle.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 REVIEWS = {"text": "review", "label": "stars"}
@@ -580,3 +582,59 @@ def test_examples_that_do_not_hold_together_are_refused() -> None:
         Frames(values, "a", ("b",))
     with pytest.raises(DataError, match=r"at least one step, got float32 \[0, 3\]"):
         Frames(values[:0])
+
+
+# Files from anywhere
+
+READERS: dict[str, Callable[[Path, Malformed], Iterable[object]]] = {
+    "csv": lambda path, skip: read_table(path, REVIEWS, malformed=skip),
+    "tsv": lambda path, skip: read_table(
+        path, {"text": "0", "label": "1"}, kind="tsv", header=False, malformed=skip
+    ),
+    "jsonl": lambda path, skip: read_json_lines(path, REVIEWS, malformed=skip),
+    "columns": lambda path, skip: read_columns(path, malformed=skip),
+    "conllu": lambda path, skip: read_conllu(path, malformed=skip),
+    "parallel": lambda path, skip: read_parallel(path, [path], malformed=skip),
+    "frames": lambda path, skip: read_frames(path, malformed=skip),
+    "series": lambda path, skip: [read_series(path, malformed=skip)],
+    "ts": lambda path, skip: read_time_series(path, malformed=skip),
+    "fasta": lambda path, skip: read_fasta(path, malformed=skip),
+    "parquet": lambda path, skip: read_parquet(path, REVIEWS, malformed=skip),
+}
+PIECES = st.sampled_from(
+    [
+        *(b"review,stars\n", b"1\ta\tb", b"\t_" * 7, b"\n", b"\n\n", b"x B-y", b'"', b'{"review":'),
+        *(
+            b"}",
+            b">a EI",
+            b"ACGT",
+            b"\x1f\x8b",
+            b"\xff",
+            b"\0",
+            b"PK\x03\x04",
+            b"\x93NUMPY",
+            b"PAR1",
+        ),
+        *(
+            b"@data\n",
+            b"@classLabel true 1\n",
+            b"1,2:1",
+            b"\r",
+            b"\xef\xbb\xbf",
+            "é\u2028".encode(),
+        ),
+    ]
+)
+
+
+@pytest.mark.parametrize("name", READERS)
+@given(content=st.lists(PIECES | st.binary(max_size=8), max_size=12).map(b"".join))
+def test_any_file_gives_examples_or_an_error_of_the_tree(
+    folder: Path, name: str, content: bytes
+) -> None:
+    if name in ("parquet", "conllu"):
+        pytest.importorskip({"parquet": "pyarrow"}.get(name, name))
+    path = written(folder, content, f"any.{name}")
+    for policy in get_args(Policy):
+        with suppress(DataError):
+            assert all(example is not None for example in READERS[name](path, Malformed(policy)))

@@ -71,7 +71,7 @@ def _fields(
         if text is None:
             return []
         fields = text.split(separator)
-        if fields[0] == DOCUMENT:
+        if fields[:1] == [DOCUMENT]:
             continue
         width = width or len(fields)
         if len(fields) < max(least, 2) or len(fields) != width:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
+    from numpy.lib.npyio import NpzFile
     from numpy.typing import NDArray
 
 ROLES = ("frames", "lengths", "labels", "symbols", "symbol_lengths")
+
+# RuntimeError: an encrypted member, or one packed in a way that Python does not know.
+_DAMAGE = (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_frames(
@@ -59,24 +63,26 @@ def _load(path: Path, names: dict[str, str]) -> dict[str, NDArray[Any]]:
     if strange:
         raise DataError(f"expected names for {', '.join(ROLES)}, got one for {strange[0]!r}")
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            return {"frames": file}
-        with file:
-            wanted = {role: names.get(role, role) for role in ROLES}
-            missing = [names[role] for role in names if names[role] not in file.files]
-            if missing or wanted["frames"] not in file.files:
-                lacking = (missing or [wanted["frames"]])[0]
-                raise DataError(
-                    f"{path}: expected an array {lacking!r}, got {', '.join(file.files)}"
-                )
-            return {role: file[name] for role, name in wanted.items() if name in file.files}
+        with path.open("rb") as opened:  # numpy leaves a damaged file open
+            file = np.load(opened, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                return {"frames": file}
+            return _chosen(path, file, names)
     except FileNotFoundError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (*_DAMAGE, OSError) as error:
         raise DataError(
             f"{path}: expected arrays of numpy without objects (pickle is never opened): {error}"
         ) from error
+
+
+def _chosen(path: Path, file: NpzFile, names: dict[str, str]) -> dict[str, NDArray[Any]]:
+    wanted = {role: names.get(role, role) for role in ROLES}
+    missing = [names[role] for role in names if names[role] not in file.files]
+    if missing or wanted["frames"] not in file.files:
+        lacking = (missing or [wanted["frames"]])[0]
+        raise DataError(f"{path}: expected an array {lacking!r}, got {', '.join(file.files)}")
+    return {role: file[name] for role, name in wanted.items() if name in file.files}
 
 
 def _examples(path: Path, loaded: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:

@@ -65,7 +65,8 @@ def read_series_array(path: str | os.PathLike[str]) -> Series:
     """
     path = Path(path)
     try:
-        array: object = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:  # numpy leaves a damaged file open
+            array: object = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: expected an array of numpy without objects: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0:

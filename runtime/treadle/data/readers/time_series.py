@@ -31,9 +31,9 @@ def read_time_series(
         if not line.strip() or line.startswith("#"):
             continue
         if line.startswith("@"):
-            key, *values = line[1:].split()
-            header[key.lower()] = values
-            if key.lower() == "data":
+            key, *values = line.split()
+            header[key[1:].lower()] = values
+            if key.lower() == "@data":
                 _check_header(path, header)
             continue
         if "data" not in header:
