@@ -11,6 +11,7 @@ from treadle.data.registry import locate, sources
 if TYPE_CHECKING:
     from treadle.data.examples import Tagged
 
+# The branch holds the latest release; one with other annotations is refused by its digest.
 UD_ENGLISH_EWT = sources(
     "ud-english-ewt",
     {
