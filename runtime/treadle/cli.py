@@ -36,6 +36,7 @@ SUMMARIES = {
     "sign": "Say who a bundle is from.",
     "evaluate": "Measure a bundle or a run on its data.",
     "run": "Answer text, as arguments or line by line from stdin.",
+    "data": "List the published data sets, or fetch one.",
     "demo": "Train, export, verify and time a model in a few minutes.",
 }
 # Commands of the runtime itself; the others come from the entry points.
@@ -46,6 +47,7 @@ OWN = {
     "sign": "treadle.commands.sign:sign",
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
+    "data": "treadle.commands.data:data",
 }
 EXTRAS = {
     "recipes": "train",

@@ -169,8 +169,8 @@ class TolerantStream(Stream):
             self._restarted |= wrong
 
     def _take_back_inputs(self, steps: NDArray[np.int64]) -> None:
-        super()._take_back_inputs(steps)
         self._inputs.forget(np.flatnonzero(self._restarted))
+        super()._take_back_inputs(np.where(self._restarted, self.steps, steps))
 
     def _take_over(self, other: Stream) -> None:
         super()._take_over(other)

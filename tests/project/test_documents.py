@@ -32,6 +32,11 @@ def check_treadle(arguments: list[str]) -> None:
     name, *rest = arguments
     command = cli.get_command(click.Context(cli), name)
     assert command is not None, f"treadle has no command {name}"
+    if isinstance(command, click.Group):
+        name, *rest = rest
+        inner = command.commands.get(name)
+        assert inner is not None, f"treadle {command.name} has no command {name}"
+        command = inner
     known = {option for parameter in command.params for option in parameter.opts}
     unknown = [word for word in rest if word.startswith("-") and word not in known]
     assert unknown == [], f"treadle {name} has no option {unknown}"

@@ -13,10 +13,14 @@ from tests.project.repository import ROOMS, ROOT, imports
 # What each room may import beside the standard library. `treadle` imports its engine and its
 # data tools inside functions only, and `treadle_export` Keras, which tests below hold them to.
 MAY_IMPORT = {
-    "treadle": {"treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"},
+    "treadle": {
+        *("treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"),
+        *("conllu", "pyarrow", "yaml"),  # readers of data, each inside a function
+    },
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),
         *("safetensors", "matplotlib", "rich", "typing_extensions", "tokenizers"),
+        "gensim",  # to read models of fastText, inside a function
     },
     "treadle_export": {
         *("treadle", "treadle_train", "treadle_export", "numpy", "click", "onnxruntime"),
@@ -80,6 +84,11 @@ def test_importing_treadle_loads_no_engine_and_no_framework(statement: str) -> N
 
 def test_the_command_line_starts_with_click_alone() -> None:
     assert loaded_by("import treadle.cli") <= {"treadle", "numpy", "click"}
+
+
+def test_readers_of_data_are_loaded_when_their_files_are() -> None:
+    assert loaded_by("import treadle.data, treadle.data.catalogue") <= {"treadle", "numpy"}
+    assert "gensim" not in loaded_by("import treadle_train.embeddings")
 
 
 def test_keras_is_loaded_when_a_keras_model_is() -> None:

@@ -294,3 +294,34 @@ def test_pieces_cover_all_columns_in_order(seed: int, columns: int) -> None:
         assert len(here) == 1 or not rows.any()
         covered += here
     assert covered == list(range(columns))
+
+
+@given(seed=st.integers(0, 10_000), policy=POLICIES)
+def test_inputs_that_are_all_there_give_the_state_again(
+    features: Model, seed: int, policy: Any
+) -> None:
+    """Whatever was read, skipped, begun anew and taken back: what a row says it read, it read."""
+    random = np.random.default_rng(seed)
+    stream = features.stream(batch_size=3, on_nonfinite=policy, history=6)
+    for _ in range(8):
+        call = random.choice(["step", "active", "feed", "rewind", "fork"])
+        if call == "step":
+            stream.step(spoilt(random, 0.3, 3))
+        elif call == "active":
+            stream.step(spoilt(random, 0.3, 3), active=random.random(3) < 0.6)
+        elif call == "feed":
+            stream.feed(spoilt(random, 0.3, 3, 4), random.integers(0, 5, 3))
+        elif call == "rewind" and stream._history._moments:
+            stream.rewind(int(random.integers(1, len(stream._history._moments) + 1)))
+        elif call == "fork":
+            stream = stream.fork()
+    saved = stream.snapshot(inputs=True)
+    assert saved.inputs is not None
+    for row in np.flatnonzero(saved.complete).tolist():
+        kept = saved.inputs.x[row][: int(saved.inputs.lengths[row])]
+        with features.stream() as again:
+            for x in kept:
+                again.step(x[None])
+            assert again.steps[0] == stream.steps[row]
+            for name, array in again.state().items():
+                np.testing.assert_array_equal(array[0], stream.state()[name][row])

@@ -5,53 +5,69 @@ See `open_dataset`.
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from treadle.data.dataset import SPLITS, Dataset
+from treadle.data.entities import open_wnut17
+from treadle.data.examples import Frames, Labelled, Pair, Series, Tagged
+from treadle.data.files import open_files
+from treadle.data.folk_songs import open_folk_songs
+from treadle.data.forecasting import open_etth1
+from treadle.data.options import check_options, unknown
 from treadle.data.pronunciation import Pronunciation, open_cmudict
+from treadle.data.reviews import open_movie_reviews
+from treadle.data.sigmorphon import open_sigmorphon
+from treadle.data.small_talk import open_chatterbot
+from treadle.data.speech import open_japanese_vowels, open_spoken_digits
+from treadle.data.splice import open_splice_junctions
 from treadle.data.text import open_text
+from treadle.data.translation import open_tanaka
+from treadle.data.treebank import open_ud_english_ewt
 from treadle.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DATASETS", "SPLITS", "Dataset", "Pronunciation", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "SPLITS",
+    "Dataset",
+    "Frames",
+    "Labelled",
+    "Pair",
+    "Pronunciation",
+    "Series",
+    "Tagged",
+    "open_dataset",
+]
 
-DATASETS: dict[str, Callable[..., Dataset[Any]]] = {"cmudict": open_cmudict, "text": open_text}
+DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
+    "text": open_text,
+    "files": open_files,
+    "cmudict": open_cmudict,
+    "sigmorphon2021": open_sigmorphon,
+    "movie-reviews": open_movie_reviews,
+    "ud-english-ewt": open_ud_english_ewt,
+    "wnut17": open_wnut17,
+    "tanaka-enja": open_tanaka,
+    "etth1": open_etth1,
+    "spoken-digits": open_spoken_digits,
+    "japanese-vowels": open_japanese_vowels,
+    "splice-junctions": open_splice_junctions,
+    "folk-songs": open_folk_songs,
+    "chatterbot-corpus": open_chatterbot,
+}
 
 
 def open_dataset(name: str, options: Mapping[str, Any] | None = None) -> Dataset[Any]:
-    """Open a data set: "cmudict" {"seed": 0} or "text" {"path": null | FILE} / {"name": CORPUS}.
+    """Open a data set by its name; its options are the parameters of what opens it.
 
-    Raises DataError for an unknown name or option, missing files or files of another edition.
+    So {"seed": 1} for "cmudict", or {"path": FILE} or {"name": CORPUS} for "text". Raises
+    DataError for an unknown name or option, an option of another type, missing files or files of
+    another edition, and malformed ones.
     """
     if name not in DATASETS:
-        raise DataError(_unknown("data set", name, list(DATASETS)))
-    opener = DATASETS[name]
-    allowed = inspect.signature(opener).parameters
+        raise DataError(unknown("data set", name, list(DATASETS)))
     given = dict(options or {})
-    for option, value in given.items():
-        if option not in allowed:
-            raise DataError(_unknown(f"option of the data set {name}", option, list(allowed)))
-        _check_type(name, option, value)
-    return opener(**given)
-
-
-def _unknown(what: str, got: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(got, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"there is no {what} called {got!r}; there is {', '.join(sorted(known))}{hint}"
-
-
-def _check_type(name: str, option: str, value: object) -> None:
-    if option == "seed":
-        right = isinstance(value, int) and not isinstance(value, bool)
-        expected = "an integer"
-    else:
-        right, expected = value is None or isinstance(value, str), "a string or null"
-    if not right:
-        raise DataError(
-            f"the option {option!r} of the data set {name} should be {expected}, got {value!r}"
-        )
+    check_options(name, DATASETS[name], given)
+    return DATASETS[name](**given)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from treadle.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SPLITS = ("train", "validation", "test")
 
@@ -20,7 +21,8 @@ class Dataset(Generic[Examples]):
     """A data set that is opened and split.
 
     `digest` ("sha256:…") covers the content of every split in order, so two data sets with one
-    digest give the same training and the same figures, wherever their files came from.
+    digest give the same training and the same figures, wherever their files came from. `skipped`
+    is how many malformed examples were left out because the options asked for it.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Dataset(Generic[Examples]):
     source: str
     digest: str
     splits: Mapping[str, Examples]
+    skipped: int = 0
 
     def split(self, name: str) -> Examples:
         """The examples of "train", "validation" or "test"; raises DataError for another name."""
@@ -37,3 +40,21 @@ class Dataset(Generic[Examples]):
                 f"the data set {self.name} has the splits {', '.join(self.splits)}, not {name!r}"
             )
         return self.splits[name]
+
+
+class Example(Protocol):
+    """What a digest needs of an example."""
+
+    def content(self) -> bytes:
+        """Everything the example says."""
+
+
+def digest_of(splits: Mapping[str, Iterable[Example | str]]) -> str:
+    """The digest of splits in their order: of their names and of every example in them."""
+    digest = hashlib.sha256()
+    for name, examples in splits.items():
+        digest.update(f"{name}\n".encode())
+        for example in examples:
+            content = example.encode() if isinstance(example, str) else example.content()
+            digest.update(f"{len(content)}\n".encode() + content)
+    return f"sha256:{digest.hexdigest()}"

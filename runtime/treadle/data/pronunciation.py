@@ -53,7 +53,7 @@ def open_cmudict(*, seed: int = 0) -> Dataset[list[Pronunciation]]:
         options={"seed": seed},
         licence=CMUDICT.licence,
         source=CMUDICT.home,
-        digest=_digest(splits.values()),
+        digest=digest_of_words(splits.values()),
         splits=splits,
     )
 
@@ -83,7 +83,8 @@ def _without_stress(phone: str) -> str:
     return phone.rstrip(_STRESS)
 
 
-def _digest(splits: Iterable[Sequence[Pronunciation]]) -> str:
+def digest_of_words(splits: Iterable[Sequence[Pronunciation]]) -> str:
+    """The digest of splits of words in their order."""
     digest = hashlib.sha256()
     for examples in splits:
         digest.update(f"{len(examples)}\n".encode())

@@ -1,0 +1,170 @@
+"""What the examples of data sets are: a text or frames with a label, tags, pairs, series.
+
+Every example says its whole content in bytes, from which the digest of a data set is made.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from treadle.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+Text: TypeAlias = str | tuple[str, ...]
+"""A text as it is written, or its tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text, or the tokens of one, and its label."""
+
+    text: Text
+    label: str
+
+    def content(self) -> bytes:
+        """Everything the example says."""
+        return _json(self.text, self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """Tokens with a tag each; `layers` holds further tags by the name of their column.
+
+    Raises DataError unless there is a tag for every token.
+    """
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name, tags in {"tags": self.tags, **self.layers}.items():
+            if len(tags) != len(self.tokens):
+                raise DataError(
+                    f"expected one of {name} for each of {len(self.tokens)} tokens, "
+                    f"got {len(tags)}: {' '.join(self.tokens)[:80]!r}"
+                )
+
+    def content(self) -> bytes:
+        """Everything the example says."""
+        return _json(self.tokens, self.tags, dict(self.layers))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A source and every target that is right for it, at least one: references, or answers.
+
+    Raises DataError when there is no target.
+    """
+
+    source: Text
+    targets: tuple[Text, ...]
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise DataError(f"expected a target for the source {str(self.source)[:80]!r}, got none")
+
+    def content(self) -> bytes:
+        """Everything the example says."""
+        return _json(self.source, self.targets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Values of several channels over time.
+
+    values: float32 [time, channels]; channels: their names; times: datetime64 [time], or None
+    where only the order is known. Raises DataError when shapes do not fit or a value is no number.
+    """
+
+    values: NDArray[np.float32]
+    channels: tuple[str, ...]
+    times: NDArray[np.datetime64] | None = None
+
+    def __post_init__(self) -> None:
+        _check_values(self.values, "channels")
+        if self.values.shape[1] != len(self.channels):
+            raise DataError(
+                f"expected names for {self.values.shape[1]} channels, got {len(self.channels)}"
+            )
+        if self.times is not None and self.times.shape != self.values.shape[:1]:
+            raise DataError(f"expected {len(self)} times, got the shape {self.times.shape}")
+
+    def __len__(self) -> int:
+        """How many steps of time."""
+        return len(self.values)
+
+    def __getitem__(self, part: slice) -> Series:
+        """The same channels over a part of the time."""
+        times = None if self.times is None else self.times[part]
+        return Series(self.values[part], self.channels, times)
+
+    def content(self) -> bytes:
+        """Everything the example says."""
+        content = _json(self.channels) + _array(self.values)
+        if self.times is None:
+            return content
+        return content + _array(self.times.astype("datetime64[us]").astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Frames of features, and what they are: one label, a sequence of symbols, or unknown.
+
+    values: float32 [time, features]. Raises DataError when there are no frames, a value is no
+    number, or there are a label and symbols.
+    """
+
+    values: NDArray[np.float32]
+    label: str | None = None
+    symbols: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_values(self.values, "features")
+        if self.label is not None and self.symbols is not None:
+            raise DataError("expected frames with a label or with symbols, got both")
+
+    def __len__(self) -> int:
+        """How many frames."""
+        return len(self.values)
+
+    def content(self) -> bytes:
+        """Everything the example says."""
+        return _json(self.label, self.symbols) + _array(self.values)
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """The same numbers; what float32 cannot hold becomes infinite, which every example refuses."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, np.float32)
+
+
+def _check_values(values: NDArray[np.float32], columns: str) -> None:
+    if values.dtype != np.float32 or values.ndim != 2 or 0 in values.shape:
+        raise DataError(
+            f"expected float32 values [time, {columns}] of at least one step, "
+            f"got {values.dtype} {list(values.shape)}"
+        )
+    if not np.isfinite(values).all():
+        step, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(
+            f"expected numbers, got {values[step, column]} at step {step} of {columns} {column}; "
+            "leave the example out, or fill the gap"
+        )
+
+
+def _json(*parts: object) -> bytes:
+    return json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _array(values: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    return f"{little.dtype.str}{list(little.shape)}".encode() + little.tobytes()
