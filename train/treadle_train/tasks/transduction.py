@@ -78,6 +78,10 @@ class Transduction(Task):
         chunks = [words[k : k + VALIDATION_BATCH] for k in range(0, len(words), VALIDATION_BATCH)]
         return [self._validation_batch(chunk) for chunk in chunks]
 
+    def validation_pairs(self) -> Pairs:
+        """All pairs of the validation split."""
+        return self._pairs(self.validation)
+
     def _validation_batch(self, words: Sequence[Pronunciation]) -> tuple[PairBatch, Words]:
         pairs = self._pairs(words)
         sources = Pairs.of(
