@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,11 @@ def train(
         if fine_tuning is not None:
             fine_tuning.begin(module, task.vocabularies)
             document["quantization"] = quantization
+        report = task.bucketing_report()
+        if report is not None:
+            document["bucketing"] = report.to_json()
+            if progress != "none":
+                print(report, file=sys.stderr, flush=True)
         _fit(path, task, module, document, progress)
     return load_run(path)
 

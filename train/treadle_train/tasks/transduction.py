@@ -1,6 +1,6 @@
 """Transduction: pairs of a word and one of its pronunciations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from treadle.data import Dataset, Pronunciation
 from treadle.errors import DataError
 from treadle.vocabulary import Vocabulary
 from treadle_train.batching.bucketed import BucketedBatches, PairBatch, Pairs
+from treadle_train.batching.padding import BucketingReport
 from treadle_train.modules.transduction import TransducerModule, Words
 from treadle_train.networks.build import build_transducer
 from treadle_train.recipe import TransducerRecipe
@@ -58,7 +59,11 @@ class Transduction(Task):
         steps = self.steps_per_epoch() * self.recipe.training.epochs
         return TransducerModule(network, self.recipe, steps, self.start, self.end)
 
-    def train_batches(self, epoch: int, first: int) -> Iterable[PairBatch]:
+    def bucketing_report(self) -> BucketingReport:
+        """What bucketing saves in the first epoch."""
+        return BucketingReport.of(self.train_batches(0, 0))
+
+    def train_batches(self, epoch: int, first: int) -> BucketedBatches:
         """Bucketed batches of all pairs."""
         batching = self.recipe.batching
         return BucketedBatches(
