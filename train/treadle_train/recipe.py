@@ -10,7 +10,7 @@ from typing import Any, Literal
 from treadle.errors import RecipeError
 from treadle_train.sections import at_least, rate, read_section
 
-CellName = Literal["elman", "elman-relu", "lstm", "gru", "gru-reset-before"]
+CellName = Literal["elman", "elman-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
 AttentionName = Literal["dot", "general", "additive", "fixed"]
 PrecisionName = Literal["float32", "bfloat16"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
