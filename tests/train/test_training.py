@@ -35,6 +35,7 @@ def test_a_run_holds_everything_that_comes_after(tmp_path: Path) -> None:
         "checkpoint",
         "curve.png",
         "history.csv",
+        "report.md",
         "run.json",
         "vocabularies",
         "weights.safetensors",

@@ -6,6 +6,7 @@ weights.safetensors   of the best epoch; after fine-tuning for int4 as rounded, 
 vocabularies/         one JSON file each
 checkpoint/           to resume from
 history.csv curve.png the learning curve
+report.md             figures, curve and examples of errors, once it has finished
 """
 
 import json

@@ -25,6 +25,7 @@ from treadle_train.fine_tuning import FineTuning
 from treadle_train.mixed_precision import precision_plugin, usable_precision
 from treadle_train.modules.base import TaskModule
 from treadle_train.recipe import PrecisionName, Recipe, recipe_from_table, recipe_to_table
+from treadle_train.report import write_report
 from treadle_train.run import (
     RUN,
     Run,
@@ -80,7 +81,9 @@ def train(
             if progress != "none":
                 print(report, file=sys.stderr, flush=True)
         _fit(path, task, module, document, progress)
-    return load_run(path)
+        run = load_run(path)
+        write_report(run, dataset.split("validation"), report)
+    return run
 
 
 def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -> None:
