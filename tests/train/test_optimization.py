@@ -72,12 +72,20 @@ def gradients(monkeypatch: pytest.MonkeyPatch) -> list[list[torch.Tensor]]:
     return seen
 
 
-@pytest.mark.parametrize("name", PRACTICE)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("constant", "accumulate", "clip value"),
+        ("cosine", "weight decay", "average"),
+        ("plateau", "scheduled sampling", "variational"),
+    ],
+)
 @pytest.mark.usefixtures("tiny_data")
 def test_a_crash_and_a_resumption_end_in_the_same_weights(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = tiny_transducer("training.epochs=2", *PRACTICE[name])
+    changes = [change for name in names for change in PRACTICE[name]]
+    recipe = tiny_transducer("training.epochs=2", *changes)
     whole = train(recipe, tmp_path / "whole", progress="none")
     with monkeypatch.context() as patch:
         crash_at(patch, 19)

@@ -1,6 +1,6 @@
 """Transduction: pairs of a word and one of its pronunciations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,10 +61,13 @@ class Transduction(Task):
 
     def bucketing_report(self) -> BucketingReport:
         """What bucketing saves in the first epoch."""
-        return BucketingReport.of(self.train_batches(0, 0))
+        return BucketingReport.of(self._bucketed(0, 0))
 
-    def train_batches(self, epoch: int, first: int) -> BucketedBatches:
+    def train_batches(self, epoch: int, first: int) -> Iterable[PairBatch]:
         """Bucketed batches of all pairs."""
+        return self._bucketed(epoch, first)
+
+    def _bucketed(self, epoch: int, first: int) -> BucketedBatches:
         batching = self.recipe.batching
         return BucketedBatches(
             pairs=self.pairs,
