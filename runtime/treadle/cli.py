@@ -25,6 +25,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 SUMMARIES = {
     "recipes": "List the training recipes.",
     "train": "Train a recipe; writes a run directory.",
+    "gradients": "Say how far back in time a run's loss reaches.",
     "export": "Export a run to a bundle.",
     "adopt": "Turn a model of any origin into a bundle: PyTorch, ONNX, Keras.",
     "requantize": "Write a float32 bundle in another precision.",
@@ -52,6 +53,7 @@ OWN = {
 EXTRAS = {
     "recipes": "train",
     "train": "train",
+    "gradients": "train",
     "export": "export",
     "adopt": "export",
     "requantize": "export",

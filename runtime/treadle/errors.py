@@ -7,6 +7,7 @@ TreadleError
 ├── DeviceError        the asked engine or hardware is not what would run
 ├── DeadlineError      a step or a place was not to be had in time (also a TimeoutError)
 ├── RecipeError        a training recipe is wrong
+├── TrainingError      a training cannot go on: its numbers are no longer finite
 ├── DataError          a data set is missing, changed or malformed
 └── ExportError        a model cannot be exported
     ├── UnsupportedGraph   an operator or attribute that has no faithful export
@@ -43,6 +44,10 @@ class DeadlineError(TreadleError, TimeoutError):
 
 class RecipeError(TreadleError):
     """A training recipe has an unknown key, a wrong type or an impossible value."""
+
+
+class TrainingError(TreadleError):
+    """A training has diverged; names the step, the learning rate and what to try."""
 
 
 class DataError(TreadleError):

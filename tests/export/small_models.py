@@ -27,6 +27,7 @@ SOURCES, TARGETS = 30, 41
 # multiples of nothing, one that is aligned, every cell, every attention, one and two layers.
 KINDS: dict[str, tuple[str, str | None, int, int, int]] = {
     "lstm-model": ("lstm", None, 37, 19, 2),
+    "peephole-model": ("lstm-peephole", None, 35, 18, 2),
     "gru-model": ("gru", None, 33, 20, 1),
     "gru-before-model": ("gru-reset-before", None, 50, 7, 1),
     "elman-model": ("elman", None, 21, 12, 2),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.export.recurrent_nodes import PARAMETERS, Case, weight
-from treadle.errors import UnsupportedGraph
+from treadle.errors import ExportError, UnsupportedGraph
 from treadle.ladder import compare
 from treadle.tolerances import tolerance
 from treadle_export.canonical import BOUND
@@ -255,12 +255,52 @@ def test_what_the_equations_lack_is_refused(changes: dict[str, Any], message: st
     assert message in str(raised.value)
 
 
-def test_peepholes_are_refused() -> None:
+def with_peepholes(case: Case) -> ir.Model:
+    """The model of a case, its LSTM with peepholes that matter."""
+    model = case.model()
+    node = model.graph.node(0)
+    node.resize_inputs(8)
+    drawn = np.random.default_rng(case.seed + 3).normal(0, 1, (case.directions, 3 * case.hidden))
+    peepholes = weight("layer.p", drawn)
+    node.replace_input_with(7, peepholes)
+    model.graph.register_initializer(peepholes)
+    return model
+
+
+@given(
+    hidden=st.integers(1, 20),
+    batch=st.integers(1, 4),
+    time=st.integers(1, 6),
+    direction=st.sampled_from(["forward", "bidirectional"]),
+    seed=st.integers(0, 2**31),
+)
+def test_peepholes_are_lowered_as_the_engine_computes_them(
+    hidden: int, batch: int, time: int, direction: str, seed: int
+) -> None:
+    names = ["Sigmoid", "Tanh", "Tanh"] * (2 if direction == "bidirectional" else 1)
+    case = Case(
+        "LSTM", names, hidden=hidden, direction=direction, with_lengths=True, scale=0.15, seed=seed
+    )
+    feeds = case.feeds(batch, time)
+    fused = Engine(with_peepholes(case)).run(feeds)
+    lowered = LowerRecurrent("scan")(with_peepholes(case)).model
+    ir.passes.common.NameFixPass()(lowered)
+    assert_same(fused, Engine(lowered).run(feeds))
+    plain = case.fused(feeds)
+    assert not np.allclose(plain["y"], fused["y"], atol=1e-4) or hidden * batch * time < 4
+    if direction == "forward":
+        single = Case("LSTM", names, hidden=hidden, scale=0.15, seed=seed)
+        feeds = single.feeds(batch, 1)
+        stepped = LowerRecurrent("cell")(with_peepholes(single)).model
+        assert_same(Engine(with_peepholes(single)).run(feeds), Engine(stepped).run(feeds))
+
+
+def test_computed_peepholes_are_refused() -> None:
     model = Case("LSTM", ["Sigmoid", "Tanh", "Tanh"]).model()
     node = model.graph.node(0)
     node.resize_inputs(8)
-    node.replace_input_with(7, weight("layer.p", np.zeros((1, 15))))
-    with pytest.raises(UnsupportedGraph, match="without peepholes"):
+    node.replace_input_with(7, ir.Value(name="computed"))
+    with pytest.raises(ExportError, match=r"peepholes of LSTM node .* to be an initializer"):
         recurrence_of(node)
 
 

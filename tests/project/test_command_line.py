@@ -10,7 +10,7 @@ import pytest
 from treadle.cli import main
 
 COMMANDS = (
-    *("recipes", "train", "export", "adopt", "requantize", "sensitivity", "lint"),
+    *("recipes", "train", "gradients", "export", "adopt", "requantize", "sensitivity", "lint"),
     *("inspect", "pack", "verify", "sign", "evaluate", "run", "data", "demo"),
 )
 HEAVY = {"torch", "lightning", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "matplotlib"}

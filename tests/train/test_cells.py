@@ -31,10 +31,13 @@ def equations(name: str, cell: Any, x: Any, state: list[Any]) -> list[Any]:
     if name.startswith("elman"):
         total = read + recurrent
         return [np.tanh(total) if name == "elman" else np.maximum(total, 0)]
-    if name == "lstm":
+    if name.startswith("lstm"):
         i, f, g, o = np.split(read + recurrent, 4, axis=1)
-        kept = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
-        return [sigmoid(o) * np.tanh(kept), kept]
+        p_i, p_f, p_o = np.zeros((3, size))
+        if name == "lstm-peephole":
+            p_i, p_f, p_o = np.split(cell.peepholes.detach().numpy().astype(np.float64), 3)
+        kept = sigmoid(f + p_f * state[1]) * state[1] + sigmoid(i + p_i * state[1]) * np.tanh(g)
+        return [sigmoid(o + p_o * kept) * np.tanh(kept), kept]
     reset = sigmoid((read + recurrent)[:, :size])
     update = sigmoid((read + recurrent)[:, size : 2 * size])
     if name == "gru":

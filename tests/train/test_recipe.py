@@ -91,8 +91,8 @@ def test_changes_take_toml_values_and_plain_words() -> None:
         (
             "network.cell=gruu",
             (
-                "The key 'network.cell' should be one of elman, elman-relu, lstm, gru, "
-                "gru-reset-before, got 'gruu'; did you mean 'gru'?"
+                "The key 'network.cell' should be one of elman, elman-relu, lstm, lstm-peephole, "
+                "gru, gru-reset-before, got 'gruu'; did you mean 'gru'?"
             ),
         ),
         ("data.options=3", "The key 'data.options' should be a table, got 3."),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from tests.train.tiny import TEXT, TINY_CHARACTERS, tiny_transducer, tiny_words
+from tests.train.resuming import KILLED, characters, timeless, weights
+from tests.train.tiny import TEXT, tiny_transducer
 from treadle.errors import DataError, RecipeError
 from treadle_train import mixed_precision, training
 from treadle_train.catalogue import load_recipe
@@ -25,40 +26,6 @@ from treadle_train.training import train
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLED = """
-import os, sys
-from treadle_train.cli import train
-from treadle_train.modules.base import TaskModule
-step = TaskModule.training_step
-def deadly(self, batch, index):
-    if self.position.step == 23:
-        os.kill(os.getpid(), 9)
-    return step(self, batch, index)
-TaskModule.training_step = deadly
-train.main(sys.argv[1:])
-"""
-
-
-@pytest.fixture
-def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the dictionary, which takes seconds to open."""
-    for module in ("treadle_train.training", "treadle_train.run"):
-        monkeypatch.setattr(f"{module}.open_dataset", lambda _name, _options: tiny_words())
-
-
-def weights(run: Path) -> bytes:
-    return (run / "weights.safetensors").read_bytes()
-
-
-def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
-
-
-def characters(tmp_path: Path, *changes: str) -> list[str]:
-    text = tmp_path / "text.txt"
-    text.write_text(TEXT)
-    return [*TINY_CHARACTERS, f"data.options.path={text}", "network.dropout=0.3", *changes]
-
 
 @pytest.mark.usefixtures("tiny_data")
 def test_a_run_holds_everything_that_comes_after(tmp_path: Path) -> None:
@@ -68,6 +35,7 @@ def test_a_run_holds_everything_that_comes_after(tmp_path: Path) -> None:
         "checkpoint",
         "curve.png",
         "history.csv",
+        "report.md",
         "run.json",
         "vocabularies",
         "weights.safetensors",

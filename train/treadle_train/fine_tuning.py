@@ -29,7 +29,7 @@ def short_schedule(recipe: Recipe) -> list[str]:
     epochs, rate = recipe.training.epochs, recipe.training.learning_rate
     sections = recipe_to_table(recipe)["network"]
     return [
-        *(f"network.{key}=0" for key in sections if "dropout" in key),
+        *(f"network.{key}=0" for key, rate in sections.items() if _drops(key, rate)),
         f"training.epochs={min(_EPOCHS, epochs)}",
         f"training.learning_rate={_RATE * rate:.6g}",
     ]
@@ -76,6 +76,11 @@ class FineTuning:
                 "A tied embedding is a table of 8 bits and a matrix of 4 at once, and training can "
                 "round it in one way only; set network.tied_embedding=false."
             )
+        if recipe.training.average:
+            raise RecipeError(
+                "An average of rounded weights is not rounded; set training.average=0 to train "
+                "with --quantize."
+            )
         if self.start is None:
             return
         if out.exists() and out.samefile(self.start.path):
@@ -109,6 +114,11 @@ class FineTuning:
         else:
             module.last_search = module.total_steps // 2
         module.rounding = FakeQuantization(module.network, self.precision)
+
+
+def _drops(key: str, value: object) -> bool:
+    """Whether a key of the network is a rate of dropout; how masks are drawn is none."""
+    return "dropout" in key and not isinstance(value, bool)
 
 
 def _foundation(recipe: Recipe) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from treadle.errors import RecipeError
 from treadle_train.sections import at_least, rate, read_section
 
-CellName = Literal["elman", "elman-relu", "lstm", "gru", "gru-reset-before"]
+CellName = Literal["elman", "elman-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
 AttentionName = Literal["dot", "general", "additive", "fixed"]
 PrecisionName = Literal["float32", "bfloat16"]
+ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,9 @@ class TransducerSection:
     """Sizes of a `treadle_train.networks.Transducer`, and what is dropped while it trains.
 
     dropout: of what goes from layer to layer; embedding_dropout: of single numbers of a symbol's
-    vector; symbol_dropout: of whole symbols; recurrent_dropout: of recurrent weights.
+    vector; symbol_dropout: of whole symbols; recurrent_dropout: of recurrent weights;
+    variational_dropout: of what goes from layer to layer and of numbers of a symbol's vector, one
+    mask serves a whole sequence. residual, layer_norm, forget_bias: see `cells.Stack`.
     """
 
     embedding_size: int = at_least(1, 128)
@@ -41,13 +44,21 @@ class TransducerSection:
     embedding_dropout: float = rate(0.3)
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelSection:
     """Sizes of a `treadle_train.networks.LanguageModel`, and what is dropped while it trains.
 
-    dropout, symbol_dropout, recurrent_dropout: as in `TransducerSection`. tied_embedding: the
+    dropout, symbol_dropout, recurrent_dropout and variational_dropout (whose sequence is the steps
+    of a batch), residual, layer_norm, forget_bias: as in `TransducerSection`. tied_embedding: the
     output layer uses the embedding's matrix, so both have the same size.
     """
 
@@ -59,10 +70,24 @@ class LanguageModelSection:
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
     tied_embedding: bool = False
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
 
     def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
         if self.tied_embedding:
             check_tied_sizes(self.embedding_size, self.hidden_size)
+
+
+def check_forget_bias(cell: str, forget_bias: float) -> None:
+    """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
+    if forget_bias and not cell.startswith("lstm"):
+        raise RecipeError(
+            f"network.forget_bias is of the forget gate of an LSTM, and the cell {cell!r} has "
+            'none; set network.cell = "lstm", or network.forget_bias = 0.'
+        )
 
 
 def check_tied_sizes(embedding_size: int, hidden_size: int) -> None:
@@ -103,9 +128,13 @@ class LaneSection:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSection:
-    """The optimization: Adam with a one-cycle learning rate.
+    """The optimization: Adam, by default with a one-cycle learning rate.
 
-    warmup: the share of steps in which the rate rises; gradient_clip: largest norm (0: none);
+    schedule, plateau_factor, plateau_patience: `modules.optimization.make_schedule`; warmup: the
+    share of steps in which the rate rises; accumulate: batches for one step of the optimizer;
+    gradient_clip: the gradient's largest norm, clip_value: the largest magnitude of one number in
+    it, clipped first (0: none); weight_decay: of matrices, apart from the gradient (0: none);
+    average: decay of the moving average of weights that is validated and kept (0: none);
     patience: epochs without a better validation figure before training stops (0: never);
     threads: 0 takes every core; checkpoint_steps: steps between checkpoints inside an epoch;
     validation_limit: examples to validate on (0: all); precision: of the products in training,
@@ -116,13 +145,31 @@ class TrainingSection:
     learning_rate: float = at_least(1e-9, 3e-3)
     warmup: float = rate(0.1)
     label_smoothing: float = rate(0.0)
+    schedule: ScheduleName = "one-cycle"
+    plateau_factor: float = rate(0.5)
+    plateau_patience: int = at_least(0, 1)
+    accumulate: int = at_least(1, 1)
     gradient_clip: float = at_least(0, 1.0)
+    clip_value: float = at_least(0, 0.0)
+    weight_decay: float = at_least(0, 0.0)
+    average: float = rate(0.0)
     patience: int = at_least(0, 0)
     seed: int = at_least(0, 0, below=2**31)  # torch takes 63 bits, 32 of them count steps
     threads: int = at_least(0, 0)
     checkpoint_steps: int = at_least(1, 200)
     validation_limit: int = at_least(0, 0)
     precision: PrecisionName = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransducerTrainingSection(TrainingSection):
+    """The optimization of a transducer.
+
+    scheduled_sampling: at the end of training, so many of the symbols that the decoder reads are
+    its own; the share rises along a line from 0 (modules/scheduled_sampling.py).
+    """
+
+    scheduled_sampling: float = rate(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +190,7 @@ class TransducerRecipe:
     data: DataSection
     network: TransducerSection
     batching: BucketSection
-    training: TrainingSection
+    training: TransducerTrainingSection
     decoding: DecodingSection = field(default_factory=DecodingSection)
 
 

@@ -1,10 +1,12 @@
 """A run directory: what training leaves behind and everything else starts from.
 
-run.json              recipe with every default, data digest, versions, seed, history
+run.json              recipe with every default, data digest, versions, seed, history, and what
+                      bucketing saves
 weights.safetensors   of the best epoch; after fine-tuning for int4 as rounded, with their scales
 vocabularies/         one JSON file each
 checkpoint/           to resume from
 history.csv curve.png the learning curve
+report.md             figures, curve and examples of errors, once it has finished
 """
 
 import json

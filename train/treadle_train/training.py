@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 
 from treadle.data import open_dataset
 from treadle.errors import RecipeError
+from treadle_train.callbacks.averager import Averager
 from treadle_train.callbacks.keeper import Interrupted, Keeper
 from treadle_train.callbacks.progress import Progress, progress_callbacks
 from treadle_train.callbacks.recorder import Recorder
@@ -22,7 +24,8 @@ from treadle_train.checkpoint import read_checkpoint
 from treadle_train.fine_tuning import FineTuning
 from treadle_train.mixed_precision import precision_plugin, usable_precision
 from treadle_train.modules.base import TaskModule
-from treadle_train.recipe import PrecisionName, Recipe, recipe_to_table
+from treadle_train.recipe import PrecisionName, Recipe, recipe_from_table, recipe_to_table
+from treadle_train.report import write_report
 from treadle_train.run import (
     RUN,
     Run,
@@ -52,7 +55,8 @@ def train(
     Ctrl-C writes a checkpoint and raises KeyboardInterrupt.
 
     Raises RecipeError when `out` is in the way, holds another recipe's run, or does not fit the
-    run to start from; DataError.
+    run to start from; DataError; TrainingError when a loss, a gradient or a figure is not finite,
+    with what was written before left as it is.
     """
     path = Path(out)
     quantization = None
@@ -71,8 +75,15 @@ def train(
         if fine_tuning is not None:
             fine_tuning.begin(module, task.vocabularies)
             document["quantization"] = quantization
+        report = task.bucketing_report()
+        if report is not None:
+            document["bucketing"] = report.to_json()
+            if progress != "none":
+                print(report, file=sys.stderr, flush=True)
         _fit(path, task, module, document, progress)
-    return load_run(path)
+        run = load_run(path)
+        write_report(run, dataset.split("validation"), report)
+    return run
 
 
 def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -> None:
@@ -82,7 +93,8 @@ def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -
     """
     if resume and (path / RUN).exists():
         document = read_run(path)
-        before = {**document["recipe"], "quantization": document.get("quantization")}
+        started = recipe_to_table(recipe_from_table(document["recipe"]))  # with later keys, too
+        before = {**started, "quantization": document.get("quantization")}
         changed = _differences(before, asked)
         if changed:
             raise RecipeError(
@@ -165,7 +177,8 @@ def _fit(
     if module.position.epoch < section.epochs and not recorder.exhausted:
         extra = progress_callbacks(progress, recorder, section.epochs)
         rounder = [] if module.rounding is None else [Rounder(module, module.rounding)]
-        callbacks = [*rounder, recorder, keeper, *extra]
+        averager = [] if module.average is None else [Averager(module.average)]
+        callbacks = [*rounder, *averager, recorder, keeper, *extra]
         trainer = _trainer(section.epochs, document["precision"], module, callbacks)
         try:
             trainer.fit(module, datamodule=_Batches(task, module))
@@ -187,6 +200,7 @@ def _trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=epochs,
+        accumulate_grad_batches=module.section.accumulate,
         plugins=[precision_plugin(precision)],
         callbacks=callbacks,
         reload_dataloaders_every_n_epochs=1,

@@ -6,7 +6,7 @@ true lengths, batch and time dynamic, initial states that may be left out.
 
 Shapes: B batch, T time, D directions, H hidden size, I input size, G gates. x [T, B, I]; w
 [D, G*H, I]; r [D, G*H, H]; b [D, 2*G*H]; lengths int32 [B]; states [D, B, H]; the ops return
-outputs [T, D, B, H] and final states [D, B, H].
+outputs [T, D, B, H] and final states [D, B, H]. Peepholes of an LSTM [D, 3*H], in the order i o f.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,7 @@ def _lstm(
     lengths: Tensor | None,
     hidden: Tensor | None,
     cell: Tensor | None,
+    peepholes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     raise RuntimeError(_NEVER_RUN)
 
@@ -65,7 +66,7 @@ def _outputs(x: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @_lstm.register_fake
-def _(x, w, r, b, lengths, hidden, cell):  # type: ignore[no-untyped-def]
+def _(x, w, r, b, lengths, hidden, cell, peepholes=None):  # type: ignore[no-untyped-def]
     outputs, final = _outputs(x, r)
     return outputs, final, torch.empty_like(final)
 
@@ -87,8 +88,8 @@ def _attributes(r: Any) -> dict[str, Any]:
     }
 
 
-def _onnx_lstm(x, w, r, b, lengths, hidden, cell):  # type: ignore[no-untyped-def]
-    return op.LSTM(x, w, r, b, lengths, hidden, cell, **_attributes(r))
+def _onnx_lstm(x, w, r, b, lengths, hidden, cell, peepholes=None):  # type: ignore[no-untyped-def]
+    return op.LSTM(x, w, r, b, lengths, hidden, cell, peepholes, **_attributes(r))
 
 
 def _onnx_gru(x, w, r, b, lengths, hidden, linear_before_reset):  # type: ignore[no-untyped-def]

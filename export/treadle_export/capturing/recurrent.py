@@ -13,9 +13,14 @@ from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
 from treadle_export.capturing.opaque_ops import in_onnx_order
-from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
+from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer, PeepholeLSTM
 
-_KINDS: dict[type[Cell[Any]], str] = {LSTM: "lstm", GRU: "gru", Elman: "rnn"}
+_KINDS: dict[type[Cell[Any]], str] = {
+    LSTM: "lstm",
+    PeepholeLSTM: "lstm",
+    GRU: "gru",
+    Elman: "rnn",
+}
 
 
 def _reordered(cell: Cell[Any], blocks: Tensor) -> Tensor:
@@ -23,11 +28,17 @@ def _reordered(cell: Cell[Any], blocks: Tensor) -> Tensor:
     return in_onnx_order(_KINDS[type(cell)], blocks)
 
 
+def _peepholes(cell: PeepholeLSTM) -> Tensor:
+    """p_i, p_f, p_o [3*H] in ONNX's order: i o f."""
+    to_input, to_forget, to_output = cell.peepholes.detach().chunk(3)
+    return torch.cat([to_input, to_output, to_forget])
+
+
 class OpaqueLayer(nn.Module):
     """Stands in for a `Layer` while a graph is captured.
 
     Same methods and state names as the layer it replaces; its weights are buffers in ONNX layout:
-    `w` [D, G*H, I], `r` [D, G*H, H], `b` [D, 2*G*H].
+    `w` [D, G*H, I], `r` [D, G*H, H], `b` [D, 2*G*H], and `p` [D, 3*H] where an LSTM has peepholes.
 
     Raises:
         UnsupportedGraph: the layer's cell is none of Elman, LSTM and GRU.
@@ -36,6 +47,7 @@ class OpaqueLayer(nn.Module):
     w: Tensor
     r: Tensor
     b: Tensor
+    p: Tensor | None
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -53,6 +65,8 @@ class OpaqueLayer(nn.Module):
             torch.cat([_reordered(c, c.input_bias), _reordered(c, c.recurrent_bias)]) for c in cells
         ]
         self.register_buffer("b", torch.stack(biases))
+        peepholes = [_peepholes(c) for c in cells if isinstance(c, PeepholeLSTM)]
+        self.register_buffer("p", torch.stack(peepholes) if peepholes else None)
 
     def initial_state(self, batch_size: int) -> dict[str, Tensor]:
         """Zeros [B, H] by state name."""
@@ -76,7 +90,7 @@ class OpaqueLayer(nn.Module):
         ]
         weights = (x, self.w, self.r, self.b, lengths)
         if isinstance(self.cell, LSTM):
-            return list(torch.ops.treadle.lstm(*weights, *parts))
+            return list(torch.ops.treadle.lstm(*weights, *parts, self.p))
         if isinstance(self.cell, GRU):
             after = int(self.cell.reset == "after")
             return list(torch.ops.treadle.gru(*weights, *parts, after))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
 from treadle.stopwatch import Latency, measure
-from treadle_train.cells import GRU, LSTM, Elman, Layer, Stack
+from treadle_train.cells import GRU, LSTM, Elman, Layer, PeepholeLSTM, Stack
 from treadle_train.networks import Network, Transducer
 
 
@@ -21,8 +21,12 @@ def as_torch_module(stack: Stack) -> nn.RNNBase:
 
     Raises:
         UnsupportedGraph: torch has no such module (a bidirectional stack, a GRU that resets
-            before the product).
+            before the product, an LSTM with peepholes, something between the layers).
     """
+    if stack.residual or any(isinstance(norm, nn.LayerNorm) for norm in stack.norms):
+        raise UnsupportedGraph(
+            "torch has no module for a stack with residual connections or normalized inputs"
+        )
     layers = [layer for layer in stack.layers if isinstance(layer, Layer)]
     cells = [layer.forward_cell for layer in layers]
     first = cells[0]
@@ -34,7 +38,7 @@ def as_torch_module(stack: Stack) -> nn.RNNBase:
         "num_layers": len(cells),
         "batch_first": True,
     }
-    if isinstance(first, LSTM):
+    if isinstance(first, LSTM) and not isinstance(first, PeepholeLSTM):
         module: nn.RNNBase = nn.LSTM(**sizes)
     elif isinstance(first, GRU) and first.reset == "after":
         module = nn.GRU(**sizes)

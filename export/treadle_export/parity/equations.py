@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle.errors import UnsupportedGraph
-from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer
+from treadle_train.cells import GRU, LSTM, Cell, Elman, Layer, PeepholeLSTM
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,13 @@ def lstm(x: Array, r: Array, cell: Array) -> tuple[Array, Array]:
     i, f, g, o = np.split(x + r, 4, axis=1)
     next_cell = _sigmoid(f) * cell + _sigmoid(i) * np.tanh(g)
     return _sigmoid(o) * np.tanh(next_cell), next_cell
+
+
+def peephole_lstm(x: Array, r: Array, cell: Array, peepholes: Array) -> tuple[Array, Array]:
+    """Gers & Schmidhuber 2000: p_i and p_f [H] see the cell, p_o the next one; see `lstm`."""
+    (i, f, g, o), (pi, pf, po) = np.split(x + r, 4, axis=1), np.split(peepholes, 3)
+    next_cell = _sigmoid(f + pf * cell) * cell + _sigmoid(i + pi * cell) * np.tanh(g)
+    return _sigmoid(o + po * next_cell) * np.tanh(next_cell), next_cell
 
 
 def gru_reset_after(x: Array, r: Array, hidden: Array) -> Array:
@@ -55,6 +62,8 @@ def step(cell: Cell[Any], x: Array, state: tuple[Array, ...]) -> tuple[Array, ..
     weights, bias = parameters["recurrent_weights"], parameters["recurrent_bias"]
     projected = x @ parameters["input_weights"].T + parameters["input_bias"]
     recurrent = state[0] @ weights.T + bias
+    if isinstance(cell, PeepholeLSTM):
+        return peephole_lstm(projected, recurrent, state[1], parameters["peepholes"])
     if isinstance(cell, LSTM):
         return lstm(projected, recurrent, state[1])
     if isinstance(cell, GRU):

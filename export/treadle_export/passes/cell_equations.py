@@ -63,11 +63,34 @@ def _lstm(
     gate, squash, output = direction.activations
     hidden, cell = state
     gates = e.op("Add", projected, e.op("MatMul", hidden, e.constant(direction.recurrent, name)))
+    if direction.peepholes is not None:
+        return _peephole_lstm(e, size, direction, gates, cell, name)
     open_, candidate = e.ops("Split", gates, e.axes(3 * size, size), outputs=2, axis=-1)
     opened = apply(e, gate, _rows(open_, 3 * size))
     i, o, f = e.ops("Split", opened, e.axes(size, size, size), outputs=3, axis=-1)
     kept = e.op("Mul", f, cell)
     next_cell = e.op("Add", kept, e.op("Mul", i, apply(e, squash, _rows(candidate, size))))
+    return e.op("Mul", o, apply(e, output, _rows(next_cell, size))), next_cell
+
+
+def _peephole_lstm(
+    e: Emitter, size: int, direction: Direction, gates: ir.Value, cell: ir.Value, name: str
+) -> State:
+    """Gates [B, 4*H] of an LSTM, as its products and biases make them, to (hidden, cell)."""
+    if direction.peepholes is None:
+        raise ValueError("expected peepholes")
+    gate, squash, output = direction.activations
+    to_input, to_output, to_forget = (
+        e.constant(part, f"{name}.peephole_{which}")
+        for which, part in zip("iof", np.split(direction.peepholes, 3), strict=True)
+    )
+    widths = e.axes(size, size, size, size)
+    i, o, f, candidate = e.ops("Split", gates, widths, outputs=4, axis=-1)
+    i = apply(e, gate, _rows(e.op("Add", i, e.op("Mul", cell, to_input)), size))
+    f = apply(e, gate, _rows(e.op("Add", f, e.op("Mul", cell, to_forget)), size))
+    kept = e.op("Mul", f, cell)
+    next_cell = e.op("Add", kept, e.op("Mul", i, apply(e, squash, _rows(candidate, size))))
+    o = apply(e, gate, _rows(e.op("Add", o, e.op("Mul", next_cell, to_output)), size))
     return e.op("Mul", o, apply(e, output, _rows(next_cell, size))), next_cell
 
 

@@ -24,6 +24,7 @@ class Direction:
     recurrent_bias: NDArray[np.float32]  # [G*H]
     reverse: bool
     activations: tuple[Activation, ...]  # f g h of an LSTM, f g of a GRU, f of an RNN
+    peepholes: NDArray[np.float32] | None = None  # [3*H] of an LSTM: i o f
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,6 @@ def _refuse_variants(node: ir.Node) -> None:
                 f"expected {node.op_type} node {node.name!r} without {name}, got "
                 f"{name}={attribute.value}; {remedy}"
             )
-    if len(node.inputs) > _PEEPHOLES and node.inputs[_PEEPHOLES] is not None:
-        raise UnsupportedGraph(
-            f"expected {node.op_type} node {node.name!r} without peepholes, got its input P; "
-            f"train the layer without them"
-        )
 
 
 def lowerable(node: ir.Node) -> bool:
@@ -76,8 +72,7 @@ def recurrence_of(node: ir.Node) -> Recurrence:
 
     Raises:
         ExportError: its weights are not initializers.
-        UnsupportedGraph: it has peepholes, `clip`, `input_forget`, another layout, or an unknown
-            activation.
+        UnsupportedGraph: it has `clip`, `input_forget`, another layout, or an unknown activation.
     """
     _refuse_variants(node)
     w, r = (constant_floats(value) for value in node.inputs[1:3])
@@ -89,6 +84,7 @@ def recurrence_of(node: ir.Node) -> Recurrence:
     directions, gates_hidden, _ = w.shape
     given = constant_floats(node.inputs[3]) if len(node.inputs) > 3 else None
     b = np.zeros((directions, 2 * gates_hidden), np.float32) if given is None else given
+    p = _peepholes_of(node)
     direction = node.attributes.get_string("direction", "forward")
     activations = activations_of(node)
     weights_name = node.inputs[1].name if node.inputs[1] is not None else None
@@ -104,8 +100,23 @@ def recurrence_of(node: ir.Node) -> Recurrence:
                 recurrent_bias=b[d, gates_hidden:],
                 reverse=d == 1 or direction == "reverse",
                 activations=activations[d],
+                peepholes=None if p is None else p[d],
             )
             for d in range(directions)
         ),
         linear_before_reset=bool(node.attributes.get_int("linear_before_reset", 0)),
     )
+
+
+def _peepholes_of(node: ir.Node) -> NDArray[np.float32] | None:
+    """An LSTM's input P [D, 3*H], None where it has none or none but zeros."""
+    given = node.inputs[_PEEPHOLES] if len(node.inputs) > _PEEPHOLES else None
+    if node.op_type != "LSTM" or given is None:
+        return None
+    p = constant_floats(given)
+    if p is None:
+        raise ExportError(
+            f"expected peepholes of {node.op_type} node {node.name!r} to be an initializer, got a "
+            f"computed value; export the model with its parameters stored as they are"
+        )
+    return p if p.any() else None

@@ -100,6 +100,15 @@ class BucketedBatches:
             # A hit on padding stays without effect: the lengths hide it.
             yield batch._replace(source=seen)
 
+    def rows(self) -> list[Ids]:
+        """The pairs of every batch of the epoch, int64 [B] each."""
+        return self._rows(epoch_generator(self.seed, self.epoch))
+
+    def random_rows(self) -> list[Ids]:
+        """The same pairs in batches of the same sizes, shuffled and not sorted by length."""
+        order = epoch_generator(self.seed, self.epoch).permutation(len(self.pairs))
+        return [order[k : k + self.batch_size] for k in range(0, len(order), self.batch_size)]
+
     def _rows(self, generator: np.random.Generator) -> list[Ids]:
         order = generator.permutation(len(self.pairs))
         span = self.window * self.batch_size or len(order)

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
+from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from treadle_train.callbacks.recorder import Recorder
@@ -18,6 +19,7 @@ from treadle_train.checkpoint import (
     write_checkpoint,
 )
 from treadle_train.modules.base import Position, TaskModule, Totals
+from treadle_train.modules.optimization import schedule_state
 
 
 class Interrupted(Exception):  # noqa: N818 - not a failure
@@ -27,8 +29,9 @@ class Interrupted(Exception):  # noqa: N818 - not a failure
 class Keeper(Callback):
     """Moves the position on and writes a checkpoint every `every` steps and after every epoch.
 
-    It must come after the Recorder, whose state it keeps. The first Ctrl-C lets the batch end,
-    writes a checkpoint and raises Interrupted; a second one raises it at once.
+    It must come after the Recorder, whose state it keeps. A step is one of the optimizer, which may
+    take several batches. The first Ctrl-C lets the step end, writes a checkpoint and raises
+    Interrupted; a second one raises it at once.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Keeper(Callback):
         self.module.restore_carried(checkpoint.tensors.get("carried", {}))
         if self.module.rounding is not None:
             self.module.rounding.restore(checkpoint.tensors["scales"])
+        if self.module.average is not None:
+            self.module.average.restore(checkpoint.tensors["average"])
         self.module.position = Position(**document["position"])
         self.module.train_totals = Totals(**document["train_totals"])
         self.recorder.restore(document["recorder"])
@@ -59,7 +64,7 @@ class Keeper(Callback):
         """Restore optimizer and schedule, which exist by now, and listen for Ctrl-C."""
         if self.pending is not None:
             document, tensors = self.pending.document, self.pending.tensors["optimizer"]
-            trainer.lr_scheduler_configs[0].scheduler.load_state_dict(document["schedule"])
+            _schedule(self.module).load_state_dict(document["schedule"])
             restore_optimizer(trainer.optimizers[0], tensors, document["parameter_groups"])
             self.pending = None
         if threading.current_thread() is threading.main_thread():
@@ -78,8 +83,14 @@ class Keeper(Callback):
         position = self.module.position
         position.batch += 1
         position.step += 1
-        last = position.batch == self.steps_per_epoch
-        if not last and (self.interrupted or position.batch % self.every == 0):
+        if position.batch == self.steps_per_epoch:
+            if self.interrupted:
+                raise Interrupted
+            return
+        steps, gathered = divmod(position.batch, self.module.section.accumulate)
+        if gathered:
+            return  # half of a gradient is in no checkpoint
+        if self.interrupted or steps % self.every == 0:
             self._write(trainer)
         if self.interrupted:
             raise Interrupted
@@ -123,12 +134,21 @@ class Keeper(Callback):
             "train_totals": {"loss": totals.loss, "symbols": totals.symbols},
             "recorder": self.recorder.state(),
             "parameter_groups": optimizer.state_dict()["param_groups"],
-            "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+            "schedule": schedule_state(_schedule(self.module)),
         }
         tensors = {
             "network": dict(self.module.network.state_dict()),
             "optimizer": optimizer_tensors(optimizer),
             "carried": self.module.carried_state(),
             "scales": {} if self.module.rounding is None else self.module.rounding.scales,
+            "average": {} if self.module.average is None else self.module.average.state(),
         }
+        for name, weights in tensors["network"].items():
+            self.module.check_finite(f"weight {name}", weights.abs().max().item())
         write_checkpoint(self.folder, Checkpoint(tensors, document), position.step)
+
+
+def _schedule(module: TaskModule[Any]) -> LRScheduler:
+    if module.schedule is None:
+        raise TypeError("Expected a module whose optimizer has a schedule by now.")
+    return module.schedule

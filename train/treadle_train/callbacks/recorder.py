@@ -65,9 +65,14 @@ class Recorder(Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Write down the epoch; validation is over by now."""
+        """Write down the epoch; validation is over by now.
+
+        Raises TrainingError when validation measured what is not finite; nothing is written then.
+        """
         module = _task_module(pl_module)
         figures = module.figures()
+        for name, value in figures.items():
+            module.check_finite(f"validation {name.replace('_', ' ')}", value)
         row = {
             "epoch": len(self.history) + 1,
             "step": module.position.step,

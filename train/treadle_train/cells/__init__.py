@@ -10,6 +10,7 @@ from treadle_train.cells.elman import Elman
 from treadle_train.cells.gru import GRU
 from treadle_train.cells.layer import Layer
 from treadle_train.cells.lstm import LSTM, LSTMState
+from treadle_train.cells.peephole import PeepholeLSTM
 from treadle_train.cells.stack import Stack
 from treadle_train.cells.table import CELLS, make_cell
 
@@ -22,6 +23,7 @@ __all__ = [
     "HiddenState",
     "LSTMState",
     "Layer",
+    "PeepholeLSTM",
     "Stack",
     "make_cell",
 ]

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from treadle_train.cells.cell import Cell, HiddenState
+from treadle_train.cells.ragged import loop
 
 
 class GRU(Cell[HiddenState]):
@@ -80,17 +81,11 @@ class GRU(Cell[HiddenState]):
         """Time steps in Python; the input products of all of them are one product."""
         projected = functional.linear(x, self.input_weights, self.input_bias)
         weights = self.dropped_recurrent_weights()
-        if batch_sizes is None:
-            steps = projected.unbind(1)
-        else:
-            steps = torch.split(projected, batch_sizes.tolist())
-        hidden, outputs = state.hidden, []
-        for rows in steps:
-            alive, _ = self._advance(rows, HiddenState(hidden[: rows.shape[0]]), weights)
-            outputs.append(alive)
-            hidden = torch.cat([alive, hidden[rows.shape[0] :]])
-        joined = torch.stack(outputs, dim=1) if batch_sizes is None else torch.cat(outputs)
-        return joined, HiddenState(hidden)
+
+        def advance(rows: Tensor, part: HiddenState) -> tuple[Tensor, HiddenState]:
+            return self._advance(rows, part, weights)
+
+        return loop(advance, projected, state, batch_sizes)
 
     def extra_repr(self) -> str:
         """Sizes and form, for printing."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.errors import InputError
+from treadle_train.cells.lstm import LSTM
 from treadle_train.cells.ragged import all_full, reverse
 from treadle_train.cells.table import make_cell
 
@@ -23,6 +24,7 @@ class Layer(nn.Module):
         cell: str = "lstm",
         bidirectional: bool = False,
         recurrent_dropout: float = 0.0,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.cell_name = cell
@@ -32,6 +34,10 @@ class Layer(nn.Module):
         self.reverse_cell = make_cell(cell, input_size, hidden_size) if bidirectional else None
         for one in self.children():
             one.recurrent_dropout = recurrent_dropout  # type: ignore[assignment]
+        if forget_bias:
+            for module in self.children():
+                if isinstance(module, LSTM):
+                    module.set_forget_bias(forget_bias)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros [B, H] by state name."""

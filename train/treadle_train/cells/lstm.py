@@ -33,6 +33,17 @@ class LSTM(Cell[LSTMState]):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, gates=4)
 
+    def set_forget_bias(self, value: float) -> None:
+        """Let b_f + c_f be `value`, so that with 1 or more the cell keeps what it has at first.
+
+        Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever, "An empirical exploration
+        of recurrent network architectures", 2015.
+        """
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        with torch.no_grad():
+            self.input_bias[rows] = value
+            self.recurrent_bias[rows] = 0.0
+
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One time step: x [B, I] to (output [B, H], next state)."""
         total = functional.linear(x, self.input_weights, self.input_bias) + functional.linear(

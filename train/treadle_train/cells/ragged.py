@@ -4,11 +4,13 @@ Notation: B batch, T time, F features.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+S = TypeVar("S", bound=tuple[Tensor, ...])
 
 
 def valid_positions(lengths: Tensor, time: int) -> Tensor:
@@ -63,3 +65,27 @@ def unroll_packed(
         for before, after in zip(state, final, strict=True)
     ]
     return outputs, ends
+
+
+def loop(
+    advance: Callable[[Tensor, S], tuple[Tensor, S]],
+    projected: Tensor,
+    state: S,
+    batch_sizes: Tensor | None,
+) -> tuple[Tensor, S]:
+    """Time steps in Python, for cells without a kernel; arguments and result as of `Cell.run`.
+
+    projected holds the input's products, [B, T, G*H] or packed [N, G*H]; advance takes those of the
+    rows that are alive at a step, and their state [rows, H], to (output, next state).
+    """
+    kind: Any = type(state)
+    steps = (
+        projected.unbind(1) if batch_sizes is None else torch.split(projected, batch_sizes.tolist())
+    )
+    outputs = []
+    for rows in steps:
+        count = rows.shape[0]
+        output, alive = advance(rows, kind(*(part[:count] for part in state)))
+        outputs.append(output)
+        state = kind(*(torch.cat([a, part[count:]]) for a, part in zip(alive, state, strict=True)))
+    return torch.stack(outputs, dim=1) if batch_sizes is None else torch.cat(outputs), state

@@ -10,11 +10,13 @@ from treadle_train.cells.cell import Cell
 from treadle_train.cells.elman import Elman
 from treadle_train.cells.gru import GRU
 from treadle_train.cells.lstm import LSTM
+from treadle_train.cells.peephole import PeepholeLSTM
 
 CELLS: dict[str, Callable[[int, int], Cell[Any]]] = {
     "elman": Elman,
     "elman-relu": partial(Elman, nonlinearity="relu"),
     "lstm": LSTM,
+    "lstm-peephole": PeepholeLSTM,
     "gru": GRU,
     "gru-reset-before": partial(GRU, reset="before"),
 }

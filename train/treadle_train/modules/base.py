@@ -7,8 +7,12 @@ from typing import Any, Generic, TypeVar
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
+from treadle_train.modules.averaging import WeightAverage
+from treadle_train.modules.divergence import check_finite
+from treadle_train.modules.optimization import make_optimizer, make_schedule
 from treadle_train.networks import Network
 from treadle_train.quantization.fake import SCALES, FakeQuantization
 from treadle_train.recipe import TrainingSection
@@ -18,7 +22,7 @@ N = TypeVar("N", bound=Network)
 
 @dataclass
 class Position:
-    """Where training stands. `batch` counts within the epoch, `step` over all epochs."""
+    """Where training stands, in batches: `batch` counts within the epoch, `step` over all."""
 
     epoch: int = 0
     batch: int = 0
@@ -44,10 +48,13 @@ class Totals:
 
 
 class TaskModule(lightning.LightningModule, ABC, Generic[N]):
-    """A network with its loss: Adam, one-cycle learning rate, random state from (seed, step).
+    """A network with its loss, the recipe's optimization, and random state from (seed, step).
 
-    torch is seeded anew at each step, so dropout depends on the step only and a resumed run
-    continues as if it had never stopped.
+    torch is seeded anew at each batch, so dropout depends on the position only and a resumed run
+    continues as if it had never stopped. total_steps: batches over the whole recipe.
+
+    schedule: the learning rate's, there once the optimizer is. average: of the weights, if the
+    recipe asks for one.
 
     rounding: what rounds the weights in every forward pass, if anything; its scales are searched
     until the step `last_search`. teachers: the network whose answers training learns in place of
@@ -65,9 +72,14 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         self.rounding: FakeQuantization | None = None
         self.last_search = 0
         self.teachers: list[N] = []
+        self.schedule: LRScheduler | None = None
+        self.average = WeightAverage(network, section.average) if section.average else None
+        self._accumulated = 0  # symbols since the last step of the optimizer
 
     def trained_weights(self) -> dict[str, Tensor]:
-        """The network's weights as its forward passes see them; with scales where it rounds."""
+        """The network's weights as validation sees them; with scales where it rounds."""
+        if self.average is not None:
+            return self.average.weights()
         weights = dict(self.network.state_dict())
         if self.rounding is not None:
             weights |= self.rounding.rounded()
@@ -92,32 +104,68 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
 
     @override
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """The loss of one batch."""
+        """The loss of one batch, times its symbols where batches accumulate.
+
+        Raises TrainingError when it is not finite.
+        """
         torch.manual_seed((self.section.seed << 32) + self.position.step)
         loss, symbols = self.loss(batch)
-        self.train_totals.add(loss.item(), symbols)
-        return loss
+        value = loss.item()
+        self.check_finite("loss", value)
+        self.train_totals.add(value, symbols)
+        if self.section.accumulate == 1:
+            return loss
+        self._accumulated += symbols
+        return loss * symbols * self.section.accumulate  # by which Lightning divides
 
     @override
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient to the recipe's norm."""
+        """Make the gradient that of the mean over all symbols, and clip it.
+
+        Raises TrainingError when its norm is not finite.
+        """
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if self.section.accumulate > 1:
+            for gradient in gradients:
+                gradient.div_(self._accumulated)
+            self._accumulated = 0
+        if self.section.clip_value:
+            nn.utils.clip_grad_value_(self.network.parameters(), self.section.clip_value)
         if self.section.gradient_clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.section.gradient_clip)
+            limit = self.section.gradient_clip
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        else:
+            norm = nn.utils.get_total_norm(gradients)
+        self.check_finite("norm of the gradient", norm.item())
+
+    def check_finite(self, what: str, value: float) -> None:
+        """Raise TrainingError unless `value`, the `what` of this step, is finite."""
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        check_finite(what, value, step=self.position.step, rate=rate)
+
+    @override
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step of the optimizer, which the average of weights follows."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update()
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        """Let a schedule that follows the figure see it."""
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(next(iter(self.figures().values())))
 
     @override
     def configure_optimizers(self) -> Any:
-        """Adam under a one-cycle schedule over all steps of the recipe."""
-        optimizer = torch.optim.Adam(
-            self.network.parameters(), self.section.learning_rate, fused=True
-        )
-        total = self.total_steps + 1  # the schedule counts the state before step one
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            self.section.learning_rate,
-            total_steps=total,
-            pct_start=max(self.section.warmup, 2 / total),  # a shorter rise divides by zero
-        )
+        """The recipe's optimizer, and its schedule over all steps of the recipe."""
+        epochs, batches = self.section.epochs, self.total_steps // self.section.epochs
+        steps = epochs * -(-batches // self.section.accumulate)
+        optimizer = make_optimizer(self.network, self.section)
+        self.schedule = make_schedule(optimizer, self.section, steps)
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            return optimizer  # Lightning would move the schedule after the checkpoint
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+            "lr_scheduler": {"scheduler": self.schedule, "interval": "step"},
         }

@@ -12,6 +12,7 @@ from treadle_train.batching.bucketed import IGNORED, PairBatch
 from treadle_train.distillation import distillation_loss
 from treadle_train.greedy import decode_greedily
 from treadle_train.modules.base import TaskModule, Totals
+from treadle_train.modules.scheduled_sampling import own_inputs
 from treadle_train.networks import Transducer
 from treadle_train.recipe import TransducerRecipe
 
@@ -20,7 +21,7 @@ Words = tuple[Tensor, Tensor, Sequence[Sequence[tuple[int, ...]]]]
 
 
 class TransducerModule(TaskModule[Transducer]):
-    """Teacher forcing with label smoothing; validation decodes greedily.
+    """Teacher forcing with label smoothing and scheduled sampling; validation decodes greedily.
 
     A validation batch is (PairBatch, Words): the loss is over pairs, the word error rate over
     words, of which any listed answer counts.
@@ -32,6 +33,7 @@ class TransducerModule(TaskModule[Transducer]):
         super().__init__(network, recipe.training, steps)
         self.start, self.end = start, end
         self.max_length = recipe.decoding.max_length
+        self.scheduled_sampling = recipe.training.scheduled_sampling
         self.predictions: list[list[int]] = []
         self.answers: list[Sequence[tuple[int, ...]]] = []
 
@@ -41,6 +43,9 @@ class TransducerModule(TaskModule[Transducer]):
         The decoder is causal, so what it makes of padded steps reaches no counted one: it may
         run as if all rows were full, which is faster.
         """
+        if self.training and self.scheduled_sampling:
+            share = self.scheduled_sampling * self.position.step / self.total_steps
+            batch = batch._replace(inputs=own_inputs(self.network, batch, share))
         logits = _forced(self.network, batch)
         counted = batch.targets != IGNORED
         if self.training and self.teachers:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.dropout import SymbolDropout
@@ -52,6 +53,11 @@ class LanguageModel(Network):
         symbol_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         tied_embedding: bool = False,
+        *,
+        variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         if tied_embedding:
@@ -64,9 +70,13 @@ class LanguageModel(Network):
             cell,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
+            variational_dropout=variational_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            forget_bias=forget_bias,
         )
         self.symbol_dropout = SymbolDropout(symbol_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = make_dropout(dropout, variational=variational_dropout)
         self.output: nn.Module = (
             TiedOutput(self.embedding)
             if tied_embedding

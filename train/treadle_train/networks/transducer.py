@@ -5,11 +5,13 @@ vocabulary size, H hidden size, C summary size (= H).
 """
 
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from treadle.errors import RecipeError
+from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.attention import ATTENTIONS, Attention, Context
@@ -46,30 +48,30 @@ class Transducer(Network):
         embedding_dropout: float | None = None,
         symbol_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        *,
+        variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         _check(attention, hidden_size)
         self.kind = attention
+        between: dict[str, Any] = {
+            "dropout": dropout,
+            "recurrent_dropout": recurrent_dropout,
+            "variational_dropout": variational_dropout,
+            "residual": residual,
+            "layer_norm": layer_norm,
+            "forget_bias": forget_bias,
+        }
         self.source_embedding = nn.Embedding(source_vocabulary_size, embedding_size)
         self.target_embedding = nn.Embedding(target_vocabulary_size, embedding_size)
         self.encoder = Stack(
-            embedding_size,
-            hidden_size // 2,
-            encoder_layers,
-            cell,
-            bidirectional=True,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
+            embedding_size, hidden_size // 2, encoder_layers, cell, bidirectional=True, **between
         )
         below = embedding_size + (hidden_size if attention == "fixed" else 0)
-        self.decoder = Stack(
-            below,
-            hidden_size,
-            decoder_layers,
-            cell,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-        )
+        self.decoder = Stack(below, hidden_size, decoder_layers, cell, **between)
         self.attention: Attention | None = None
         self.summary: Summary | None = None
         if attention == "fixed":
@@ -78,9 +80,12 @@ class Transducer(Network):
             self.attention = ATTENTIONS[attention](self.encoder.output_size, hidden_size)
         self.embedding_dropout = nn.Sequential(
             SymbolDropout(symbol_dropout),
-            nn.Dropout(dropout if embedding_dropout is None else embedding_dropout),
+            make_dropout(
+                dropout if embedding_dropout is None else embedding_dropout,
+                variational=variational_dropout,
+            ),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = make_dropout(dropout, variational=variational_dropout)
         self.output = nn.Linear(hidden_size, target_vocabulary_size)
 
     def initial_state(self, batch_size: int) -> State:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from treadle.vocabulary import Vocabulary
+from treadle_train.batching.padding import BucketingReport
 from treadle_train.modules.base import TaskModule
 
 
@@ -24,6 +25,10 @@ class Task(ABC):
     @abstractmethod
     def train_batches(self, epoch: int, first: int) -> Iterable[Any]:
         """The batches of an epoch from the batch `first` on; the same at every call."""
+
+    def bucketing_report(self) -> BucketingReport | None:
+        """What bucketing saves; None where batches have nothing to pad."""
+        return None
 
     @abstractmethod
     def validation_batches(self) -> list[Any]:

@@ -10,6 +10,7 @@ from treadle.data import Dataset, Pronunciation
 from treadle.errors import DataError
 from treadle.vocabulary import Vocabulary
 from treadle_train.batching.bucketed import BucketedBatches, PairBatch, Pairs
+from treadle_train.batching.padding import BucketingReport
 from treadle_train.modules.transduction import TransducerModule, Words
 from treadle_train.networks.build import build_transducer
 from treadle_train.recipe import TransducerRecipe
@@ -58,8 +59,15 @@ class Transduction(Task):
         steps = self.steps_per_epoch() * self.recipe.training.epochs
         return TransducerModule(network, self.recipe, steps, self.start, self.end)
 
+    def bucketing_report(self) -> BucketingReport:
+        """What bucketing saves in the first epoch."""
+        return BucketingReport.of(self._bucketed(0, 0))
+
     def train_batches(self, epoch: int, first: int) -> Iterable[PairBatch]:
         """Bucketed batches of all pairs."""
+        return self._bucketed(epoch, first)
+
+    def _bucketed(self, epoch: int, first: int) -> BucketedBatches:
         batching = self.recipe.batching
         return BucketedBatches(
             pairs=self.pairs,
@@ -77,6 +85,10 @@ class Transduction(Task):
         words = sorted(self.validation, key=lambda entry: len(entry.word))
         chunks = [words[k : k + VALIDATION_BATCH] for k in range(0, len(words), VALIDATION_BATCH)]
         return [self._validation_batch(chunk) for chunk in chunks]
+
+    def validation_pairs(self) -> Pairs:
+        """All pairs of the validation split."""
+        return self._pairs(self.validation)
 
     def _validation_batch(self, words: Sequence[Pronunciation]) -> tuple[PairBatch, Words]:
         pairs = self._pairs(words)

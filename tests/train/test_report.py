@@ -1,0 +1,56 @@
+"""report.md: figures of every epoch, and errors that are errors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.train.resuming import characters
+from tests.train.tiny import TEXT, tiny_transducer, tiny_words
+from treadle_train.catalogue import load_recipe
+from treadle_train.evaluation import decode_words
+from treadle_train.networks import Transducer
+from treadle_train.report import EXAMPLES
+from treadle_train.training import train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip().strip("`") for cell in line.strip("| ").split(" | ")]
+
+
+@pytest.mark.usefixtures("tiny_data")
+def test_a_transducer_shows_its_errors_and_no_others(tmp_path: Path) -> None:
+    run = train(tiny_transducer(), tmp_path / "run", progress="none")
+    assert isinstance(run.network, Transducer)
+    text = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# pronounce-en\n")
+    assert "Bucketing: " in text
+    assert len(re.findall(r"^\| [123] \| ", text, re.MULTILINE)) == 3  # a row an epoch
+    shown = [cells(line) for line in text.splitlines() if line.startswith("| `")]
+    words = tiny_words().split("validation")
+    answers = decode_words(run, run.network, words)
+    wrong = [
+        (entry.word, " ".join(answer))
+        for entry, answer in zip(words, answers, strict=True)
+        if tuple(answer) not in entry.pronunciations
+    ]
+    assert wrong
+    assert [(word, answer) for word, answer, *_ in shown] == wrong[:EXAMPLES]
+    assert f"{len(wrong)} of the first {len(words)} words" in text
+
+
+def test_a_language_model_shows_what_surprised_it(tmp_path: Path) -> None:
+    recipe = load_recipe("characters", characters(tmp_path, "training.epochs=1"))
+    train(recipe, tmp_path / "run", progress="none")
+    text = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    shown = [cells(line) for line in text.splitlines() if line.startswith("| `")]
+    assert len(shown) == EXAMPLES
+    bits = [float(row[3]) for row in shown]
+    assert bits == sorted(bits, reverse=True)
+    for after, came, _, _ in shown:
+        assert (after + came).replace("⏎", "\n").strip() in TEXT
