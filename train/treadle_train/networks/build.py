@@ -1,7 +1,8 @@
-"""The network a recipe describes, for given vocabularies."""
+"""The network a recipe describes, for given vocabularies: one row a task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks.language_model import LanguageModel
@@ -25,8 +26,12 @@ def build_language_model(
     return LanguageModel(len(vocabularies["symbols"]), **asdict(recipe.network))
 
 
+BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
+    "language-modelling": build_language_model,
+    "transduction": build_transducer,
+}
+
+
 def build_network(recipe: Recipe, vocabularies: Mapping[str, Vocabulary]) -> Network:
-    """The network of either kind of recipe."""
-    if isinstance(recipe, TransducerRecipe):
-        return build_transducer(recipe, vocabularies)
-    return build_language_model(recipe, vocabularies)
+    """The network of any kind of recipe."""
+    return BUILDERS[recipe.task](recipe, vocabularies)

@@ -14,6 +14,10 @@ class Network(nn.Module, ABC):
 
     task: ClassVar[str]
 
+    def embedding_readers(self) -> dict[str, str]:
+        """Embeddings, and the stack of recurrent layers that reads nothing but it, by name."""
+        return {}
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name."""

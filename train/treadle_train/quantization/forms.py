@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import nn
 
 from treadle_train.cells.cell import Cell
-from treadle_train.networks import LanguageModel, Network, Transducer
+from treadle_train.networks import Network
 from treadle_train.networks.attention import AdditiveAttention
 from treadle_train.quantization.blocks import folds
 
@@ -46,7 +46,7 @@ def _matrices(name: str, module: nn.Module) -> Iterator[str]:
 
 
 def _folded(network: Network, bits: int) -> Iterator[str]:
-    for embedding, stack in _readers(network).items():
+    for embedding, stack in network.embedding_readers().items():
         table = network.get_parameter(f"{embedding}.weight")
         if folds(table.shape[0], table.shape[1], bits):
             yield f"{embedding}.weight"
@@ -54,15 +54,3 @@ def _folded(network: Network, bits: int) -> Iterator[str]:
             for name, module in first.named_children():
                 if isinstance(module, Cell):
                     yield f"{stack}.layers.0.{name}.input_weights"
-
-
-def _readers(network: Network) -> dict[str, str]:
-    """Embeddings, and the stack of recurrent layers that reads nothing but it."""
-    if isinstance(network, LanguageModel):
-        return {"embedding": "recurrent"}
-    if not isinstance(network, Transducer):
-        return {}
-    readers = {"source_embedding": "encoder"}
-    if network.summary is None:  # else the decoder reads the summary beside it
-        readers["target_embedding"] = "decoder"
-    return readers
