@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.metrics import bits_per_character, nats_per_character, word_error_rate
+from treadle.metrics import (
+    accuracy,
+    bits_per_character,
+    macro_f1,
+    nats_per_character,
+    word_error_rate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from treadle.data import Pronunciation
+    from treadle.classifier import Classifier
+    from treadle.data import Labelled, Pronunciation
     from treadle.language_model import LanguageModel
     from treadle.transducer import Transducer
 
@@ -53,7 +60,25 @@ def _text_nats(model: LanguageModel, text: str) -> NDArray[np.float64]:
     return model.score(text).nats
 
 
+def _labels(model: Classifier, examples: Sequence[Labelled]) -> tuple[list[str], list[str]]:
+    """The label predicted for each example, and the right one."""
+    predictions = model.predictions(model.logits([example.inputs for example in examples]))
+    return [one.label for one in predictions], [example.label for example in examples]
+
+
+def _label_nats(model: Classifier, examples: Sequence[Labelled]) -> NDArray[np.float64]:
+    """Nats of each right label."""
+    return model.nats([one.inputs for one in examples], [one.label for one in examples])
+
+
 JUDGED: dict[str, Judged] = {
+    "classification": Judged(
+        {
+            "accuracy": lambda model, examples, _: accuracy(*_labels(model, examples)),
+            "macro_f1": lambda model, examples, _: macro_f1(*_labels(model, examples)),
+        },
+        _label_nats,
+    ),
     "language-modelling": Judged(
         {
             "bits_per_character": lambda model, text, _: bits_per_character(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
+    "classification": "treadle.classifier:Classifier",
     "language-modelling": "treadle.language_model:LanguageModel",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
@@ -54,8 +55,8 @@ def load(
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
-    A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel. `source` is the path of
-    a bundle, packed or not, the bytes of a packed one, or a resource of a package, as
+    A Classifier, LanguageModel, Transducer, StatefulModel or WholeSequenceModel. `source` is the
+    path of a bundle, packed or not, the bytes of a packed one, or a resource of a package, as
     `open_bundle` takes it; what is packed is unpacked into temporary files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
@@ -81,6 +82,15 @@ def load(
     except BaseException:
         bundle.close()
         raise
+
+
+def refuse_to_step(manifest: Manifest) -> NoReturn:
+    """Raise StateError: there is no stream of what reads backwards."""
+    raise StateError(
+        f"{manifest.name} reads whole sequences: a layer of it reads backwards, from the "
+        f"end that a stream does not have yet, so it carries no state and cannot step; call "
+        f"read(x, lengths)"
+    )
 
 
 class Model(Closing):
@@ -164,8 +174,9 @@ class Model(Closing):
         [batch] (default: all columns), or a list of lists of ids; the rows are then the source's.
         Other models take `batch_size` and no source. `history` is how many steps `rewind` may
         take back. Raises InputError for a source that does not fit, is empty, or has an empty
-        row.
+        row, StateError for a model that reads backwards.
         """
+        self._check_steps()
         start, origins = self._at_start(source, source_lengths, batch_size)
         return self._open(start, history, origins)
 
@@ -180,12 +191,19 @@ class Model(Closing):
 
         `when_full` says what a full pool does with who wants to join: refuse, or let wait. `exact`
         computes every row alone, for a precision that does not promise that rows do not feel each
-        other. Raises InputError, and what opening the session raises.
+        other. Raises InputError, StateError for a model that reads backwards, and what opening the
+        session raises.
         """
+        self._check_steps()
         pool = Pool(self, max_streams, when_full=when_full, exact=exact)
         with self._opening:
             self._pools.add(pool)
         return pool
+
+    def _check_steps(self) -> None:
+        """Raise StateError for a bundle that has no step."""
+        if "step" not in self.manifest.graphs:
+            refuse_to_step(self.manifest)
 
     def _at_start(
         self,
@@ -231,6 +249,7 @@ class Model(Closing):
 
         Raises StateError when the snapshot does not fit, as `Stream.restore` does.
         """
+        self._check_steps()
         check_snapshot(snapshot, self.manifest)
         return self._open(snapshot, history)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,16 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FORMAT = "treadle-vocabulary/1"
-Kind = Literal["characters", "symbols"]
+Kind = Literal["characters", "symbols", "words"]
+# A word: letters, digits and apostrophes; or one other character that is no white space.
+_WORD = re.compile(r"[\w']+|[^\w\s]")
 SPECIALS = ("padding", "start", "end", "unknown")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of `text`, in lower case.
+
+    A word is a run of letters, digits, "_" and "'", or any other character that is no white space,
+    by itself.
+
+    "It's GOOD!" has the words "it's", "good" and "!".
+    """
+    return _WORD.findall(text.lower())
 
 
 class Vocabulary:
     """A fixed, ordered set of symbols; the id of a symbol is its place.
 
     `kind` says how text becomes symbols: "characters" takes one symbol a character, "symbols"
-    splits at white space. `padding`, `start`, `end` and `unknown` are ids of special symbols or
-    None; they never appear in decoded text and cannot be written by encoding text.
+    splits at white space, "words" takes the words of ordinary text (`words_of`). `padding`,
+    `start`, `end` and `unknown` are ids of special symbols or None; they never appear in decoded
+    text and cannot be written by encoding text.
 
     Raises InputError when symbols repeat, are not strings or hold half a character (so any run of
     symbols is whole UTF-8), or a special id is out of range.
@@ -49,7 +64,7 @@ class Vocabulary:
     def _checked_specials(self) -> frozenset[int]:
         if self.kind not in get_args(Kind):
             raise InputError(
-                f'a vocabulary is of kind "characters" or "symbols", not {self.kind!r}'
+                f'a vocabulary is of kind "characters", "symbols" or "words", not {self.kind!r}'
             )
         if not self.symbols:
             raise InputError("a vocabulary needs at least one symbol, got none")
@@ -122,19 +137,26 @@ class Vocabulary:
         return f"Vocabulary({len(self)} {self.kind})"
 
     def encode(self, text: str, *, unknown: Literal["error", "symbol"] = "error") -> list[int]:
-        """Ids of the symbols of `text`, [len(text)] or one for each word between white space.
+        """Ids of the symbols of `text`, as `kind` says, in their order.
 
         A symbol that is not in the vocabulary raises InputError, or becomes the unknown symbol
-        with `unknown="symbol"`, where the vocabulary has one.
+        with `unknown="symbol"`, where the vocabulary has one. Words are never all known: one that
+        is not becomes the unknown symbol without being asked.
         """
-        symbols: Sequence[str] = text if self.kind == "characters" else text.split()
+        symbols = self.split(text)
         try:
             return [self._ids[symbol] for symbol in symbols]
         except KeyError:
             return self._encode_with_unknown(symbols, unknown)
 
+    def split(self, text: str) -> Sequence[str]:
+        """The symbols of `text`, whether the vocabulary has them or not."""
+        if self.kind == "words":
+            return words_of(text)
+        return text if self.kind == "characters" else text.split()
+
     def _encode_with_unknown(self, symbols: Sequence[str], unknown: str) -> list[int]:
-        if unknown == "symbol" and self.unknown is not None:
+        if self.unknown is not None and (unknown == "symbol" or self.kind == "words"):
             return [self._ids.get(symbol, self.unknown) for symbol in symbols]
         position, symbol = next((i, s) for i, s in enumerate(symbols) if s not in self._ids)
         if unknown == "symbol":
@@ -169,7 +191,7 @@ class Vocabulary:
         return "" if self.kind == "characters" else " "
 
     def text(self, ids: Iterable[int]) -> str:
-        """Text of `ids`: characters joined as they are, symbols joined by a space."""
+        """Text of `ids`: characters joined as they are, symbols and words joined by a space."""
         return self.space.join(self.decode(ids))
 
     def to_json(self) -> dict[str, Any]:

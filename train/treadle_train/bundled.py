@@ -17,11 +17,11 @@ Vocabularies = Mapping[str, Vocabulary]
 class Bundled:
     """What a run's bundles say.
 
-    metric: a name in `treadle.metrics.METRICS`. decoding: (recipe, vocabularies) -> the part
-    `decoding` of a manifest.
+    metric: recipe -> a name in `treadle.metrics.METRICS`. decoding: (recipe, vocabularies) -> the
+    part `decoding` of a manifest.
     """
 
-    metric: str
+    metric: Callable[[Any], str]
     decoding: Callable[[Any, Vocabularies], dict[str, Any]]
 
 
@@ -40,6 +40,7 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies) -> dict[str, Any]:
 
 
 BUNDLED: dict[str, Bundled] = {
-    "language-modelling": Bundled("bits_per_character", _decoding_of_text),
-    "transduction": Bundled("word_error_rate", _decoding_of_transducer),
+    "classification": Bundled(lambda recipe: str(recipe.metric), lambda _recipe, _: {}),
+    "language-modelling": Bundled(lambda _: "bits_per_character", _decoding_of_text),
+    "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
 }

@@ -11,14 +11,15 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from treadle.data import Pronunciation
+from treadle.data import Labelled, Pronunciation
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.judged import JUDGED
-from treadle.metrics import bits_per_character, word_error_rate
+from treadle.metrics import accuracy, bits_per_character, macro_f1, word_error_rate
 from treadle_train.batching.bucketed import Pairs
+from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
-from treadle_train.networks import LanguageModel, Transducer
+from treadle_train.networks import Classifier, LanguageModel, Transducer
 from treadle_train.run import Run, load_run
 
 ROWS = 256
@@ -85,7 +86,22 @@ def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
     return bits_per_character(torch.cat(nats).numpy())
 
 
+def _label_figure(run: Run, network: Classifier, examples: Sequence[Labelled]) -> float:
+    """The run's metric over whole sequences, those of similar length together."""
+    rows = [encoded(example, run.vocabularies) for example in examples]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    labels, said = run.vocabularies["labels"].symbols, [""] * len(rows)
+    for first in range(0, len(rows), ROWS):
+        chosen = order[first : first + ROWS]
+        x, lengths = padded([rows[index] for index in chosen])
+        for index, best in zip(chosen, network.classify(x, lengths).argmax(-1), strict=True):
+            said[index] = labels[int(best)]
+    metric = {"accuracy": accuracy, "macro_f1": macro_f1}[str(run.evaluation["metric"])]
+    return metric(said, [example.label for example in examples])
+
+
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
+    "classification": _label_figure,
     "language-modelling": _bits_per_character,
     "transduction": _word_error_rate,
 }

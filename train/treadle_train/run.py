@@ -220,5 +220,5 @@ def _evaluation(recipe: Recipe, document: dict[str, Any]) -> dict[str, Any]:
     return {
         "dataset": document["data"]["name"],
         "options": document["data"]["options"],
-        "metric": BUNDLED[recipe.task].metric,
+        "metric": BUNDLED[recipe.task].metric(recipe),
     }

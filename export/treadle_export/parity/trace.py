@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
 from treadle_export.engine import Arrays
+from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
 
 STEPS = 1000
@@ -72,7 +73,18 @@ def _taken(tokens: Iterator[int], count: int) -> list[int]:
     return [token for _, token in zip(range(count), tokens, strict=False)]
 
 
+def _labelled(run: Run, steps: int) -> tuple[list[int], list[Any]]:
+    """Sequences one after another, as if they were one."""
+    rows: list[Any] = []
+    for example in run.dataset().split("test"):
+        rows += list(encoded(example, run.vocabularies))
+        if len(rows) >= steps:
+            break
+    return [], rows[:steps]
+
+
 _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
+    "classification": _labelled,
     "language-modelling": _text,
     "transduction": _word_and_targets,
 }

@@ -14,6 +14,7 @@ from treadle.errors import ExportError
 from treadle.evaluation import check_digest
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
+from treadle_train.batching.labelled import encoded
 
 SPLIT = "train"
 
@@ -139,6 +140,23 @@ def _words(
     )
 
 
+def _labelled(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Sequences of one length go together."""
+    chosen = _spread(examples, count)
+    groups: dict[int, list[NDArray[Any]]] = defaultdict(list)
+    for example in chosen:
+        row = encoded(example, description.vocabularies)
+        groups[len(row)].append(row)
+    batches = tuple(
+        Batch(np.stack(rows[first : first + _ROWS]))
+        for _, rows in sorted(groups.items())
+        for first in range(0, len(rows), _ROWS)
+    )
+    return batches, len(chosen)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a task's training split is read.
@@ -153,6 +171,7 @@ class Reading:
 
 
 READINGS: dict[str, Reading] = {
+    "classification": Reading(1_000, "sequences", _labelled),
     "language-modelling": Reading(20_000, "symbols", _text),
     "transduction": Reading(4_000, "words", _pronunciations),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import click
@@ -14,6 +14,7 @@ from treadle.errors import TreadleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from treadle.classifier import Classifier
     from treadle.language_model import LanguageModel
     from treadle.model import Model
     from treadle.transducer import Hypothesis, Transducer
@@ -88,7 +89,27 @@ class Continuer:
         return (space + symbol for symbol in self.model.generate(line, **options))
 
 
+@dataclass(frozen=True)
+class Labeller:
+    """Answers lines with a classifier."""
+
+    model: Classifier
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = ()
+
+    def write(self, line: str) -> None:
+        """Print the label of one line and its probability, tab between."""
+        [prediction] = self.model.classify([line])
+        write(f"{prediction.label}\t{prediction.probability:.4f}\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The label of one line, and the probabilities of all."""
+        [prediction] = self.model.classify([line])
+        return {"input": line, **asdict(prediction)}
+
+
 ANSWERERS: dict[str, type[Answerer]] = {
+    "classification": Labeller,
     "language-modelling": Continuer,
     "transduction": Transcriber,
 }

@@ -10,6 +10,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from treadle.data.dataset import SPLITS, Dataset
+from treadle.data.examples import Labelled
+from treadle.data.movie_reviews import open_movie_reviews
 from treadle.data.pronunciation import Pronunciation, open_cmudict
 from treadle.data.text import open_text
 from treadle.errors import DataError
@@ -17,13 +19,19 @@ from treadle.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DATASETS", "SPLITS", "Dataset", "Pronunciation", "open_dataset"]
+__all__ = ["DATASETS", "SPLITS", "Dataset", "Labelled", "Pronunciation", "open_dataset"]
 
-DATASETS: dict[str, Callable[..., Dataset[Any]]] = {"cmudict": open_cmudict, "text": open_text}
+DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
+    "cmudict": open_cmudict,
+    "movie-reviews": open_movie_reviews,
+    "text": open_text,
+}
 
 
 def open_dataset(name: str, options: Mapping[str, Any] | None = None) -> Dataset[Any]:
-    """Open a data set: "cmudict" {"seed": 0} or "text" {"path": null | FILE} / {"name": CORPUS}.
+    """Open a data set by its name.
+
+    "cmudict" and "movie-reviews" {"seed": 0}, "text" {"path": null | FILE} or {"name": CORPUS}.
 
     Raises DataError for an unknown name or option, missing files or files of another edition.
     """

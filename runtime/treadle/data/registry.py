@@ -22,7 +22,8 @@ class Source:
     """One file of a published data set.
 
     `folder` and `file` place it in the data directory and in the cache; `package` names the
-    Python package that ships it and the path inside that package; `url` is its public home.
+    Python package that ships it and the path inside that package; `url` is its public home;
+    `where` says in words how to get it, where it has neither.
     """
 
     folder: str
@@ -33,6 +34,7 @@ class Source:
     url: str | None = None
     package: tuple[str, str] | None = None
     requirement: str | None = None
+    where: str | None = None
 
 
 CMUDICT = Source(
@@ -133,6 +135,8 @@ def _how_to_get(source: Source) -> str:
     place = f"${DATA_DIRECTORY}/{source.folder}/{source.file}"
     if source.requirement is not None:
         way = f"pip install {source.requirement}"
+    elif source.where is not None:
+        way = source.where
     else:
         way = f"pip install 'treadle[data]' to have it downloaded from {source.url}"
     return (

@@ -12,6 +12,7 @@ from torch import nn
 from treadle_train.cells.cell import Cell
 from treadle_train.networks import Network
 from treadle_train.networks.attention import AdditiveAttention
+from treadle_train.networks.pooling import AttentionPooling
 from treadle_train.quantization.blocks import folds
 
 
@@ -30,8 +31,9 @@ def forms_of(network: Network, bits: int) -> Forms:
     """
     floats = set(_folded(network, bits))
     modules = dict(network.named_modules())
-    # The energy of additive attention is a vector, which products do not have in blocks.
+    # What scores a step of attention is a vector, which products do not have in blocks.
     floats |= {f"{n}.energy.weight" for n, m in modules.items() if isinstance(m, AdditiveAttention)}
+    floats |= {f"{n}.query.weight" for n, m in modules.items() if isinstance(m, AttentionPooling)}
     blocks = {matrix for name, module in modules.items() for matrix in _matrices(name, module)}
     tables = {f"{name}.weight" for name, m in modules.items() if isinstance(m, nn.Embedding)}
     return Forms(tuple(sorted(blocks - floats)), tuple(sorted(tables - floats)))
