@@ -32,7 +32,7 @@ class Pooling(nn.Module, ABC):
     def whole(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Outputs x [B, T, H] of rows of `lengths` int64 [B], from 1, to [B, H].
 
-        What lies beyond a row's length has no effect.
+        What lies beyond a row's length has no effect; it is zero, as recurrent layers give it.
         """
 
     @abstractmethod
@@ -91,7 +91,7 @@ class MeanPooling(Pooling):
     def whole(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[B, T, H] to [B, H]."""
         valid = valid_positions(lengths, x.shape[1])[:, :, None]
-        return torch.where(valid, x, 0.0).sum(dim=1) / lengths[:, None].to(x.dtype)
+        return _weighted(valid.to(x.dtype), x) / lengths[:, None].to(x.dtype)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """μ' = μ + (x − μ) / n (Welford, "Note on a method for calculating …", 1962)."""
@@ -105,37 +105,45 @@ class AttentionPooling(Pooling):
 
     v is a learned query (Yang et al., "Hierarchical attention networks for document
     classification", 2016, in the form of Bahdanau, Cho & Bengio 2015). One step at a time it is the
-    online softmax of Milakov & Gimelshein, "Online normalizer calculation for softmax", 2018: what
-    was summed relative to another maximum is scaled when the maximum grows.
+    online softmax of Milakov & Gimelshein, "Online normalizer calculation for softmax", 2018, with
+    the normalizer as its logarithm, so that nothing that is carried grows with time: `pooled` is
+    the vector so far, `logarithm` [B, 1] is log Σ e^s, `started` [B, 1] is 1 after the first step.
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__({"maximum": 1, "normalizer": 1, "total": size})
+        super().__init__({"pooled": size, "logarithm": 1, "started": 1})
         self.keys = nn.Linear(size, size)
         self.query = nn.Linear(size, 1, bias=False)
 
     def scores(self, x: Tensor) -> Tensor:
         """Scores [..., 1] of outputs x [..., H]."""
-        return (torch.tanh(self.keys(x)) * self.query.weight[0]).sum(dim=-1, keepdim=True)
+        return torch.matmul(torch.tanh(self.keys(x)), self.query.weight[0]).unsqueeze(-1)
 
     def whole(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[B, T, H] to [B, H]."""
         valid = valid_positions(lengths, x.shape[1])[:, :, None]
         weights = torch.softmax(torch.where(valid, self.scores(x), _LOWEST), dim=1)
-        return (weights * torch.where(valid, x, 0.0)).sum(dim=1)
+        return _weighted(weights, x)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Maximum m' = max(m, s), normalizer z' = z e^(m − m') + e^(s − m'); the total likewise."""
-        score, before = self.scores(x), state["maximum"]
-        started = state["normalizer"] > 0
-        maximum = torch.where(started, torch.maximum(before, score), score)
-        # Before the first step there is nothing to scale, and e^(m - m') might be infinite.
-        kept = torch.exp(torch.where(started, before - maximum, 0.0))
-        weight = torch.exp(score - maximum)
-        normalizer = state["normalizer"] * kept + weight
-        total = state["total"] * kept + x * weight
-        after = {"maximum": maximum, "normalizer": normalizer, "total": total}
-        return total / normalizer, after
+        """ℓ' = log(e^ℓ + e^s) and p' = p + (x − p) e^(s − ℓ'); at first ℓ' = s and p' = x."""
+        score, started = self.scores(x), state["started"]
+        before = torch.where(started > 0, state["logarithm"], score)
+        largest = torch.maximum(before, score)
+        total = started * torch.exp(before - largest) + torch.exp(score - largest)
+        logarithm = largest + torch.log(total)
+        pooled = state["pooled"] + (x - state["pooled"]) * torch.exp(score - logarithm)
+        after = {"pooled": pooled, "logarithm": logarithm, "started": torch.ones_like(started)}
+        return pooled, after
+
+
+def _weighted(weights: Tensor, x: Tensor) -> Tensor:
+    """The sum over time of x [B, T, H] by weights [B, T, 1], zero where padded: [B, H].
+
+    As a product of matrices for each row: a sum over an inner axis is another kernel for one row
+    than for several, whose last bits differ.
+    """
+    return torch.matmul(weights.transpose(1, 2), x)[:, 0]
 
 
 def make_pooling(name: str, size: int, backwards: int = 0) -> Pooling:
