@@ -47,7 +47,8 @@ def write_as_classifier(writer: Callable[[Path], Path]) -> Callable[[Path], Path
     def write(directory: Path) -> Path:
         bundle = writer(directory)
         document = json.loads((bundle / "manifest.json").read_text("utf-8"))
-        vocabularies = {"input": file for file in document["vocabularies"].values()}
+        files = [*document["vocabularies"].values()]
+        vocabularies = dict(zip(["input"], files, strict=False))
         document |= {"task": "classification", "vocabularies": vocabularies}
         (bundle / "manifest.json").write_text(json.dumps(document))
         return bundle

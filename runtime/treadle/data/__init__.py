@@ -10,6 +10,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from treadle.data.dataset import SPLITS, Dataset
+from treadle.data.digits import open_digits
 from treadle.data.examples import Labelled
 from treadle.data.movie_reviews import open_movie_reviews
 from treadle.data.pronunciation import Pronunciation, open_cmudict
@@ -23,6 +24,7 @@ __all__ = ["DATASETS", "SPLITS", "Dataset", "Labelled", "Pronunciation", "open_d
 
 DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "cmudict": open_cmudict,
+    "digits": open_digits,
     "movie-reviews": open_movie_reviews,
     "text": open_text,
 }
@@ -31,7 +33,8 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
 def open_dataset(name: str, options: Mapping[str, Any] | None = None) -> Dataset[Any]:
     """Open a data set by its name.
 
-    "cmudict" and "movie-reviews" {"seed": 0}, "text" {"path": null | FILE} or {"name": CORPUS}.
+    "cmudict", "digits" and "movie-reviews" {"seed": 0}, "text" {"path": null | FILE} or {"name":
+    CORPUS}.
 
     Raises DataError for an unknown name or option, missing files or files of another edition.
     """
