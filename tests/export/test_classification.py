@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +17,15 @@ from treadle.errors import ExportError, InputError, StateError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.selfcheck import verify
 from treadle.tolerances import tolerance
+from treadle_export.capturing.network import capture
+from treadle_export.engine import Engine
 from treadle_export.exporting.exporter import export_run
 from treadle_export.exporting.requantize import requantize
+from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.quantization.quantizer import Quantization
 from treadle_train.evaluation import evaluate_run
 from treadle_train.fine_tuning import FineTuning
+from treadle_train.networks import Classifier
 from treadle_train.training import train
 
 if TYPE_CHECKING:
@@ -197,3 +202,32 @@ def test_fine_tuning_for_int4_ends_in_the_bundle(tmp_path: Path) -> None:
     with treadle.load(tmp_path / "a.treadle") as model:
         assert model.manifest.evidence["quantization"]["method"] == "fine-tuned"
         assert abs(evaluate(model).value - evaluate_run(run.path).value) <= 2
+
+
+@pytest.mark.parametrize("hidden", [10, 16, 22])
+@pytest.mark.parametrize("pooling", ["max", "mean", "attention"])
+def test_int8_rows_are_exact_at_any_width(hidden: int, pooling: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        network = Classifier(20, 2, 8, hidden, bidirectional=False, pooling=pooling).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3.0)
+    step = lower(capture(network), precision_named("int8")).graphs["step"]
+    engine, random = Engine(step.model), np.random.default_rng(0)
+    for rows in (2, 3, 5, 8, 13) * 4:
+        feeds: dict[str, Any] = {
+            port.input: random.normal(size=(rows, *port.shape[1:])).astype(np.float32)
+            for port in step.interface.state
+        }
+        feeds |= {
+            name: np.full((rows, 1), 3.0 if name.endswith("count") else 1.0, np.float32)
+            for name in feeds
+            if name.endswith(("started", "count"))
+        }
+        feeds["token"] = random.integers(0, 20, rows)
+        together = engine.run(feeds)
+        for row in range(rows):
+            alone = engine.run({name: array[row : row + 1] for name, array in feeds.items()})
+            for name, array in alone.items():
+                assert np.array_equal(array[0], together[name][row]), (name, rows, row)

@@ -32,7 +32,7 @@ class Pooling(nn.Module, ABC):
     def whole(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Outputs x [B, T, H] of rows of `lengths` int64 [B], from 1, to [B, H].
 
-        What lies beyond a row's length has no effect; it is zero, as recurrent layers give it.
+        What lies beyond a row's length has no effect.
         """
 
     @abstractmethod
