@@ -217,7 +217,7 @@ def test_int8_rows_are_exact_at_any_width(hidden: int, pooling: str) -> None:
     engine, random = Engine(step.model), np.random.default_rng(0)
     for rows in (2, 3, 5, 8, 13) * 4:
         feeds: dict[str, Any] = {
-            port.input: random.normal(size=(rows, *port.shape[1:])).astype(np.float32)
+            port.input: random.normal(size=(rows, int(port.shape[1]))).astype(np.float32)
             for port in step.interface.state
         }
         feeds |= {
