@@ -28,6 +28,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from typing_extensions import override
 
 from treadle.data import Dataset, Pronunciation
+from treadle.errors import RecipeError
 from treadle_train.batching.bucketed import IGNORED, PairBatch
 from treadle_train.batching.lanes import LaneBatch
 from treadle_train.catalogue import load_recipe
@@ -212,10 +213,12 @@ def made_up(recipe: Recipe, batches: int) -> Dataset[Any]:
     if isinstance(recipe, TransducerRecipe):
         words = [_word(draw) for _ in range(batches * recipe.batching.batch_size)]
         splits = {"train": words, "validation": words[:2], "test": words[:2]}
-    else:
+    elif isinstance(recipe, LanguageModelRecipe):
         lane = (batches + 1) * recipe.batching.steps
         text = "".join(draw.choices(LETTERS + " \n", k=lane * recipe.batching.batch_size))
         splits = {"train": text, "validation": text[:200], "test": text[:200]}
+    else:
+        raise RecipeError(f"expected a recipe of words or text, got the task {recipe.task}")
     return Dataset("made-up", {}, "CC0-1.0", "a random generator", "sha256:none", splits)
 
 
@@ -229,6 +232,8 @@ def _plain(recipe: Recipe, task: Task) -> nn.Module:
     sizes = [len(task.vocabularies[name]) for name in sorted(task.vocabularies)]
     if isinstance(recipe, TransducerRecipe):
         return PlainTransducer(recipe, *sizes)
+    if not isinstance(recipe, LanguageModelRecipe):
+        raise RecipeError(f"expected a recipe of words or text, got the task {recipe.task}")
     return PlainLanguageModel(recipe, *sizes)
 
 

@@ -29,6 +29,7 @@ from treadle.errors import (
 if TYPE_CHECKING:
     from treadle.answers import Hypothesis
     from treadle.bundle import Bundle, open_bundle
+    from treadle.classifier import Classifier, Prediction
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
     from treadle.model import Model, load
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Bundle",
     "BundleError",
+    "Classifier",
     "DataError",
     "DeadlineError",
     "DeviceError",
@@ -58,6 +60,7 @@ __all__ = [
     "Model",
     "ParityError",
     "Pool",
+    "Prediction",
     "QualityError",
     "RecipeError",
     "Snapshot",
@@ -77,12 +80,14 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "treadle.bundle",
+    "Classifier": "treadle.classifier",
     "Hypothesis": "treadle.answers",
     "LanguageModel": "treadle.language_model",
     "Manifest": "treadle.manifest",
     "Member": "treadle.pool",
     "Model": "treadle.model",
     "Pool": "treadle.pool",
+    "Prediction": "treadle.classifier",
     "Snapshot": "treadle.state",
     "StatefulModel": "treadle.stateful_model",
     "Stream": "treadle.stream",

@@ -25,6 +25,7 @@ def check_graphs(graphs: dict[str, Graph]) -> None:
         _check_names(name, graph)
         _check_tensors(name, graph)
     if "step" not in graphs:
+        _require("prompt" not in graphs, "graphs.prompt has no meaning without graphs.step")
         _check_whole(graphs["sequence"])
         return
     _check_step(graphs["step"])

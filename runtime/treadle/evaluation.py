@@ -6,34 +6,28 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from treadle.data import open_dataset
 from treadle.errors import BundleError, DataError, InputError
-from treadle.language_model import LanguageModel
-from treadle.metrics import METRICS, bits_per_character, nats_per_character, word_error_rate
-from treadle.transducer import Transducer
+from treadle.judged import JUDGED
+from treadle.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from treadle.data import Dataset
     from treadle.model import Model
-
-_MEANS: dict[str, Callable[[NDArray[np.float64]], float]] = {
-    "bits_per_character": bits_per_character,
-    "nats_per_character": nats_per_character,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """A figure with its unit and direction, over how many examples, in how many seconds.
 
-    Examples are words for transduction and symbols for language modelling. `beam` is how many
-    hypotheses decoding kept, 1 for greedy search, None where nothing is decoded.
+    Examples are words for transduction, symbols for language modelling, and whole inputs for
+    classification. `beam` is how many hypotheses decoding kept, 1 for greedy search, None where
+    nothing is decoded.
     """
 
     metric: str
@@ -62,29 +56,26 @@ def evaluate(
 ) -> Evaluation:
     """Measure a bundle on a split of its data set, or on the first `limit` examples of it.
 
-    Words are decoded by a search of `beam` hypotheses (1 is greedy) and count as right when they
-    match any listed answer; text is scored with the state carried from its first symbol to its
-    last. Raises DataError when the data is missing or is not what the model was trained and judged
-    on, BundleError when the manifest does not say what to measure, InputError for a limit or a
-    beam below 1, or a beam where nothing is decoded.
+    What is measured of a task stands in `judged.py`. Words are decoded by a search of `beam`
+    hypotheses (1 is greedy) and count as right when they match any listed answer; text is scored
+    with the state carried from its first symbol to its last. Raises DataError when the data is
+    missing or is not what the model was trained and judged on, BundleError when the manifest does
+    not say what to measure, InputError for a limit or a beam below 1, or a beam where nothing is
+    decoded.
     """
-    metric = _metric(model.manifest.evaluation)
-    decodes = isinstance(model, Transducer)
+    metric, task = _metric(model.manifest.evaluation), model.manifest.task
+    judged = JUDGED.get(task)
+    decodes = judged is not None and judged.decodes
     if beam < 1 or (beam > 1 and not decodes):
         raise InputError(
             f"expected a beam of 1 or more for a model that decodes, and none for another, got "
-            f"{beam} for the task {model.manifest.task}"
+            f"{beam} for the task {task}"
         )
     examples = _examples(model, split, limit)
+    if judged is None or metric not in judged.figures:
+        raise BundleError(f"the metric {metric} does not fit the task {task}")
     began = time.perf_counter()
-    if isinstance(model, Transducer) and metric == "word_error_rate":
-        answers = model.transduce([example.word for example in examples], beam=beam)
-        predictions = [best.symbols for [best] in answers]
-        value = word_error_rate(predictions, [e.pronunciations for e in examples])
-    elif isinstance(model, LanguageModel) and metric in _MEANS:
-        value = _MEANS[metric](model.score(examples).nats)
-    else:
-        raise BundleError(f"the metric {metric} does not fit the task {model.manifest.task}")
+    value = judged.figures[metric](model, examples, beam)
     seconds = time.perf_counter() - began
     return Evaluation.of(
         metric, value, examples=len(examples), seconds=seconds, beam=beam if decodes else None
@@ -102,15 +93,9 @@ def symbol_nats(
     modelling over the text. Raises what `evaluate` raises.
     """
     examples = _examples(model, split, limit)
-    if isinstance(model, LanguageModel):
-        text: str = examples
-        return model.score(text).nats
-    if not isinstance(model, Transducer):
+    if model.manifest.task not in JUDGED:
         raise BundleError(f"no likelihood is known for the task {model.manifest.task}")
-    space = model.vocabularies["output"].space
-    answers = [space.join(example.pronunciations[0]) for example in examples]
-    scores = model.score([example.word for example in examples], answers)
-    return np.concatenate([score.nats for score in scores])
+    return JUDGED[model.manifest.task].nats(model, examples)
 
 
 def _examples(model: Model, split: str, limit: int | None) -> Any:

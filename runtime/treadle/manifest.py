@@ -48,6 +48,10 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
+    # A classifier in both directions reads whole sequences: it has no step.
+    "classification": Task(
+        ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")
+    ),
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
     "stateful": Task(("step", "sequence"), {}, chooses=False),
@@ -182,7 +186,8 @@ class Manifest:
                 raise BundleError(f"{path} names {name!r}, which is not in files of the model")
         check_graphs(self.graphs)
         for graph_name, role in TASKS[self.task].vocabularies.items():
-            reads_ids = self.graphs[graph_name].inputs[0].dtype == "int64"
+            graph = self.graphs.get(graph_name)
+            reads_ids = graph is not None and graph.inputs[0].dtype == "int64"
             if reads_ids and role not in self.vocabularies:
                 raise BundleError(f"vocabularies.{role} is missing: graphs.{graph_name} reads ids")
 

@@ -28,6 +28,8 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
+        Metric("accuracy", "%", higher_is_better=True),
+        Metric("macro_f1", "%", higher_is_better=True),
         Metric("word_error_rate", "%", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),
         Metric("nats_per_character", "nats/character", higher_is_better=False),
@@ -54,6 +56,38 @@ def word_error_rate(
         for predicted, listed in zip(predictions, references, strict=True)
     )
     return 100.0 * wrong / len(predictions)
+
+
+def accuracy(predictions: Sequence[str], labels: Sequence[str]) -> float:
+    """Percentage of examples whose predicted label is the right one.
+
+    Raises InputError for no examples or unequal counts.
+    """
+    _check_labels(predictions, labels)
+    return 100.0 * float(np.mean(np.asarray(predictions) == np.asarray(labels)))
+
+
+def macro_f1(predictions: Sequence[str], labels: Sequence[str]) -> float:
+    """The mean over labels of F1 = 2 TP / (2 TP + FP + FN), in percent: rare labels count as much.
+
+    Labels are those that are right or predicted anywhere. Raises InputError for no examples or
+    unequal counts.
+    """
+    _check_labels(predictions, labels)
+    said, right = np.asarray(predictions), np.asarray(labels)
+    scores = []
+    for label in np.union1d(said, right):
+        hits = np.sum((said == label) & (right == label))
+        scores.append(2.0 * hits / (np.sum(said == label) + np.sum(right == label)))
+    return 100.0 * float(np.mean(scores))
+
+
+def _check_labels(predictions: Sequence[str], labels: Sequence[str]) -> None:
+    if not len(predictions) or len(predictions) != len(labels):
+        raise InputError(
+            "labels are compared one for each example, got "
+            f"{len(predictions)} predictions for {len(labels)} examples"
+        )
 
 
 def nats_per_character(nats: ArrayLike) -> float:

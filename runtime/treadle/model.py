@@ -6,7 +6,7 @@ import threading
 import weakref
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
+    "classification": "treadle.classifier:Classifier",
     "language-modelling": "treadle.language_model:LanguageModel",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
@@ -62,8 +63,8 @@ def load(
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
-    A LanguageModel, a Transducer, a StatefulModel or a WholeSequenceModel. `source` is the path of
-    a bundle, packed or not, the bytes of a packed one, or a resource of a package, as
+    A Classifier, LanguageModel, Transducer, StatefulModel or WholeSequenceModel. `source` is the
+    path of a bundle, packed or not, the bytes of a packed one, or a resource of a package, as
     `open_bundle` takes it; what is packed is unpacked into temporary files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
@@ -89,6 +90,15 @@ def load(
     except BaseException:
         bundle.close()
         raise
+
+
+def refuse_to_step(manifest: Manifest) -> NoReturn:
+    """Raise StateError: there is no stream of what reads backwards."""
+    raise StateError(
+        f"{manifest.name} reads whole sequences: a layer of it reads backwards, from the "
+        f"end that a stream does not have yet, so it carries no state and cannot step; call "
+        f"read(x, lengths)"
+    )
 
 
 class Model(Closing):
@@ -202,8 +212,10 @@ class Model(Closing):
         holds NaN or infinity is an InputError; or it keeps its state and repeats its last outputs
         ("hold"), or goes back to its initial state and gives 0 ("reset"), and `Stream.nonfinite`
         counts it. Raises InputError for a source that does not fit, is empty, or has an empty row,
-        and for another `on_nonfinite` than the model can have.
+        and for another `on_nonfinite` than the model can have; StateError for a model that reads
+        backwards.
         """
+        self._check_steps()
         start, origins = self._at_start(source, source_lengths, batch_size)
         return self._open(start, history, origins, on_nonfinite)
 
@@ -219,13 +231,19 @@ class Model(Closing):
 
         `when_full` says what a full pool does with who wants to join: refuse, or let wait. `exact`
         computes every row alone, for a precision that does not promise that rows do not feel each
-        other. `on_nonfinite` is as `stream` has it. Raises InputError, and what opening the session
-        raises.
+        other. `on_nonfinite` is as `stream` has it. Raises InputError, StateError for a model that
+        reads backwards, and what opening the session raises.
         """
+        self._check_steps()
         pool = Pool(self, max_streams, when_full=when_full, exact=exact, on_nonfinite=on_nonfinite)
         with self._opening:
             self._pools.add(pool)
         return pool
+
+    def _check_steps(self) -> None:
+        """Raise StateError for a bundle that has no step."""
+        if "step" not in self.manifest.graphs:
+            refuse_to_step(self.manifest)
 
     def _at_start(
         self,
@@ -281,6 +299,7 @@ class Model(Closing):
         `reprime`, `source` and `source_lengths` are as in `Stream.restore`, and so is what it
         raises when the snapshot does not fit.
         """
+        self._check_steps()
         start = going_on_from(
             self, snapshot, reprime=reprime, source=source, source_lengths=source_lengths
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,18 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FORMAT = "treadle-vocabulary/1"
-Kind = Literal["characters", "symbols", "subwords"]
+Kind = Literal["characters", "symbols", "words", "subwords"]
+# A word: letters, digits and apostrophes; or one other character that is no white space.
+_WORD = re.compile(r"[\w']+|[^\w\s]")
 SPECIALS = ("padding", "start", "end", "unknown")
 _NO_CHARACTER = "\uffff"  # Unicode promises that no text has it
+
+
+def words_of(text: str) -> list[str]:
+    """The words of `text`, in lower case.
+
+    A word is a run of letters, digits, "_" and "'", or any other character that is no white space,
+    by itself.
+
+    "It's GOOD!" has the words "it's", "good" and "!".
+    """
+    return _WORD.findall(text.lower())
 
 
 class Vocabulary:
     """A fixed, ordered set of symbols; the id of a symbol is its place.
 
     `kind` says how text becomes symbols: "characters" takes one symbol a character, "symbols"
-    splits at white space, "subwords" joins characters by `merges` (subwords.py). `padding`,
-    `start`, `end` and `unknown` are ids of special symbols or None; they never appear in decoded
-    text and cannot be written by encoding text.
+    splits at white space, "words" takes the words of ordinary text (`words_of`), "subwords" joins
+    characters by `merges` (subwords.py). `padding`, `start`, `end` and `unknown` are ids of special
+    symbols or None; they never appear in decoded text and cannot be written by encoding text.
 
     Raises InputError when symbols repeat, are not strings or hold half a character (so any run of
     symbols is whole UTF-8), a special id is out of range, or merges make what is no symbol.
@@ -78,7 +92,7 @@ class Vocabulary:
     def _checked_specials(self) -> frozenset[int]:
         if self.kind not in get_args(Kind):
             raise InputError(
-                f'a vocabulary is of kind "characters", "symbols" or "subwords", not {self.kind!r}'
+                f"a vocabulary is of kind {', '.join(get_args(Kind))}, not {self.kind!r}"
             )
         if not self.symbols:
             raise InputError("a vocabulary needs at least one symbol, got none")
@@ -151,25 +165,29 @@ class Vocabulary:
         return f"Vocabulary({len(self)} {self.kind})"
 
     def encode(self, text: str, *, unknown: Literal["error", "symbol"] = "error") -> list[int]:
-        """Ids of the symbols of `text`: its characters, words between white space, or subwords.
+        """Ids of the symbols of `text`, as `kind` says, in their order.
 
         A symbol that is not in the vocabulary raises InputError, or becomes the unknown symbol
-        with `unknown="symbol"`, where the vocabulary has one.
+        with `unknown="symbol"`, where the vocabulary has one. Words are never all known: one that
+        is not becomes the unknown symbol without being asked.
         """
-        symbols = self._split(text)
+        symbols = self.split(text)
         try:
             return [self._ids[symbol] for symbol in symbols]
         except KeyError:
             return self._encode_with_unknown(symbols, unknown)
 
-    def _split(self, text: str) -> Sequence[str]:
+    def split(self, text: str) -> Sequence[str]:
+        """The symbols of `text`, whether the vocabulary has them or not."""
+        if self.kind == "words":
+            return words_of(text)
         if self.kind == "subwords":
             # A text that has the sign itself must not be read as one with a space there.
             return self._merges.pieces(text.replace(SPACE, _NO_CHARACTER))
         return text if self.kind == "characters" else text.split()
 
     def _encode_with_unknown(self, symbols: Sequence[str], unknown: str) -> list[int]:
-        if unknown == "symbol" and self.unknown is not None:
+        if self.unknown is not None and (unknown == "symbol" or self.kind == "words"):
             return [self._ids.get(symbol, self.unknown) for symbol in symbols]
         position, symbol = next((i, s) for i, s in enumerate(symbols) if s not in self._ids)
         symbol = symbol.replace(_NO_CHARACTER, SPACE)
@@ -204,10 +222,10 @@ class Vocabulary:
     @property
     def space(self) -> str:
         """What stands between two symbols in text."""
-        return " " if self.kind == "symbols" else ""
+        return " " if self.kind in ("symbols", "words") else ""
 
     def text(self, ids: Iterable[int]) -> str:
-        """Text of `ids`: characters and subwords joined as they are, symbols by a space."""
+        """Text of `ids`: characters and subwords as they are, symbols and words with spaces."""
         return self.space.join(self.decode(ids))
 
     @property

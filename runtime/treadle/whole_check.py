@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treadle.ladder import Rung, compare
+from treadle.whole_reading import read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.golden import Golden
     from treadle.manifest import Manifest
-    from treadle.whole_sequence_model import WholeSequenceModel
+    from treadle.model import Model
 
 _LENGTHS = (24, 7, 16, 1, 7)
 
@@ -37,13 +38,13 @@ def timed_outputs(manifest: Manifest) -> list[bool]:
     return ["time" in tensor.shape for tensor in manifest.graphs["sequence"].outputs]
 
 
-def replayed(model: WholeSequenceModel, golden: Golden) -> list[Rung]:
+def replayed(model: Model, golden: Golden) -> list[Rung]:
     """The rungs "stream", against the recorded answers, and "batch", a row alone and in company."""
     precision = model.manifest.precision
     timed = timed_outputs(model.manifest)
 
     def read(x: NDArray[Any]) -> list[NDArray[Any]]:
-        made = model.read(x)
+        made = read_whole(model, x)
         return list(made) if isinstance(made, tuple) else [made]
 
     rows = [ends_of(timed, read(golden.inputs[None, : end + 1])) for end in golden.checkpoints]
@@ -56,16 +57,16 @@ def replayed(model: WholeSequenceModel, golden: Golden) -> list[Rung]:
     ]
 
 
-def _company(model: WholeSequenceModel, golden: Golden, timed: list[bool]) -> Rung:
+def _company(model: Model, golden: Golden, timed: list[bool]) -> Rung:
     """Rows of other lengths, and of the same, around each row."""
     lengths = np.minimum(_LENGTHS, len(golden.inputs))
     starts = np.linspace(0, len(golden.inputs) - lengths.max(), len(lengths)).astype(int)
     x = np.stack([golden.inputs[start : start + lengths.max()] for start in starts])
-    together = model.read(x, lengths)
+    together = read_whole(model, x, lengths)
     arrays = list(together) if isinstance(together, tuple) else [together]
     pairs = []
     for row, length in enumerate(lengths):
-        alone = model.read(x[row : row + 1, :length])
+        alone = read_whole(model, x[row : row + 1, :length])
         for has_time, whole, own in zip(
             timed, arrays, list(alone) if isinstance(alone, tuple) else [alone], strict=True
         ):

@@ -4,71 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
-from treadle.bound_step import naming
-from treadle.errors import DeviceError, StateError
-from treadle.model import Model
-from treadle.session import engine_errors
+from treadle.model import Model, refuse_to_step
+from treadle.whole_reading import read_whole
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from treadle.arrays import Array
+    from numpy.typing import ArrayLike
 
 
 class WholeSequenceModel(Model):
     """A model of the task "whole-sequence": a layer of it reads backwards. `read` runs it."""
 
     def read(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
-        """Read whole sequences.
-
-        `x` [batch, time, …] with `lengths` int64 [batch], each from 1 (default: all of it); what
-        lies beyond a length is never looked at. Returns each output as [batch, time, …], zero
-        where padded, or [batch, …] where it has no time; a NamedTuple of them if there are several.
-
-        Rows of one length are read together, cut to it: no row sees padding, or another's length.
-        Raises InputError for an empty batch, a row of length 0, another dtype or shape, and values
-        that are not finite.
-        """
-        graph = self.manifest.graphs["sequence"]
-        x, counts = self.reading("sequence").padded(x, lengths, "time", least=1)
-        outputs: list[Array] = []
-        for length in np.unique(counts):
-            rows = np.flatnonzero(counts == length)
-            made = self._run(np.ascontiguousarray(x[rows, :length]), counts[rows])
-            if not outputs:
-                outputs = [
-                    np.zeros((*x.shape[:2], *array.shape[2:]), array.dtype)
-                    if "time" in tensor.shape
-                    else np.zeros((len(x), *array.shape[1:]), array.dtype)
-                    for tensor, array in zip(graph.outputs, made, strict=True)
-                ]
-            for tensor, whole, part in zip(graph.outputs, outputs, made, strict=True):
-                if "time" in tensor.shape:
-                    whole[rows, :length] = part
-                else:
-                    whole[rows] = part
-        return naming(graph)(outputs)
-
-    def _run(self, x: Array, lengths: NDArray[np.int64]) -> list[Array]:
-        graph = self.manifest.graphs["sequence"]
-        feeds = {graph.inputs[0].name: x, graph.inputs[1].name: lengths}
-        try:
-            made: list[Array] = self.session("sequence").run(
-                [tensor.name for tensor in graph.outputs], feeds
-            )
-        except engine_errors() as error:
-            raise DeviceError(f"onnxruntime failed to read the sequence: {error}") from error
-        return made
+        """Read whole sequences: arguments, result and errors as `whole_reading.read_whole`."""
+        return read_whole(self, x, lengths)
 
     def stream(self, *_: object, **__: object) -> NoReturn:
         """Raises StateError: there is no stream of what reads backwards."""
-        raise StateError(
-            f"{self.manifest.name} reads whole sequences: a layer of it reads backwards, from the "
-            f"end that a stream does not have yet, so it carries no state and cannot step; call "
-            f"read(x, lengths)"
-        )
+        refuse_to_step(self.manifest)
 
     def resume(self, *_: object, **__: object) -> NoReturn:
         """Raises StateError, as `stream` does."""

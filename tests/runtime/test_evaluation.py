@@ -115,7 +115,7 @@ def test_a_bundle_that_does_not_say_what_to_measure(
     bundle = change(write_language_model(tmp_path), evaluation=evaluation)
     with (
         treadle.load(bundle) as model,
-        pytest.raises(BundleError, match="to name a dataset and a metric out of word_error_rate"),
+        pytest.raises(BundleError, match="to name a dataset and a metric out of accuracy"),
     ):
         evaluate(model)
 

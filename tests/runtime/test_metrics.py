@@ -6,11 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from treadle.errors import InputError
 from treadle.metrics import (
     METRICS,
+    accuracy,
     bits_per_character,
+    macro_f1,
     nats_per_character,
     paired_rise,
     word_error_rate,
@@ -45,13 +49,16 @@ def test_no_characters_have_no_mean() -> None:
         bits_per_character([])
 
 
-def test_every_metric_here_is_better_when_lower() -> None:
+def test_every_metric_has_a_unit_and_a_direction() -> None:
     assert {m.name: m.unit for m in METRICS.values()} == {
+        "accuracy": "%",
+        "macro_f1": "%",
         "word_error_rate": "%",
         "bits_per_character": "bits/character",
         "nats_per_character": "nats/character",
     }
-    assert not any(metric.higher_is_better for metric in METRICS.values())
+    better = {metric.name for metric in METRICS.values() if metric.higher_is_better}
+    assert better == {"accuracy", "macro_f1"}
 
 
 def test_a_rise_that_is_the_same_everywhere_is_certain() -> None:
@@ -84,3 +91,31 @@ def test_a_rise_is_over_the_same_symbols() -> None:
     for before, after in (([], []), ([1.0], [1.0, 2.0]), ([[1.0]], [[1.0]])):
         with pytest.raises(InputError, match="the same symbols before and after"):
             paired_rise(before, after)
+
+
+def test_labels_by_hand() -> None:
+    right = ["a", "a", "a", "b", "c", "c"]
+    said = ["a", "a", "b", "b", "c", "d"]
+    assert accuracy(said, right) == pytest.approx(100 * 4 / 6)
+    # a: 4/5, b: 2/3, c: 2/3, d, which is never right: 0
+    assert macro_f1(said, right) == pytest.approx(100 * (4 / 5 + 2 / 3 + 2 / 3 + 0) / 4)
+    for figure in (accuracy, macro_f1):
+        assert figure(right, right) == 100
+        assert METRICS[figure.__name__].higher_is_better
+        with pytest.raises(InputError, match="got 1 predictions for 2 examples"):
+            figure(["a"], ["a", "b"])
+        with pytest.raises(InputError, match="got 0 predictions for 0 examples"):
+            figure([], [])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_labels_agree_with_torchmetrics(pairs: list[tuple[int, int]]) -> None:
+    functional = pytest.importorskip("torchmetrics.functional", reason="needs torchmetrics")
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    said, right = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    ours = [list(map(str, column.tolist())) for column in (said, right)]
+    expected = functional.accuracy(said, right, "multiclass", num_classes=4, average="micro")
+    assert accuracy(*ours) == pytest.approx(100 * float(expected), abs=1e-4)
+    present = sorted({*said.tolist(), *right.tolist()})
+    each = functional.f1_score(said, right, "multiclass", num_classes=4, average="none")
+    assert macro_f1(*ours) == pytest.approx(100 * float(each[present].mean()), abs=1e-4)

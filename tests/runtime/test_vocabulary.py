@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.errors import BundleError, InputError
-from treadle.vocabulary import Vocabulary
+from treadle.vocabulary import Vocabulary, words_of
 
 LETTERS = Vocabulary(["<pad>", "<unk>", *"abc"], "characters", padding=0, unknown=1)
 PHONEMES = Vocabulary(["<s>", "</s>", "AA", "B"], "symbols", start=0, end=1)
@@ -58,7 +58,7 @@ def test_an_id_out_of_range_is_refused(number: int) -> None:
         (["a", ""], "symbols", {}, "strings that are not empty"),
         (["a", 3], "symbols", {}, "strings that are not empty"),
         (["ab"], "characters", {}, "single characters, got 'ab'; use kind \"symbols\""),
-        (["a"], "words", {}, '"symbols" or "subwords", not \'words\''),
+        (["a"], "lines", {}, "not 'lines'"),
         (["a"], "symbols", {"start": 1}, "the id of the start symbol must be in 0..0, got 1"),
         (["a"], "symbols", {"end": True}, "the id of the end symbol must be in 0..0, got True"),
     ],
@@ -156,3 +156,18 @@ def test_half_a_character_is_no_symbol(half: str) -> None:
     document = {**Vocabulary(["a", "b"], "symbols").to_json(), "symbols": ["a", half]}
     with pytest.raises(BundleError, match="holds half a character"):
         Vocabulary.from_json(json.loads(json.dumps(document)))
+
+
+def test_words_of_ordinary_text() -> None:
+    assert words_of("It's GOOD!\n(really)") == ["it's", "good", "!", "(", "really", ")"]
+    vocabulary = Vocabulary(["<unknown>", "it's", "good"], "words", unknown=0)
+    assert vocabulary.encode("Good? It's good") == [2, 0, 1, 2]  # new words need no asking
+    assert vocabulary.text([1, 0, 2]) == "it's good"
+    assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
+    with pytest.raises(InputError, match="the symbol 'film' at position 1"):
+        Vocabulary(["good"], "words").encode("good film")
+
+
+@given(st.text())
+def test_words_leave_nothing_but_white_space_out(text: str) -> None:
+    assert "".join(words_of(text)) == "".join(text.lower().split())

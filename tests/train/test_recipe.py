@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
         "characters",
+        "digits",
         "pronounce-en",
         "pronounce-en-large",
+        "sentiment",
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
@@ -128,7 +130,7 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is not valid TOML"):
         load_recipe(str(file))
     file.write_text('name = "mine"\ntask = "translation"')
-    with pytest.raises(RecipeError, match="should be one of transduction, language-modelling"):
+    with pytest.raises(RecipeError, match="should be one of classification"):
         load_recipe(str(file))
     file.write_text('name = "mine"\ntask = "language-modelling"\nlicence = "MIT"')
     with pytest.raises(RecipeError, match="The recipe lacks the key 'summary'; add it"):

@@ -13,7 +13,7 @@ from torch.nn import functional
 def distillation_loss(logits: Tensor, taught: Tensor, counted: Tensor) -> Tensor:
     """Mean cross-entropy in nats of the softmax of `logits` under that of `taught`.
 
-    Both [batch, time, symbols]; `counted` [batch, time] bool says which steps enter the mean.
+    Both [..., symbols]; `counted` [...] bool says which of the answers enter the mean.
     """
     with torch.no_grad():
         probabilities = functional.softmax(taught.float(), dim=-1)

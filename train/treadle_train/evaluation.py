@@ -4,19 +4,22 @@ The same data, metrics and decoding rules as for a bundle, so the two figures ma
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
 
-from treadle.data import Pronunciation
-from treadle.errors import DataError, InputError
+from treadle.data import Classified, Pronunciation
+from treadle.errors import InputError
 from treadle.evaluation import Evaluation
-from treadle.metrics import bits_per_character, word_error_rate
+from treadle.judged import JUDGED
+from treadle.metrics import accuracy, bits_per_character, macro_f1, word_error_rate
 from treadle_train.batching.bucketed import Pairs
+from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
-from treadle_train.networks import LanguageModel, Transducer
+from treadle_train.networks import Classifier, LanguageModel, Transducer
 from treadle_train.run import Run, load_run
 
 ROWS = 256
@@ -36,17 +39,16 @@ def evaluate_run(path: str | Path, *, split: str = "test", limit: int | None = N
     examples = run.dataset().split(split)[:limit]
     began = time.perf_counter()
     with torch.inference_mode():
-        if isinstance(run.network, Transducer):
-            predictions = decode_words(run, run.network, examples)
-            value = word_error_rate(predictions, [entry.pronunciations for entry in examples])
-        elif isinstance(run.network, LanguageModel):
-            value = _bits_per_character(run, run.network, examples)
-        else:
-            raise DataError(f"The run {path} has a task that cannot be evaluated.")
+        value = FIGURES[run.network.task](run, run.network, examples)
     seconds = time.perf_counter() - began
     metric = str(run.evaluation["metric"])
-    beam = 1 if isinstance(run.network, Transducer) else None
+    beam = 1 if JUDGED[run.network.task].decodes else None
     return Evaluation.of(metric, value, examples=len(examples), seconds=seconds, beam=beam)
+
+
+def _word_error_rate(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> float:
+    predictions = decode_words(run, network, words)
+    return word_error_rate(predictions, [entry.pronunciations for entry in words])
 
 
 def decode_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> list[list[str]]:
@@ -82,3 +84,25 @@ def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
         chunk = ids[first : first + STEPS]
         nats.append(functional.cross_entropy(logits[0].double(), chunk, reduction="none"))
     return bits_per_character(torch.cat(nats).numpy())
+
+
+def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified]) -> float:
+    """The run's metric over whole sequences, those of similar length together."""
+    rows = [encoded(example, run.vocabularies) for example in examples]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    labels, said = run.vocabularies["labels"].symbols, [""] * len(rows)
+    for first in range(0, len(rows), ROWS):
+        chosen = order[first : first + ROWS]
+        x, lengths = padded([rows[index] for index in chosen])
+        for index, best in zip(chosen, network.classify(x, lengths).argmax(-1), strict=True):
+            said[index] = labels[int(best)]
+    metric = {"accuracy": accuracy, "macro_f1": macro_f1}[str(run.evaluation["metric"])]
+    return metric(said, [str(example.label) for example in examples])
+
+
+FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
+    "classification": _label_figure,
+    "language-modelling": _bits_per_character,
+    "transduction": _word_error_rate,
+}
+"""Task -> (run, network, examples of a split) -> the figure by the run's metric."""

@@ -12,6 +12,9 @@ from treadle_train.sections import at_least, rate, read_section
 
 CellName = Literal["elman", "elman-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
 AttentionName = Literal["dot", "general", "additive", "fixed"]
+PoolingName = Literal["last", "max", "mean", "attention"]
+ReadingName = Literal["words", "characters", "frames"]
+FigureName = Literal["accuracy", "macro_f1"]
 PrecisionName = Literal["float32", "bfloat16"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
@@ -81,6 +84,27 @@ class LanguageModelSection:
             check_tied_sizes(self.embedding_size, self.hidden_size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSection:
+    """Sizes of a `treadle_train.networks.Classifier`, and what is dropped while it trains.
+
+    features: numbers in a frame; 0 where it reads symbols. The dropouts are as in
+    `TransducerSection`; that before the last layer is `dropout`.
+    """
+
+    embedding_size: int = at_least(1, 64)
+    hidden_size: int = at_least(2, 128)
+    layers: int = at_least(1, 1)
+    cell: CellName = "gru"
+    bidirectional: bool = False
+    pooling: PoolingName = "max"
+    features: int = at_least(0, 0)
+    dropout: float = rate(0.5)
+    embedding_dropout: float = rate(0.0)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -124,6 +148,22 @@ class LaneSection:
     batch_size: int = at_least(1, 64)
     steps: int = at_least(1, 128)
     unknown_rate: float = rate(0.002)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingSection:
+    """What a classifier reads, and how its inputs become batches.
+
+    of: "words" or "characters" of a text (`treadle.vocabulary`), or "frames" of numbers;
+    least_count: a symbol that the training split has less often is unknown; batch_size, window,
+    unknown_rate: as in `BucketSection`.
+    """
+
+    of: ReadingName = "words"
+    least_count: int = at_least(1, 1)
+    batch_size: int = at_least(1, 64)
+    window: int = at_least(0, 0)
+    unknown_rate: float = rate(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +248,32 @@ class LanguageModelRecipe:
     training: TrainingSection
 
 
-Recipe = TransducerRecipe | LanguageModelRecipe
-RECIPE_TYPES: dict[str, type[TransducerRecipe] | type[LanguageModelRecipe]] = {
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRecipe:
+    """A recipe with task = "classification". metric: what it is judged and chosen by."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["classification"]
+    data: DataSection
+    network: ClassifierSection
+    batching: ReadingSection
+    training: TrainingSection
+    metric: FigureName = "accuracy"
+
+    def __post_init__(self) -> None:
+        if (self.batching.of == "frames") != bool(self.network.features):
+            raise RecipeError(
+                f"network.features says how many numbers a frame has, and is 0 where "
+                f"symbols are read; got {self.network.features} with batching.of = "
+                f"{self.batching.of!r}."
+            )
+
+
+Recipe = ClassifierRecipe | LanguageModelRecipe | TransducerRecipe
+RECIPE_TYPES: dict[str, type[Recipe]] = {
+    "classification": ClassifierRecipe,
     "transduction": TransducerRecipe,
     "language-modelling": LanguageModelRecipe,
 }

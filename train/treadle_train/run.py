@@ -25,6 +25,7 @@ from treadle import __version__
 from treadle.data import Dataset, open_dataset
 from treadle.errors import DataError, TreadleError
 from treadle.vocabulary import Vocabulary
+from treadle_train.bundled import BUNDLED
 from treadle_train.files import write_json
 from treadle_train.networks import Network
 from treadle_train.networks.build import build_network
@@ -32,7 +33,6 @@ from treadle_train.quantization.fake import SCALES
 from treadle_train.recipe import (
     PrecisionName,
     Recipe,
-    TransducerRecipe,
     recipe_from_table,
     recipe_to_table,
 )
@@ -185,7 +185,7 @@ def load_run(path: str | Path) -> Run:
         recipe=recipe,
         vocabularies=vocabularies,
         evaluation=_evaluation(recipe, document),
-        decoding=_decoding(recipe, vocabularies),
+        decoding=BUNDLED[recipe.task].decoding(recipe, vocabularies),
         licence={"weights": recipe.licence, "data": document["data"]["licence"]},
         provenance={
             **document["versions"],
@@ -219,21 +219,8 @@ def _fine_tuned(
 
 
 def _evaluation(recipe: Recipe, document: dict[str, Any]) -> dict[str, Any]:
-    transducer = isinstance(recipe, TransducerRecipe)
     return {
         "dataset": document["data"]["name"],
         "options": document["data"]["options"],
-        "metric": "word_error_rate" if transducer else "bits_per_character",
+        "metric": BUNDLED[recipe.task].metric(recipe),
     }
-
-
-def _decoding(recipe: Recipe, vocabularies: dict[str, Vocabulary]) -> dict[str, Any]:
-    if isinstance(recipe, TransducerRecipe):
-        output = vocabularies["output"]
-        return {
-            "start": output.start,
-            "end": output.end,
-            "max_length": recipe.decoding.max_length,
-        }
-    symbols = vocabularies["symbols"].symbols
-    return {"start": symbols.index("\n") if "\n" in symbols else 0}

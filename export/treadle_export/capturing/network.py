@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from treadle.errors import UnsupportedGraph
-from treadle.manifest import SOURCE_MULTIPLE, TASKS, ContextTensor, Graph, StatePort
+from treadle.manifest import SOURCE_MULTIPLE, ContextTensor, Graph, StatePort
 from treadle.manifest import Tensor as Port
 from treadle_export.canonical import BOUND, IR_VERSION, CanonicalGraph, CanonicalModel
 from treadle_export.capturing.recurrent import with_opaque_layers
 from treadle_export.capturing.torch_export import exported, to_onnx
 from treadle_export.passes.canonicalize import canonicalize
+from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.name_weights import NameWeights
 from treadle_train.cells import Layer
 from treadle_train.networks import Network, Transducer
@@ -27,6 +28,10 @@ from treadle_train.networks.attention import MASKED
 # Sizes of the example from which a dynamic graph is traced: distinct, none of them 0 or 1, and a
 # source too long to be taken for a feature axis of any size that a network has.
 _BATCH, _TIME, _SOURCE = 3, 5, 1009
+
+
+_READ = "x"
+"""What a step or a sequence reads, among the example inputs; the port has the network's name."""
 
 
 class _EntryPoint(nn.Module):
@@ -38,7 +43,9 @@ class _EntryPoint(nn.Module):
         self.method = method
 
     def forward(self, inputs: dict[str, Any]) -> Any:
-        return getattr(self.network, self.method)(**inputs)
+        named = dict(inputs)
+        read = [named.pop(_READ)] if _READ in named else []
+        return getattr(self.network, self.method)(*read, **named)
 
 
 def capture(network: Network) -> CanonicalModel:
@@ -58,13 +65,22 @@ def capture(network: Network) -> CanonicalModel:
     states = _state_ports(network)
     context, initial = _encoded_example(network)
     graphs: dict[str, CanonicalGraph] = {}
-    for name in TASKS[network.task].graphs:
+    for name in network.graphs:
         interface = _interface(name, network, states, context, initial)
-        inputs, dynamic = _example(name, states, context)
+        if network.looped and name == "sequence":
+            graphs[name] = _looped(graphs["step"], interface)
+            continue
+        inputs, dynamic = _example(name, network, states, context)
         traced = _traced(opaque, name, interface, inputs, dynamic)
         NameWeights(parameters)(traced)
         graphs[name] = CanonicalGraph(traced, interface)
-    return CanonicalModel(network.task, graphs)
+    return CanonicalModel(network.task, graphs, looped=network.looped)
+
+
+def _looped(step: CanonicalGraph, interface: Graph) -> CanonicalGraph:
+    """The sequence graph of a network that is its step in a loop."""
+    model = loop_over_time(step.model, step.interface, interface)
+    return CanonicalGraph(_finished(model, "sequence", interface), interface)
 
 
 def _bounds(network: nn.Module) -> dict[str, float]:
@@ -129,10 +145,13 @@ def _interface(
         )
     axes: tuple[str, ...] = ("batch",) if name == "step" else ("batch", "time")
     lengths = () if name == "step" else (Port("lengths", "int64", ("batch",)),)
+    read = network.read
+    # What has no step answers once, at the end.
+    answered = axes if "step" in network.graphs else ("batch",)
     return Graph(
         file=f"{name}.onnx",
-        inputs=(Port("token", "int64", axes), *lengths),
-        outputs=(Port("logits", "float32", (*axes, _output_size(network))),),
+        inputs=(Port(read.name, read.dtype, (*axes, *read.shape[1:])), *lengths),
+        outputs=(Port("logits", "float32", (*answered, _output_size(network))),),
         context=tuple(_context_tensor(port) for port in tensors.values()),
         state=tuple(_started(port, initial) for port in states),
     )
@@ -162,7 +181,7 @@ def _started(port: StatePort, initial: Mapping[str, Tensor]) -> StatePort:
 
 
 def _example(
-    name: str, states: tuple[StatePort, ...], context: Mapping[str, Tensor]
+    name: str, network: Network, states: tuple[StatePort, ...], context: Mapping[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Example inputs of an entry point and, in the same structure, its dynamic axes."""
     batch, time = {0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
@@ -172,14 +191,16 @@ def _example(
             "source_lengths": torch.full((_BATCH,), _SOURCE),
         }
         return inputs, {"source": time, "source_lengths": batch}
-    inputs = {"token": torch.zeros(_BATCH, dtype=torch.int64)}
-    dynamic: dict[str, Any] = {"token": batch}
+    dtype = getattr(torch, network.read.dtype)
+    features = [int(size) for size in network.read.shape[1:]]
+    inputs = {_READ: torch.zeros(_BATCH, *features, dtype=dtype)}
+    dynamic: dict[str, Any] = {_READ: batch}
     if name == "sequence":
         inputs = {
-            "token": torch.zeros(_BATCH, _TIME, dtype=torch.int64),
+            _READ: torch.zeros(_BATCH, _TIME, *features, dtype=dtype),
             "lengths": torch.full((_BATCH,), _TIME),
         }
-        dynamic = {"token": time, "lengths": batch}
+        dynamic = {_READ: time, "lengths": batch}
     inputs["state"] = {p.name: torch.zeros(_BATCH, int(p.shape[1])) for p in states}
     dynamic["state"] = {p.name: batch for p in states}
     if context:

@@ -20,6 +20,7 @@ from treadle_export.exporting.exporter import export_model
 from treadle_export.exporting.material import Material, tool_versions
 from treadle_export.exporting.real_inputs import calibration_of, check_inputs
 from treadle_export.exporting.whole_export import export_whole
+from treadle_export.exporting.whole_foreign import whole_of_foreign
 from treadle_export.foreign import Foreign
 from treadle_export.parity.foreign_origin import ForeignOrigin, trace_of_foreign
 from treadle_export.quantization.calibration_data import CalibrationData
@@ -61,14 +62,11 @@ def export_foreign(
     if reads_backwards(foreign):
         adopted = adopt_whole(foreign)
         check_inputs(adopted)
-        described, real = _description(adopted, licence), calibration_of(adopted)
         return export_whole(
-            adopted,
+            whole_of_foreign(adopted, _description(adopted, licence)),
             outs,
-            described,
-            real,
-            QUALITY_BUDGET,
             force=force,
+            quantization=asked_of(calibration_of(adopted)),
             target=target,
             progress=progress,
         )

@@ -14,6 +14,8 @@ from treadle_export.canonical import CanonicalModel
 from treadle_export.exporting.material import Material, material_of
 from treadle_export.exporting.prompt_graph import with_prompt_graph
 from treadle_export.exporting.proving import Proving, Subject, baseline, variant_of
+from treadle_export.exporting.whole_export import export_whole
+from treadle_export.exporting.whole_run import whole_of
 from treadle_export.parity.golden import record
 from treadle_export.parity.ladder import Climbed, climb
 from treadle_export.parity.origin import Carried
@@ -57,6 +59,15 @@ def export_run(
     for out in outs.values():
         refuse_taken(out, force=force)
     progress("capture")
+    if "step" not in run.network.graphs:
+        return export_whole(
+            whole_of(run, quality_limit),
+            outs,
+            force=force,
+            quantization=quantization,
+            target=target,
+            progress=progress,
+        )
     material = material_of(run, quality_limit)
     return export_model(
         material, outs, force=force, quantization=quantization, target=target, progress=progress

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 
 import treadle
+from treadle.errors import UnsupportedGraph
 from treadle_export.bundle import Description
 from treadle_export.canonical import CanonicalModel
 from treadle_export.capturing.network import capture
@@ -45,7 +46,12 @@ class Material:
 
 
 def material_of(run: Run, quality_limit: int | None = None) -> Material:
-    """A run, captured. Raises UnsupportedGraph."""
+    """A run, captured. Raises UnsupportedGraph, also for a network that has no step."""
+    if "step" not in run.network.graphs:
+        raise UnsupportedGraph(
+            f"expected a network that steps, got {run.name}, which reads whole sequences in both "
+            f"directions; export it without tuning, or train it in one direction"
+        )
     return Material(
         canonical=capture(run.network),
         origin=NetworkOrigin(run.network),

@@ -67,8 +67,8 @@ def reopened(path: Path) -> Reopened:
         )
     if "step" not in manifest.graphs:
         raise ExportError(
-            f"expected a bundle that steps, got {path}, which reads whole sequences; adopt its "
-            f"model again with --precision"
+            f"expected a bundle that steps, got {path}, which reads whole sequences; export its "
+            f"run, or adopt its model, again with --precision"
         )
     if GOLDEN_FILE not in manifest.files:
         raise BundleError(

@@ -25,7 +25,7 @@ class NetworkOrigin:
 
     def reference(self, canonical: CanonicalModel, trace: Trace) -> Reference:
         """Runs the trace, one row, from the initial state."""
-        rungs = [_equations_rung(self.network, trace)]
+        rungs = [equations_rung(self.network, trace)]
         context, start = _encoded(self.network, trace)
         unrolled, final = _torch_sequence(self.network, trace, context, start)
         stepped = _torch_steps(self.network, trace, context, start)
@@ -92,7 +92,7 @@ def _torch_steps(
     return Carried.of(outputs, [{n: t.numpy() for n, t in state.items()} for state in states])
 
 
-def _equations_rung(network: Network, trace: Trace) -> Rung:
+def equations_rung(network: Network, trace: Trace) -> Rung:
     """Each recurrent layer against its equations, on the inputs that the trace gives it."""
     calls: list[tuple[Layer, Tensor, dict[str, Tensor], Tensor]] = []
     recorded = _with_noted_layers(network, calls)

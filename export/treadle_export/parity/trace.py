@@ -1,6 +1,6 @@
 """The inputs over which a model is compared with itself: real text of its own data set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
 from treadle_export.engine import Arrays
+from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
 
 STEPS = 1000
@@ -38,21 +39,26 @@ def trace_of(run: Run, steps: int = STEPS) -> Trace:
     Raises:
         ExportError: the test data are shorter than the trace.
     """
-    if run.network.task == "transduction":
-        examples = run.dataset().split("test")
-        longest = max(examples[:steps], key=lambda example: len(example.word))
-        source = run.vocabularies["input"].encode(longest.word, unknown="symbol")
-        tokens = _taken(_targets(run), steps)
-    else:
-        text = run.dataset().split("test")[: steps + 1]
-        source = []
-        tokens = run.vocabularies["symbols"].encode(text, unknown="symbol")[:steps]
+    source, tokens = _READERS[run.network.task](run, steps)
     if len(tokens) < steps:
         raise ExportError(
             f"expected at least {steps} test symbols to carry a state over, got {len(tokens)}; "
             f"use a larger data set"
         )
-    return Trace(np.array(source, np.int64), np.array(tokens, np.int64))
+    return Trace(np.array(source, np.int64), np.array(tokens))
+
+
+def _word_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
+    """The longest word, and what a decoder reads of all of them."""
+    examples = run.dataset().split("test")
+    longest = max(examples[:steps], key=lambda example: len(example.word))
+    source = run.vocabularies["input"].encode(longest.word, unknown="symbol")
+    return source, _taken(_targets(run), steps)
+
+
+def _text(run: Run, steps: int) -> tuple[list[int], list[int]]:
+    text = run.dataset().split("test")[: steps + 1]
+    return [], run.vocabularies["symbols"].encode(text, unknown="symbol")[:steps]
 
 
 def _targets(run: Run) -> Iterator[int]:
@@ -65,6 +71,24 @@ def _targets(run: Run) -> Iterator[int]:
 
 def _taken(tokens: Iterator[int], count: int) -> list[int]:
     return [token for _, token in zip(range(count), tokens, strict=False)]
+
+
+def _labelled(run: Run, steps: int) -> tuple[list[int], list[Any]]:
+    """Sequences one after another, as if they were one."""
+    rows: list[Any] = []
+    for example in run.dataset().split("test"):
+        rows += list(encoded(example, run.vocabularies))
+        if len(rows) >= steps:
+            break
+    return [], rows[:steps]
+
+
+_READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
+    "classification": _labelled,
+    "language-modelling": _text,
+    "transduction": _word_and_targets,
+}
+"""Task -> (run, steps) -> what an encoder reads, and what every step reads."""
 
 
 def encode_feeds(trace: Trace) -> Arrays:

@@ -13,6 +13,10 @@ WIDTH = 16
 _NONLINEAR = frozenset({"Sigmoid", "Tanh", "HardSigmoid", "Elu", "Softplus", "Softsign"})
 """Those that round; what only chooses, as Relu does, is the same on any path."""
 
+_WHERE_KNOWN = frozenset({"Exp", "Log"})
+"""Those that are aligned where their width is a number: others are as wide as a sequence is long,
+and a row is then read alone, or with others of its length."""
+
 
 class AlignActivations(ir.passes.InPlacePass):
     """Surrounds each unaligned non-linearity by Pad and Slice.
@@ -23,7 +27,11 @@ class AlignActivations(ir.passes.InPlacePass):
 
     def _nodes(self, model: ir.Model) -> list[ir.Node]:
         nodes = ir.traversal.RecursiveGraphIterator(model.graph)
-        return [node for node in nodes if node.op_type in _NONLINEAR]
+        return [
+            node
+            for node in nodes
+            if node.op_type in _NONLINEAR or (node.op_type in _WHERE_KNOWN and _width(node))
+        ]
 
     def requires(self, model: ir.Model) -> None:
         for node in self._nodes(model):

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,10 @@ from treadle.errors import ExportError
 from treadle.evaluation import check_digest
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
+from treadle_train.batching.labelled import encoded
 
 SPLIT = "train"
 
-DEFAULT_EXAMPLES = {"language-modelling": 20_000, "transduction": 4_000}
-"""Symbols of text, or words, of the training split."""
-
-_UNITS = {"language-modelling": "symbols", "transduction": "words"}
 _LANES = 8  # places of a text that are read side by side
 _ROWS = 64  # of one batch at most
 
@@ -62,30 +59,28 @@ class CalibrationData:
         }
 
 
-def calibration_data(task: str, description: Description, examples: int) -> CalibrationData:
+def calibration_data(
+    task: str, description: Description, examples: int | None = None
+) -> CalibrationData:
     """Examples spread evenly over the training split.
 
     Args:
         task: the model's.
         description: says the data set, the vocabularies and the start symbol.
-        examples: symbols of text or words; all there are where there are fewer.
+        examples: in the task's unit; all there are where there are fewer, a default for None.
 
     Raises:
         DataError: the data set is missing or not the one of the training.
         ExportError: the model names no data set, or nothing is known of such a task.
     """
-    if task not in DEFAULT_EXAMPLES:
+    if task not in READINGS:
         raise ExportError(
             f"no calibration is known for the task {task}; export with --calibration none"
         )
-    dataset = _dataset(description)
-    vocabularies = description.vocabularies
-    if task == "transduction":
-        start = int(description.decoding["start"])
-        words = _spread(dataset.split(SPLIT), examples)
-        return CalibrationData(_words(words, vocabularies, start), len(words), _UNITS[task])
-    lanes = _lanes(dataset.split(SPLIT), vocabularies["symbols"], examples)
-    return CalibrationData((Batch(lanes),), lanes.size, _UNITS[task])
+    reading = READINGS[task]
+    split = _dataset(description).split(SPLIT)
+    batches, count = reading.batches(split, description, examples or reading.default)
+    return CalibrationData(batches, count, reading.unit)
 
 
 def _dataset(description: Description) -> Dataset[Any]:
@@ -115,6 +110,19 @@ def _lanes(text: str, symbols: Vocabulary, count: int) -> NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
+def _text(text: str, description: Description, count: int) -> tuple[tuple[Batch, ...], int]:
+    lanes = _lanes(text, description.vocabularies["symbols"], count)
+    return (Batch(lanes),), lanes.size
+
+
+def _pronunciations(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    words = _spread(examples, count)
+    start = int(description.decoding["start"])
+    return _words(words, description.vocabularies, start), len(words)
+
+
 def _words(
     words: list[Any], vocabularies: Mapping[str, Vocabulary], start: int
 ) -> tuple[Batch, ...]:
@@ -130,3 +138,40 @@ def _words(
         for _, rows in sorted(groups.items())
         for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
     )
+
+
+def _labelled(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Sequences of one length go together."""
+    chosen = _spread(examples, count)
+    groups: dict[int, list[NDArray[Any]]] = defaultdict(list)
+    for example in chosen:
+        row = encoded(example, description.vocabularies)
+        groups[len(row)].append(row)
+    batches = tuple(
+        Batch(np.stack(rows[first : first + _ROWS]))
+        for _, rows in sorted(groups.items())
+        for first in range(0, len(rows), _ROWS)
+    )
+    return batches, len(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a task's training split is read.
+
+    default: examples, counted in `unit`, where none are asked for. batches: (examples of the
+    split, the model's description, how many) -> batches, and how many they hold.
+    """
+
+    default: int
+    unit: str
+    batches: Callable[[Any, Description, int], tuple[tuple[Batch, ...], int]]
+
+
+READINGS: dict[str, Reading] = {
+    "classification": Reading(1_000, "sequences", _labelled),
+    "language-modelling": Reading(20_000, "symbols", _text),
+    "transduction": Reading(4_000, "words", _pronunciations),
+}

@@ -15,11 +15,7 @@ from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.screen_head import Screen
 from treadle_export.passes.split_gates import gates_of
 from treadle_export.quantization.calibration import Calibration, calibrate
-from treadle_export.quantization.calibration_data import (
-    DEFAULT_EXAMPLES,
-    CalibrationData,
-    calibration_data,
-)
+from treadle_export.quantization.calibration_data import CalibrationData, calibration_data
 from treadle_export.quantization.precision import PRECISIONS, Precision, lower
 from treadle_export.quantization.settings import Settings
 from treadle_export.quantization.weight_plan import WeightPlan, weight_sizes
@@ -174,8 +170,8 @@ class Quantizer:
                 f"which loses several times as much"
             )
             return None
-        examples = self._examples or DEFAULT_EXAMPLES.get(self.model.task, 1)
-        data = self._data or calibration_data(self.model.task, self.description, examples)
+        task = self.model.task
+        data = self._data or calibration_data(task, self.description, self._examples)
         self._progress(f"calibrate on {data.examples:,} {data.unit}")
         return calibrate(self.model, data)
 

@@ -40,7 +40,8 @@ class Workload:
 
     def check(self, task: str) -> None:
         """Raises InputError unless models of the task have the graph that this calls."""
-        graphs = TASKS[task].graphs
+        known = TASKS[task]
+        graphs = (*known.graphs, *(name for name in known.optional if name != "prompt"))
         if self.graph not in graphs:
             raise InputError(
                 f"expected a workload of a graph that {task} has ({', '.join(graphs)}), got {self}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.data.dataset import SPLITS, Dataset
 from treadle.data.entities import open_wnut17
-from treadle.data.examples import Frames, Labelled, Pair, Series, Tagged
+from treadle.data.examples import Classified, Frames, Labelled, Pair, Series, Tagged
 from treadle.data.files import open_files
 from treadle.data.folk_songs import open_folk_songs
 from treadle.data.forecasting import open_etth1
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DATASETS",
     "SPLITS",
+    "Classified",
     "Dataset",
     "Frames",
     "Labelled",

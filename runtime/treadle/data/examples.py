@@ -29,6 +29,11 @@ class Labelled:
     text: Text
     label: str
 
+    @property
+    def inputs(self) -> str:
+        """What is labelled, as one text: tokens with spaces between."""
+        return self.text if isinstance(self.text, str) else " ".join(self.text)
+
     def content(self) -> bytes:
         """Everything the example says."""
         return _json(self.text, self.label)
@@ -132,6 +137,11 @@ class Frames:
         if self.label is not None and self.symbols is not None:
             raise DataError("expected frames with a label or with symbols, got both")
 
+    @property
+    def inputs(self) -> NDArray[np.float32]:
+        """What is labelled: `values`."""
+        return self.values
+
     def __len__(self) -> int:
         """How many frames."""
         return len(self.values)
@@ -139,6 +149,10 @@ class Frames:
     def content(self) -> bytes:
         """Everything the example says."""
         return _json(self.label, self.symbols) + _array(self.values)
+
+
+Classified: TypeAlias = Labelled | Frames
+"""What has one label: `inputs` are a text or float32 [time, features]."""
 
 
 def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:

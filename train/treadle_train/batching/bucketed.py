@@ -90,7 +90,8 @@ class BucketedBatches:
 
     def __iter__(self) -> Iterator[PairBatch]:
         generator = epoch_generator(self.seed, self.epoch)
-        batches = self._rows(generator)
+        lengths = self.pairs.source_lengths
+        batches = bucketed_rows(generator, lengths, self.batch_size, self.window)
         draws = generator.integers(
             2**63, size=len(batches)
         )  # one a batch, so that any can be first
@@ -102,22 +103,27 @@ class BucketedBatches:
 
     def rows(self) -> list[Ids]:
         """The pairs of every batch of the epoch, int64 [B] each."""
-        return self._rows(epoch_generator(self.seed, self.epoch))
+        lengths, generator = self.pairs.source_lengths, epoch_generator(self.seed, self.epoch)
+        return bucketed_rows(generator, lengths, self.batch_size, self.window)
 
     def random_rows(self) -> list[Ids]:
         """The same pairs in batches of the same sizes, shuffled and not sorted by length."""
         order = epoch_generator(self.seed, self.epoch).permutation(len(self.pairs))
         return [order[k : k + self.batch_size] for k in range(0, len(order), self.batch_size)]
 
-    def _rows(self, generator: np.random.Generator) -> list[Ids]:
-        order = generator.permutation(len(self.pairs))
-        span = self.window * self.batch_size or len(order)
-        batches = []
-        for start in range(0, len(order), span):
-            rows = order[start : start + span]
-            rows = rows[np.argsort(self.pairs.source_lengths[rows], kind="stable")]
-            batches += [rows[k : k + self.batch_size] for k in range(0, len(rows), self.batch_size)]
-        return [batches[k] for k in generator.permutation(len(batches))]
+
+def bucketed_rows(
+    generator: np.random.Generator, lengths: Ids, batch_size: int, window: int
+) -> list[Ids]:
+    """The rows of each batch of an epoch: as `BucketedBatches` says, by `lengths` [N]."""
+    order = generator.permutation(len(lengths))
+    span = window * batch_size or len(order)
+    batches = []
+    for start in range(0, len(order), span):
+        rows = order[start : start + span]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[k : k + batch_size] for k in range(0, len(rows), batch_size)]
+    return [batches[k] for k in generator.permutation(len(batches))]
 
 
 def _pad(rows: Sequence[list[int]], padding: int) -> Ids:

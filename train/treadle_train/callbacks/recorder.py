@@ -10,6 +10,7 @@ from safetensors.torch import save
 from typing_extensions import override
 
 from treadle.files import write_atomically
+from treadle.metrics import METRICS
 from treadle_train.curve import write_curve, write_history
 from treadle_train.modules.base import TaskModule, Totals
 from treadle_train.run import WEIGHTS, write_run
@@ -18,7 +19,8 @@ from treadle_train.run import WEIGHTS, write_run
 class Recorder(Callback):
     """Keeps the history of a run, also in run.json, and the weights of its best epoch.
 
-    The first of the module's figures decides, smaller is better. Training stops when it has not
+    The first of the module's figures decides; which way is better stands in the table of metrics,
+    and less is of what is not in it. Training stops when it has not
     improved for `patience` epochs (0: never).
     """
 
@@ -84,8 +86,8 @@ class Recorder(Callback):
         module.train_totals = Totals()
         self.started, self.before = time.perf_counter(), 0.0
         self.history.append(row)
-        value = next(iter(figures.values()))
-        if self.best is None or value < self.best["value"]:
+        name, value = next(iter(figures.items()))
+        if self.best is None or _better(name, value, self.best["value"]):
             self.best = {"epoch": row["epoch"], "value": value}
             weights = {k: v.contiguous() for k, v in module.trained_weights().items()}
             write_atomically(self.run / WEIGHTS, save(weights))
@@ -94,6 +96,11 @@ class Recorder(Callback):
         write_curve(self.run, self.history)
         if self.exhausted:
             trainer.should_stop = True
+
+
+def _better(name: str, value: float, before: float) -> bool:
+    more = name in METRICS and METRICS[name].higher_is_better
+    return value > before if more else value < before
 
 
 def _task_module(module: lightning.LightningModule) -> TaskModule[Any]:

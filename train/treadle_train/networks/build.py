@@ -1,13 +1,15 @@
-"""The network a recipe describes, for given vocabularies."""
+"""The network a recipe describes, for given vocabularies: one row a task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from treadle.vocabulary import Vocabulary
+from treadle_train.networks.classifier import Classifier
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
 from treadle_train.networks.transducer import Transducer
-from treadle_train.recipe import LanguageModelRecipe, Recipe, TransducerRecipe
+from treadle_train.recipe import ClassifierRecipe, LanguageModelRecipe, Recipe, TransducerRecipe
 
 
 def build_transducer(
@@ -25,8 +27,21 @@ def build_language_model(
     return LanguageModel(len(vocabularies["symbols"]), **asdict(recipe.network))
 
 
+def build_classifier(
+    recipe: ClassifierRecipe, vocabularies: Mapping[str, Vocabulary]
+) -> Classifier:
+    """A classifier with new random weights; it reads frames where there is no vocabulary."""
+    symbols = len(vocabularies["input"]) if "input" in vocabularies else None
+    return Classifier(symbols, len(vocabularies["labels"]), **asdict(recipe.network))
+
+
+BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
+    "classification": build_classifier,
+    "language-modelling": build_language_model,
+    "transduction": build_transducer,
+}
+
+
 def build_network(recipe: Recipe, vocabularies: Mapping[str, Vocabulary]) -> Network:
-    """The network of either kind of recipe."""
-    if isinstance(recipe, TransducerRecipe):
-        return build_transducer(recipe, vocabularies)
-    return build_language_model(recipe, vocabularies)
+    """The network of any kind of recipe."""
+    return BUILDERS[recipe.task](recipe, vocabularies)

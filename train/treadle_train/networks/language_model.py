@@ -83,6 +83,10 @@ class LanguageModel(Network):
             else nn.Linear(hidden_size, vocabulary_size)
         )
 
+    def embedding_readers(self) -> dict[str, str]:
+        """The one embedding is read by the first layer."""
+        return {"embedding": "recurrent"}
+
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name."""
         return qualified("recurrent", self.recurrent.initial_state(batch_size))

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from treadle.manifest import TASKS
+from treadle.manifest import Tensor as Port
 from treadle_train.cells.layer import State
 from treadle_train.cells.ragged import valid_positions
 
@@ -13,6 +15,22 @@ class Network(nn.Module, ABC):
     """A recurrent network. Its state is a dict of full names, e.g. "decoder.0.hidden"."""
 
     task: ClassVar[str]
+    looped: bool = False
+    """Whether its sequence graph is its step in a loop, as where a state has no faster way."""
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The entry points that it has: those of its task."""
+        return TASKS[self.task].graphs
+
+    @property
+    def read(self) -> Port:
+        """What one step reads; ids of symbols unless it says otherwise."""
+        return Port("token", "int64", ("batch",))
+
+    def embedding_readers(self) -> dict[str, str]:
+        """Embeddings, and the stack of recurrent layers that reads nothing but it, by name."""
+        return {}
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:

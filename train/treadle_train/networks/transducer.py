@@ -88,6 +88,11 @@ class Transducer(Network):
         self.dropout = make_dropout(dropout, variational=variational_dropout)
         self.output = nn.Linear(hidden_size, target_vocabulary_size)
 
+    def embedding_readers(self) -> dict[str, str]:
+        """One each for encoder and decoder, unless the decoder reads the summary beside it."""
+        readers = {"source_embedding": "encoder"}
+        return readers if self.summary is not None else readers | {"target_embedding": "decoder"}
+
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name."""
         return qualified("decoder", self.decoder.initial_state(batch_size))

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from torch import nn
 
 from treadle_train.cells.cell import Cell
-from treadle_train.networks import LanguageModel, Network, Transducer
+from treadle_train.networks import Network
 from treadle_train.networks.attention import AdditiveAttention
+from treadle_train.networks.pooling import AttentionPooling
 from treadle_train.quantization.blocks import folds
 
 
@@ -30,8 +31,9 @@ def forms_of(network: Network, bits: int) -> Forms:
     """
     floats = set(_folded(network, bits))
     modules = dict(network.named_modules())
-    # The energy of additive attention is a vector, which products do not have in blocks.
+    # What scores a step of attention is a vector, which products do not have in blocks.
     floats |= {f"{n}.energy.weight" for n, m in modules.items() if isinstance(m, AdditiveAttention)}
+    floats |= {f"{n}.query.weight" for n, m in modules.items() if isinstance(m, AttentionPooling)}
     blocks = {matrix for name, module in modules.items() for matrix in _matrices(name, module)}
     tables = {f"{name}.weight" for name, m in modules.items() if isinstance(m, nn.Embedding)}
     return Forms(tuple(sorted(blocks - floats)), tuple(sorted(tables - floats)))
@@ -46,7 +48,7 @@ def _matrices(name: str, module: nn.Module) -> Iterator[str]:
 
 
 def _folded(network: Network, bits: int) -> Iterator[str]:
-    for embedding, stack in _readers(network).items():
+    for embedding, stack in network.embedding_readers().items():
         table = network.get_parameter(f"{embedding}.weight")
         if folds(table.shape[0], table.shape[1], bits):
             yield f"{embedding}.weight"
@@ -54,15 +56,3 @@ def _folded(network: Network, bits: int) -> Iterator[str]:
             for name, module in first.named_children():
                 if isinstance(module, Cell):
                     yield f"{stack}.layers.0.{name}.input_weights"
-
-
-def _readers(network: Network) -> dict[str, str]:
-    """Embeddings, and the stack of recurrent layers that reads nothing but it."""
-    if isinstance(network, LanguageModel):
-        return {"embedding": "recurrent"}
-    if not isinstance(network, Transducer):
-        return {}
-    readers = {"source_embedding": "encoder"}
-    if network.summary is None:  # else the decoder reads the summary beside it
-        readers["target_embedding"] = "decoder"
-    return readers

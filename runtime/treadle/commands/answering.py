@@ -1,0 +1,134 @@
+"""How `treadle run` answers a line of text: one row a task."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import click
+from click.core import ParameterSource
+
+from treadle.commands.options import write
+from treadle.errors import TreadleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle.answers import Hypothesis
+    from treadle.classifier import Classifier
+    from treadle.language_model import LanguageModel
+    from treadle.model import Model
+    from treadle.transducer import Transducer
+
+GENERATED = 200  # symbols a prompt is continued by, unless --max-length says otherwise
+
+
+class Answerer(Protocol):
+    """Answers lines with a model; `taken` names the options that mean something to it."""
+
+    taken: ClassVar[tuple[str, ...]]
+
+    def __init__(self, model: Any, options: dict[str, Any]) -> None: ...
+
+    def write(self, line: str) -> None:
+        """Print the answer to one line."""
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The answer to one line, with all that is known of it."""
+
+
+@dataclass(frozen=True)
+class Transcriber:
+    """Answers lines with a transducer."""
+
+    model: Transducer
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = ("max_length", "beam", "n_best", "length_normalization")
+
+    def write(self, line: str) -> None:
+        """Print the answers to one line, tab between."""
+        write("\t".join(hypothesis.text for hypothesis in self._hypotheses(line)) + "\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The answers to one line with their scores."""
+        found = [
+            {"text": h.text, "symbols": list(h.symbols), "score": h.score, "finished": h.finished}
+            for h in self._hypotheses(line)
+        ]
+        return {"input": line, "hypotheses": found}
+
+    def _hypotheses(self, line: str) -> list[Hypothesis]:
+        return self.model.transduce([line], **self.options)[0]
+
+
+@dataclass(frozen=True)
+class Continuer:
+    """Answers lines with a language model."""
+
+    model: LanguageModel
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = (
+        *("max_length", "temperature", "top_k", "top_p", "min_p"),
+        *("repetition_penalty", "stop", "seed"),
+    )
+
+    def write(self, line: str) -> None:
+        """Print one line and its continuation, symbol by symbol."""
+        symbols = self._symbols(line)
+        write(line)
+        for symbol in symbols:
+            write(symbol)
+        write("\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """One line and its continuation."""
+        return {"input": line, "continuation": "".join(self._symbols(line))}
+
+    def _symbols(self, line: str) -> Iterator[str]:
+        space = self.model.vocabularies["symbols"].space
+        options = {**self.options, "max_length": self.options["max_length"] or GENERATED}
+        return (space + symbol for symbol in self.model.generate(line, **options))
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Answers lines with a classifier."""
+
+    model: Classifier
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = ()
+
+    def write(self, line: str) -> None:
+        """Print the label of one line and its probability, tab between."""
+        [prediction] = self.model.classify([line])
+        write(f"{prediction.label}\t{prediction.probability:.4f}\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The label of one line, and the probabilities of all."""
+        [prediction] = self.model.classify([line])
+        return {"input": line, **asdict(prediction)}
+
+
+ANSWERERS: dict[str, type[Answerer]] = {
+    "classification": Labeller,
+    "language-modelling": Continuer,
+    "transduction": Transcriber,
+}
+"""Task -> what answers lines of text with a model of it."""
+
+
+def answerer_of(ctx: click.Context, model: Model, options: dict[str, Any]) -> Answerer:
+    """What answers lines with `model`, given every option that some task takes.
+
+    Raises click.UsageError for an option of another task, which would be ignored without a word,
+    TreadleError for a task that answers no text.
+    """
+    task = model.manifest.task
+    if task not in ANSWERERS:
+        raise TreadleError(f"run does not know the task {task}")
+    kind = ANSWERERS[task]
+    for name in options.keys() - set(kind.taken):
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} has no meaning for the task {task}")
+    return kind(model, {name: options[name] for name in kind.taken})

@@ -1,0 +1,95 @@
+"""How each task is judged: its metrics, its figure and its likelihood, one row a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treadle.metrics import (
+    accuracy,
+    bits_per_character,
+    macro_f1,
+    nats_per_character,
+    word_error_rate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from treadle.classifier import Classifier
+    from treadle.data import Classified, Pronunciation
+    from treadle.language_model import LanguageModel
+    from treadle.transducer import Transducer
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is measured of a task on examples of a split, as its data sets hold them.
+
+    figures: metric -> (model, examples, beam) -> value. nats: (model, examples) -> nats of each
+    answer, float64 [N], given what comes before. decodes: whether a search of several hypotheses
+    means anything.
+    """
+
+    figures: Mapping[str, Callable[[Any, Any, int], float]]
+    nats: Callable[[Any, Any], NDArray[np.float64]]
+    decodes: bool = False
+
+
+def _word_error_rate(model: Transducer, words: Sequence[Pronunciation], beam: int) -> float:
+    """Words count as right when they match any listed answer."""
+    answers = model.transduce([example.word for example in words], beam=beam)
+    predictions = [best.symbols for [best] in answers]
+    return word_error_rate(predictions, [example.pronunciations for example in words])
+
+
+def _word_nats(model: Transducer, words: Sequence[Pronunciation]) -> NDArray[np.float64]:
+    """Nats of each symbol of the first listed answers, their end symbols included."""
+    space = model.vocabularies["output"].space
+    answers = [space.join(example.pronunciations[0]) for example in words]
+    scores = model.score([example.word for example in words], answers)
+    return np.concatenate([score.nats for score in scores])
+
+
+def _text_nats(model: LanguageModel, text: str) -> NDArray[np.float64]:
+    """Nats of each symbol, the state carried from the first to the last."""
+    return model.score(text).nats
+
+
+def _labels(model: Classifier, examples: Sequence[Classified]) -> tuple[list[str], list[str]]:
+    """The label predicted for each example, and the right one."""
+    predictions = model.predictions(model.logits([example.inputs for example in examples]))
+    return [one.label for one in predictions], [str(example.label) for example in examples]
+
+
+def _label_nats(model: Classifier, examples: Sequence[Classified]) -> NDArray[np.float64]:
+    """Nats of each right label."""
+    return model.nats([one.inputs for one in examples], [str(one.label) for one in examples])
+
+
+JUDGED: dict[str, Judged] = {
+    "classification": Judged(
+        {
+            "accuracy": lambda model, examples, _: accuracy(*_labels(model, examples)),
+            "macro_f1": lambda model, examples, _: macro_f1(*_labels(model, examples)),
+        },
+        _label_nats,
+    ),
+    "language-modelling": Judged(
+        {
+            "bits_per_character": lambda model, text, _: bits_per_character(
+                _text_nats(model, text)
+            ),
+            "nats_per_character": lambda model, text, _: nats_per_character(
+                _text_nats(model, text)
+            ),
+        },
+        _text_nats,
+    ),
+    "transduction": Judged({"word_error_rate": _word_error_rate}, _word_nats, decodes=True),
+}
+"""Task -> how it is judged; a task that is not here has no data set to be judged on."""

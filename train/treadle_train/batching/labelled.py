@@ -1,0 +1,94 @@
+"""Sequences with one label each, in batches of similar length.
+
+Notation: N examples, B batch, T time, F features of a frame.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from treadle.data import Classified
+from treadle.vocabulary import Vocabulary
+from treadle_train.batching.bucketed import Ids, bucketed_rows
+from treadle_train.batching.order import epoch_generator, with_unknowns
+
+Row = NDArray[Any]
+"""Ids int64 [T], or frames float32 [T, F]."""
+
+
+class LabelledBatch(NamedTuple):
+    """Sequences, padded, and their labels."""
+
+    x: Tensor  # int64 [B, T] or float32 [B, T, F], zeros where padded
+    lengths: Tensor  # int64 [B]
+    labels: Tensor  # int64 [B]
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """All examples of a split."""
+
+    rows: Sequence[Row]
+    labels: Ids  # [N]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> Ids:
+        """[N]."""
+        return np.array([len(row) for row in self.rows], np.int64)
+
+    def batch(self, chosen: Sequence[int] | Ids) -> LabelledBatch:
+        """The batch of these rows, padded to the longest of them."""
+        x, lengths = padded([self.rows[index] for index in chosen])
+        return LabelledBatch(x, lengths, torch.from_numpy(self.labels[np.asarray(chosen)]))
+
+
+@dataclass(frozen=True)
+class LabelledBatches:
+    """The batches of one epoch, from the batch `first` on, bucketed as `BucketedBatches`."""
+
+    examples: LabelledRows
+    batch_size: int
+    window: int
+    seed: int
+    epoch: int
+    unknown_rate: float = 0.0
+    unknown: int = 0
+    first: int = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.examples) // self.batch_size) - self.first
+
+    def __iter__(self) -> Iterator[LabelledBatch]:
+        generator = epoch_generator(self.seed, self.epoch)
+        batches = bucketed_rows(generator, self.examples.lengths, self.batch_size, self.window)
+        draws = generator.integers(2**63, size=len(batches))  # one a batch: any can be first
+        for rows, draw in zip(batches[self.first :], draws[self.first :], strict=True):
+            batch = self.examples.batch(rows)
+            yield batch._replace(
+                x=with_unknowns(batch.x, self.unknown_rate, self.unknown, int(draw))
+            )
+
+
+def encoded(example: Classified, vocabularies: Mapping[str, Vocabulary]) -> Row:
+    """What a network reads of an example; a symbol that training has not seen is unknown."""
+    if isinstance(example.inputs, str):
+        ids = vocabularies["input"].encode(example.inputs, unknown="symbol")
+        return np.array(ids, np.int64)
+    return np.asarray(example.inputs, np.float32)
+
+
+def padded(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    """Rows as one tensor, zeros where padded, and their lengths int64 [B]."""
+    lengths = torch.tensor([len(row) for row in rows])
+    x = np.zeros((len(rows), int(lengths.max()), *rows[0].shape[1:]), rows[0].dtype)
+    for index, row in enumerate(rows):
+        x[index, : len(row)] = row
+    return torch.from_numpy(x), lengths
