@@ -37,6 +37,12 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def as_loss(metric: str, value: float) -> float:
+    """`value` with the sign by which less is better; a name that is no metric's is a loss."""
+    more = metric in METRICS and METRICS[metric].higher_is_better
+    return -value if more else value
+
+
 def word_error_rate(
     predictions: Sequence[Sequence[str]], references: Sequence[Iterable[Sequence[str]]]
 ) -> float:

@@ -204,14 +204,20 @@ def test_the_rate_follows_its_schedule(schedule: str) -> None:
 
 
 @pytest.mark.usefixtures("tiny_data")
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [("word_error_rate", [9.0, 8.0, 8.5, 8.5, 8.5, 7.0]), ("accuracy", [1.0, 2, 1.5, 1.5, 1.5, 3])],
+)
 def test_a_plateau_lowers_the_rate_when_the_figure_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metric: str, values: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = iter([9.0, 8.0, 8.5, 8.5, 8.5, 7.0])
+    """Whether less of it is better, or more."""
+    figures = iter(values)
     state: dict[str, float] = {}
 
     def start(_self: TransducerModule) -> None:
-        state["word_error_rate"] = next(figures)
+        state[metric] = next(figures)
+        state.setdefault("word_error_rate", 0.0)
         state["loss"] = 1.0
 
     monkeypatch.setattr(TransducerModule, "on_validation_epoch_start", start)

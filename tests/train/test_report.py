@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.train.labelled import open_moods, tiny_classifier
 from tests.train.resuming import characters
 from tests.train.tiny import TEXT, tiny_transducer, tiny_words
+from treadle.data import DATASETS
 from treadle_train.catalogue import load_recipe
-from treadle_train.evaluation import decode_words
-from treadle_train.networks import Transducer
-from treadle_train.report import EXAMPLES
+from treadle_train.evaluation import decode_words, predict_labels
+from treadle_train.mistakes import EXAMPLES
+from treadle_train.networks import Classifier, Transducer
 from treadle_train.training import train
 
 if TYPE_CHECKING:
@@ -54,3 +56,22 @@ def test_a_language_model_shows_what_surprised_it(tmp_path: Path) -> None:
     assert bits == sorted(bits, reverse=True)
     for after, came, _, _ in shown:
         assert (after + came).replace("⏎", "\n").strip() in TEXT
+
+
+def test_a_classifier_shows_what_it_takes_for_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best epoch is the one of the highest accuracy; the matrix counts every example."""
+    monkeypatch.setitem(DATASETS, "moods", open_moods)
+    run = train(tiny_classifier("training.epochs=2"), tmp_path / "run", progress="none")
+    assert isinstance(run.network, Classifier)
+    text = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    best = max(row["validation_accuracy"] for row in run.history)
+    assert f"validation split was {best:.4g}." in text
+    examples = run.dataset().split("validation")
+    said = predict_labels(run, run.network, examples)
+    pairs = [(str(e.label), answer) for e, answer in zip(examples, said, strict=True)]
+    for right in ("bad", "good"):
+        counts = " | ".join(str(pairs.count((right, said))) for said in ("bad", "good"))
+        assert f"| `{right}` | {counts} |" in text
+    assert f"{sum(right != answer for right, answer in pairs)} of them" in text

@@ -86,8 +86,8 @@ def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
     return bits_per_character(torch.cat(nats).numpy())
 
 
-def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified]) -> float:
-    """The run's metric over whole sequences, those of similar length together."""
+def predict_labels(run: Run, network: Classifier, examples: Sequence[Classified]) -> list[str]:
+    """The likeliest label of each whole sequence; those of similar length go together."""
     rows = [encoded(example, run.vocabularies) for example in examples]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     labels, said = run.vocabularies["labels"].symbols, [""] * len(rows)
@@ -96,6 +96,12 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
         x, lengths = padded([rows[index] for index in chosen])
         for index, best in zip(chosen, network.classify(x, lengths).argmax(-1), strict=True):
             said[index] = labels[int(best)]
+    return said
+
+
+def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified]) -> float:
+    """The run's metric over whole sequences."""
+    said = predict_labels(run, network, examples)
     metric = {"accuracy": accuracy, "macro_f1": macro_f1}[str(run.evaluation["metric"])]
     return metric(said, [str(example.label) for example in examples])
 

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from typing_extensions import override
 
 from treadle.files import write_atomically
-from treadle.metrics import METRICS
+from treadle.metrics import as_loss
 from treadle_train.curve import write_curve, write_history
 from treadle_train.modules.base import TaskModule, Totals
 from treadle_train.run import WEIGHTS, write_run
@@ -87,7 +87,7 @@ class Recorder(Callback):
         self.started, self.before = time.perf_counter(), 0.0
         self.history.append(row)
         name, value = next(iter(figures.items()))
-        if self.best is None or _better(name, value, self.best["value"]):
+        if self.best is None or as_loss(name, value) < as_loss(name, self.best["value"]):
             self.best = {"epoch": row["epoch"], "value": value}
             weights = {k: v.contiguous() for k, v in module.trained_weights().items()}
             write_atomically(self.run / WEIGHTS, save(weights))
@@ -96,11 +96,6 @@ class Recorder(Callback):
         write_curve(self.run, self.history)
         if self.exhausted:
             trainer.should_stop = True
-
-
-def _better(name: str, value: float, before: float) -> bool:
-    more = name in METRICS and METRICS[name].higher_is_better
-    return value > before if more else value < before
 
 
 def _task_module(module: lightning.LightningModule) -> TaskModule[Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
+from treadle.metrics import as_loss
 from treadle_train.modules.averaging import WeightAverage
 from treadle_train.modules.divergence import check_finite
 from treadle_train.modules.optimization import make_optimizer, make_schedule
@@ -154,7 +155,8 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     def on_validation_epoch_end(self) -> None:
         """Let a schedule that follows the figure see it."""
         if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(next(iter(self.figures().values())))
+            name, value = next(iter(self.figures().items()))
+            self.schedule.step(as_loss(name, value))
 
     @override
     def configure_optimizers(self) -> Any:
