@@ -12,6 +12,7 @@ from treadle.metrics import (
     bits_per_character,
     macro_f1,
     nats_per_character,
+    perplexity,
     word_error_rate,
 )
 
@@ -81,11 +82,12 @@ JUDGED: dict[str, Judged] = {
     ),
     "language-modelling": Judged(
         {
+            "perplexity": lambda model, text, _: perplexity(_text_nats(model, text)),
             "bits_per_character": lambda model, text, _: bits_per_character(
-                _text_nats(model, text)
+                _text_nats(model, text), len(text)
             ),
             "nats_per_character": lambda model, text, _: nats_per_character(
-                _text_nats(model, text)
+                _text_nats(model, text), len(text)
             ),
         },
         _text_nats,

@@ -31,6 +31,7 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "%", higher_is_better=True),
         Metric("macro_f1", "%", higher_is_better=True),
         Metric("word_error_rate", "%", higher_is_better=False),
+        Metric("perplexity", "symbols", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),
         Metric("nats_per_character", "nats/character", higher_is_better=False),
     )
@@ -96,20 +97,33 @@ def _check_labels(predictions: Sequence[str], labels: Sequence[str]) -> None:
         )
 
 
-def nats_per_character(nats: ArrayLike) -> float:
-    """Mean negative log-likelihood of a character; `nats` holds one value a character.
+def nats_per_character(nats: ArrayLike, characters: int | None = None) -> float:
+    """Negative log-likelihood a character; `nats` holds one value a symbol.
 
-    Summed in float64. Raises InputError when there are none.
+    Of as many `characters`; by default each symbol is one. Summed in float64. Raises InputError
+    when there are none.
     """
     values = np.asarray(nats, dtype=np.float64)
-    if values.size == 0:
+    count = values.size if characters is None else characters
+    if values.size == 0 or count < 1:
         raise InputError("a mean over characters needs at least one character, got none")
-    return float(values.sum() / values.size)
+    return float(values.sum() / count)
 
 
-def bits_per_character(nats: ArrayLike) -> float:
+def bits_per_character(nats: ArrayLike, characters: int | None = None) -> float:
     """`nats_per_character` in bits: divided by ln 2."""
-    return nats_per_character(nats) / math.log(2.0)
+    return nats_per_character(nats, characters) / math.log(2.0)
+
+
+def perplexity(nats: ArrayLike) -> float:
+    """How many symbols are left open on average: exp of the mean; `nats` holds one value a symbol.
+
+    Infinity where a float cannot hold it. Raises InputError when there are none.
+    """
+    try:
+        return math.exp(nats_per_character(nats))
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from treadle.decoding import log_softmax
+from treadle.metrics import perplexity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,10 +39,7 @@ class Score:
     @property
     def perplexity(self) -> float:
         """Exp of the mean nats; infinity where a float cannot hold it."""
-        try:
-            return math.exp(self.nats_per_symbol)
-        except OverflowError:
-            return math.inf
+        return perplexity(self.nats)
 
 
 def negative_log_probabilities(

@@ -54,6 +54,7 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
         "accuracy": "%",
         "macro_f1": "%",
         "word_error_rate": "%",
+        "perplexity": "symbols",
         "bits_per_character": "bits/character",
         "nats_per_character": "nats/character",
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.vocabulary import Vocabulary
-from treadle_train.recipe import TransducerRecipe
+from treadle_train.recipe import LanguageModelRecipe, TransducerRecipe
 
 Vocabularies = Mapping[str, Vocabulary]
 
@@ -34,6 +34,11 @@ def _decoding_of_transducer(recipe: TransducerRecipe, vocabularies: Vocabularies
     }
 
 
+def figure_of(recipe: LanguageModelRecipe) -> str:
+    """The metric of a language model: words are not all of a text's characters."""
+    return "perplexity" if recipe.symbols.of == "words" else "bits_per_character"
+
+
 def _decoding_of_text(_: object, vocabularies: Vocabularies) -> dict[str, Any]:
     symbols = vocabularies["symbols"].symbols
     return {"start": symbols.index("\n") if "\n" in symbols else 0}
@@ -41,6 +46,6 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies) -> dict[str, Any]:
 
 BUNDLED: dict[str, Bundled] = {
     "classification": Bundled(lambda recipe: str(recipe.metric), lambda _recipe, _: {}),
-    "language-modelling": Bundled(lambda _: "bits_per_character", _decoding_of_text),
+    "language-modelling": Bundled(figure_of, _decoding_of_text),
     "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
 }

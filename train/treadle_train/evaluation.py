@@ -15,7 +15,13 @@ from treadle.data import Classified, Pronunciation
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.judged import JUDGED
-from treadle.metrics import accuracy, bits_per_character, macro_f1, word_error_rate
+from treadle.metrics import (
+    accuracy,
+    bits_per_character,
+    macro_f1,
+    perplexity,
+    word_error_rate,
+)
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
@@ -73,8 +79,8 @@ def decode_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) 
     return [answers[index] for index in range(len(words))]
 
 
-def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
-    """Every symbol predicted from all before it, the first from the start symbol."""
+def _text_figure(run: Run, network: LanguageModel, text: str) -> float:
+    """The run's metric: every symbol is predicted from all before it, the first from start."""
     ids = torch.tensor(run.vocabularies["symbols"].encode(text, unknown="symbol"))
     inputs = torch.cat([torch.tensor([run.decoding["start"]]), ids[:-1]])
     state = network.initial_state(1)
@@ -83,7 +89,10 @@ def _bits_per_character(run: Run, network: LanguageModel, text: str) -> float:
         logits, state = network.sequence(inputs[None, first : first + STEPS], None, state)
         chunk = ids[first : first + STEPS]
         nats.append(functional.cross_entropy(logits[0].double(), chunk, reduction="none"))
-    return bits_per_character(torch.cat(nats).numpy())
+    values = torch.cat(nats).numpy()
+    if run.evaluation["metric"] == "perplexity":
+        return perplexity(values)
+    return bits_per_character(values, characters=len(text))
 
 
 def predict_labels(run: Run, network: Classifier, examples: Sequence[Classified]) -> list[str]:
@@ -108,7 +117,7 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
 
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
-    "language-modelling": _bits_per_character,
+    "language-modelling": _text_figure,
     "transduction": _word_error_rate,
 }
 """Task -> (run, network, examples of a split) -> the figure by the run's metric."""

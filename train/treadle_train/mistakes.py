@@ -62,19 +62,18 @@ def _wrong_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) 
 
 def _surprises(run: Run, network: LanguageModel, text: str) -> list[str]:
     """Symbols that the model thought least likely, the worst first."""
-    text = text[:SYMBOLS]
-    ids = torch.tensor(run.vocabularies["symbols"].encode(text, unknown="symbol"))
+    vocabulary = run.vocabularies["symbols"]
+    ids = torch.tensor(vocabulary.encode(text[: LONGEST * SYMBOLS], unknown="symbol")[:SYMBOLS])
     inputs = torch.cat([torch.tensor([run.decoding["start"]]), ids[:-1]])
     logits, _ = network.sequence(inputs[None], None, network.initial_state(1))
     likelihood = functional.log_softmax(logits[0].double(), dim=-1)
     bits = -likelihood.gather(1, ids[:, None])[:, 0] / torch.log(torch.tensor(2.0))
-    expected = logits[0].argmax(dim=-1).tolist()
-    symbols = run.vocabularies["symbols"].symbols
+    read, expected = ids.tolist(), logits[0].argmax(dim=-1).tolist()
     rows = [
         [
-            _code(text[max(0, place - CONTEXT) : place]),
-            _code(text[place]),
-            _code(symbols[expected[place]]),
+            _code(vocabulary.text(read[max(0, place - CONTEXT) : place])),
+            _code(vocabulary.symbols[read[place]]),
+            _code(vocabulary.symbols[expected[place]]),
             f"{float(bits[place]):.1f}",
         ]
         for place in bits.argsort(descending=True).tolist()[:EXAMPLES]

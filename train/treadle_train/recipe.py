@@ -14,6 +14,7 @@ CellName = Literal["elman", "elman-relu", "lstm", "lstm-peephole", "gru", "gru-r
 AttentionName = Literal["dot", "general", "additive", "fixed"]
 PoolingName = Literal["last", "max", "mean", "attention"]
 ReadingName = Literal["words", "characters", "frames"]
+SymbolName = Literal["characters", "words", "subwords"]
 FigureName = Literal["accuracy", "macro_f1"]
 PrecisionName = Literal["float32", "bfloat16"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
@@ -167,6 +168,18 @@ class ReadingSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SymbolSection:
+    """What a language model takes a text for: `of` is a kind of `treadle.vocabulary`.
+
+    size: the most symbols there may be, the unknown one included; 0: no limit, for subwords 1,000.
+    Of words the most frequent are kept; characters that are too many are an error.
+    """
+
+    of: SymbolName = "characters"
+    size: int = at_least(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSection:
     """The optimization: Adam, by default with a one-cycle learning rate.
 
@@ -246,6 +259,7 @@ class LanguageModelRecipe:
     network: LanguageModelSection
     batching: LaneSection
     training: TrainingSection
+    symbols: SymbolSection = field(default_factory=SymbolSection)
 
 
 @dataclass(frozen=True, kw_only=True)

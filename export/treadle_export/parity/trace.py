@@ -13,6 +13,8 @@ from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
 
+LONGEST_SYMBOL = 32
+"""Characters of text that are looked at for each symbol; words are rarely longer."""
 STEPS = 1000
 """Carried steps: long enough for an error that grows to show."""
 
@@ -57,7 +59,7 @@ def _word_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
 
 
 def _text(run: Run, steps: int) -> tuple[list[int], list[int]]:
-    text = run.dataset().split("test")[: steps + 1]
+    text = run.dataset().split("test")[: LONGEST_SYMBOL * steps]
     return [], run.vocabularies["symbols"].encode(text, unknown="symbol")[:steps]
 
 

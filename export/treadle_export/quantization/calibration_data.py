@@ -101,13 +101,17 @@ def _spread(examples: list[Any], count: int) -> list[Any]:
 
 
 def _lanes(text: str, symbols: Vocabulary, count: int) -> NDArray[np.int64]:
-    """[B, T]: stretches of text that begin at evenly spread places."""
+    """[B, T]: stretches of text that begin at evenly spread places, `count` characters in all.
+
+    Where symbols are longer than characters, T is the length of the row that has the fewest.
+    """
     count = min(count, len(text))
     lanes = min(_LANES, count)
     length = count // lanes
     begins = np.linspace(0, len(text) - length, lanes).astype(int)
     rows = [symbols.encode(text[begin : begin + length], unknown="symbol") for begin in begins]
-    return np.array(rows, np.int64)
+    shortest = min(map(len, rows))
+    return np.array([row[:shortest] for row in rows], np.int64)
 
 
 def _text(text: str, description: Description, count: int) -> tuple[tuple[Batch, ...], int]:

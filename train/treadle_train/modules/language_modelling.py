@@ -8,6 +8,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from treadle_train.batching.lanes import LaneBatch
+from treadle_train.bundled import figure_of
 from treadle_train.distillation import distillation_loss
 from treadle_train.modules.base import TaskModule, Totals
 from treadle_train.networks import LanguageModel
@@ -19,11 +20,20 @@ _TEACHER = "teacher/"
 class LanguageModelModule(TaskModule[LanguageModel]):
     """Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010).
 
-    The state goes on from batch to batch, its gradient does not.
+    The state goes on from batch to batch, its gradient does not. characters_per_symbol: of the
+    validation text, for bits per character.
     """
 
-    def __init__(self, network: LanguageModel, recipe: LanguageModelRecipe, steps: int) -> None:
+    def __init__(
+        self,
+        network: LanguageModel,
+        recipe: LanguageModelRecipe,
+        steps: int,
+        characters_per_symbol: float = 1.0,
+    ) -> None:
         super().__init__(network, recipe.training, steps)
+        self.metric = figure_of(recipe)
+        self.characters_per_symbol = characters_per_symbol
         self.carried: dict[str, Tensor] = {}
         self.teacher_carried: dict[str, Tensor] = {}
 
@@ -55,9 +65,12 @@ class LanguageModelModule(TaskModule[LanguageModel]):
         self.validation_totals.add(loss.item(), symbols)
 
     def figures(self) -> dict[str, float]:
-        """Bits per character, and the loss in nats."""
+        """Bits per character or perplexity, and the loss in nats."""
         mean = self.validation_totals.mean
-        return {"bits_per_character": mean / math.log(2), "loss": mean}
+        if self.metric == "perplexity":
+            return {"perplexity": math.exp(mean), "loss": mean}
+        bits = mean / math.log(2) / self.characters_per_symbol
+        return {"bits_per_character": bits, "loss": mean}
 
     def carried_state(self) -> dict[str, Tensor]:
         """The states at the end of the last batch: the network's, and its teacher's."""
