@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.train.labelled import labelled_dataset, sentences
+from tests.train.resuming import timeless, weights
 from tests.train.series import SEASON, series_dataset, tiny_forecaster, waves
+from treadle.data import open_dataset
 from treadle.errors import DataError, RecipeError
 from treadle.tolerances import tolerance
 from treadle_train.batching.series_lanes import SeriesLanes
 from treadle_train.evaluation import evaluate_run
+from treadle_train.modules.base import TaskModule
 from treadle_train.modules.forecasting import ForecasterModule, errors_of, forecasts_of
 from treadle_train.networks import Forecaster
 from treadle_train.recipe import ForecasterRecipe
@@ -225,3 +231,38 @@ def test_a_channel_more_is_read_in_its_order() -> None:
     series = waves(30)
     both = series.of(("level", "noise"))
     assert np.array_equal(both, series.values[:, ::-1])
+
+
+def test_a_training_that_was_interrupted_ends_in_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = series_dataset(waves(2000))
+    for module in ("treadle_train.training", "treadle_train.run"):
+        monkeypatch.setattr(f"{module}.open_dataset", lambda _name, _options: data)
+    whole = train(tiny_forecaster(), tmp_path / "whole")
+    step = TaskModule.training_step
+
+    def interrupted(self: TaskModule[Any], batch: Any, index: int) -> Any:
+        if self.position.step == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskModule, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_forecaster(), tmp_path / "broken")
+    state = json.loads((tmp_path / "broken" / "checkpoint" / "latest.json").read_text())["state"]
+    assert state["position"]["batch"] > 0  # within an epoch, with a state to carry
+    resumed = train(tiny_forecaster(), tmp_path / "broken", resume=True)
+    assert weights(resumed.path) == weights(whole.path)
+    assert timeless(resumed.history) == timeless(whole.history)
+
+
+def test_a_series_of_ones_own_is_a_file(tmp_path: Path) -> None:
+    series, file = waves(400), tmp_path / "waves.csv"
+    rows = [f"{noise},{level}" for noise, level in series.values.tolist()]
+    file.write_text("\n".join(["noise,level", *rows]))
+    dataset = open_dataset("files", {"format": "series", "path": str(file)})
+    task = open_task(tiny_forecaster(), dataset)
+    assert isinstance(task, Forecasting)
+    assert task.training.numpy() == pytest.approx(series.values[: len(task.training)])

@@ -23,6 +23,7 @@ def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
         "characters",
         "digits",
+        "forecast-transformer",
         "pronounce-en",
         "pronounce-en-large",
         "sentiment",
