@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,10 +21,14 @@ from treadle.errors import BundleError, InputError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.forecast_errors import mean_over
 from treadle.selfcheck import verify
+from treadle_export.capturing.network import capture
+from treadle_export.engine import Engine
 from treadle_export.exporting.exporter import export_run
+from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.quantization.quantizer import Quantization
 from treadle_train.evaluation import evaluate_run
 from treadle_train.fine_tuning import FineTuning
+from treadle_train.networks import Forecaster as Network
 from treadle_train.training import train
 
 if TYPE_CHECKING:
@@ -199,3 +204,28 @@ def test_fine_tuning_for_int4_starts_from_the_run(
     tuned = train(recipe, tmp_path / "run", fine_tuning=FineTuning("int4", run))
     before, after = evaluate_run(run.path).value, evaluate_run(tuned.path).value
     assert after == pytest.approx(before, rel=0.2)
+
+
+@pytest.mark.parametrize("hidden", [10, 16])
+@pytest.mark.parametrize(("channels", "season", "steps"), [(1, 7, 5), (3, 7, 13), (2, 24, 17)])
+def test_int8_rows_are_exact_at_any_width(
+    hidden: int, channels: int, season: int, steps: int
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        network = Network(channels, 0, steps, 3, hidden, 2, "gru", season, "season").eval()
+        torch.nn.init.normal_(network.output.weight)
+        network.normalization.measure(torch.randn(50, channels) * 3 + 10)
+    step = lower(capture(network), precision_named("int8")).graphs["step"]
+    engine, random = Engine(step.model), np.random.default_rng(0)
+    for rows in (2, 3, 5, 8, 13) * 4:
+        feeds = {
+            port.input: random.normal(size=(rows, int(port.shape[1]))).astype(np.float32)
+            for port in step.interface.state
+        }
+        feeds["frame"] = 9 + 5 * random.normal(size=(rows, channels)).astype(np.float32)
+        together = engine.run(feeds)
+        for row in range(rows):
+            alone = engine.run({name: array[row : row + 1] for name, array in feeds.items()})
+            for name, array in alone.items():
+                assert np.array_equal(array[0], together[name][row]), (name, rows, row)
