@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from treadle.answers import Hypothesis
     from treadle.bundle import Bundle, open_bundle
     from treadle.classifier import Classifier, Prediction
+    from treadle.forecaster import Forecast, Forecaster
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
     from treadle.model import Model, load
@@ -52,6 +53,8 @@ __all__ = [
     "DeadlineError",
     "DeviceError",
     "ExportError",
+    "Forecast",
+    "Forecaster",
     "Hypothesis",
     "InputError",
     "LanguageModel",
@@ -81,6 +84,8 @@ __all__ = [
 _HOMES = {
     "Bundle": "treadle.bundle",
     "Classifier": "treadle.classifier",
+    "Forecast": "treadle.forecaster",
+    "Forecaster": "treadle.forecaster",
     "Hypothesis": "treadle.answers",
     "LanguageModel": "treadle.language_model",
     "Manifest": "treadle.manifest",

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Evaluation:
     """A figure with its unit and direction, over how many examples, in how many seconds.
 
-    Examples are words for transduction, symbols for language modelling, and whole inputs for
-    classification. `beam` is how many hypotheses decoding kept, 1 for greedy search, None where
-    nothing is decoded.
+    Examples are words for transduction, symbols for language modelling, frames for forecasting, and
+    whole inputs for classification. `beam` is how many hypotheses decoding kept, 1 for greedy
+    search, None where nothing is decoded.
     """
 
     metric: str
@@ -58,10 +58,10 @@ def evaluate(
 
     What is measured of a task stands in `judged.py`. Words are decoded by a search of `beam`
     hypotheses (1 is greedy) and count as right when they match any listed answer; text is scored
-    with the state carried from its first symbol to its last. Raises DataError when the data is
-    missing or is not what the model was trained and judged on, BundleError when the manifest does
-    not say what to measure, InputError for a limit or a beam below 1, or a beam where nothing is
-    decoded.
+    with the state carried from its first symbol to its last, and so is a series, whose figure is
+    the mean over horizons. Raises DataError when the data is missing or is not what the model was
+    trained and judged on, BundleError when the manifest does not say what to measure, InputError
+    for a limit or a beam below 1, or a beam where nothing is decoded.
     """
     metric, task = _metric(model.manifest.evaluation), model.manifest.task
     judged = JUDGED.get(task)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.forecast_errors import mean_over
 from treadle.metrics import (
     accuracy,
     bits_per_character,
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Pronunciation
+    from treadle.data import Classified, Pronunciation, Series
+    from treadle.forecast_errors import HorizonErrors
+    from treadle.forecaster import Forecaster
     from treadle.language_model import LanguageModel
     from treadle.transducer import Transducer
 
@@ -72,6 +75,16 @@ def _label_nats(model: Classifier, examples: Sequence[Classified]) -> NDArray[np
     return model.nats([one.inputs for one in examples], [str(one.label) for one in examples])
 
 
+def _horizons(model: Forecaster, series: Series) -> tuple[HorizonErrors, ...]:
+    """Errors of the central forecast at each horizon, the state carried through the series."""
+    return model.errors(series.of(model.channels))
+
+
+def _forecast_nats(model: Forecaster, series: Series) -> NDArray[np.float64]:
+    """Nats of what follows each frame, up to a constant."""
+    return model.losses(series.of(model.channels))
+
+
 JUDGED: dict[str, Judged] = {
     "classification": Judged(
         {
@@ -79,6 +92,13 @@ JUDGED: dict[str, Judged] = {
             "macro_f1": lambda model, examples, _: macro_f1(*_labels(model, examples)),
         },
         _label_nats,
+    ),
+    "forecasting": Judged(
+        {
+            "mse": lambda model, series, _: mean_over(_horizons(model, series), "mse"),
+            "mae": lambda model, series, _: mean_over(_horizons(model, series), "mae"),
+        },
+        _forecast_nats,
     ),
     "language-modelling": Judged(
         {

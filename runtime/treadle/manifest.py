@@ -52,6 +52,7 @@ TASKS: dict[str, Task] = {
     "classification": Task(
         ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")
     ),
+    "forecasting": Task(("step", "sequence"), {}, chooses=False),
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
     "stateful": Task(("step", "sequence"), {}, chooses=False),

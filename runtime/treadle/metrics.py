@@ -30,6 +30,8 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("accuracy", "%", higher_is_better=True),
         Metric("macro_f1", "%", higher_is_better=True),
+        Metric("mse", "variances", higher_is_better=False),
+        Metric("mae", "deviations", higher_is_better=False),
         Metric("word_error_rate", "%", higher_is_better=False),
         Metric("perplexity", "symbols", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),

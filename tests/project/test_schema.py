@@ -56,6 +56,15 @@ def write_as_classifier(writer: Callable[[Path], Path]) -> Callable[[Path], Path
     return write
 
 
+def write_forecaster(directory: Path) -> Path:
+    """The manifest of a forecaster, which reads numbers and has no vocabulary."""
+    bundle = write_language_model(directory, features=3)
+    document = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    document |= {"task": "forecasting", "vocabularies": {}}
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    return bundle
+
+
 Place = tuple[str | int, ...]
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "characters": write_language_model,
@@ -67,6 +76,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "transducer": write_transducer,
     "whole": write_whole_sequence,
     "classifier": write_as_classifier(write_language_model),
+    "forecaster": write_forecaster,
     "whole classifier": write_as_classifier(write_whole_sequence),
 }
 # Neither a digest nor a size is looked at before the file it belongs to is: opening does that.

@@ -53,6 +53,8 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
     assert {m.name: m.unit for m in METRICS.values()} == {
         "accuracy": "%",
         "macro_f1": "%",
+        "mse": "variances",
+        "mae": "deviations",
         "word_error_rate": "%",
         "perplexity": "symbols",
         "bits_per_character": "bits/character",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.vocabulary import Vocabulary
-from treadle_train.recipe import LanguageModelRecipe, TransducerRecipe
+from treadle_train.networks import Forecaster, Network
+from treadle_train.recipe import ForecasterRecipe, LanguageModelRecipe, TransducerRecipe
 
 Vocabularies = Mapping[str, Vocabulary]
 
@@ -17,15 +18,17 @@ Vocabularies = Mapping[str, Vocabulary]
 class Bundled:
     """What a run's bundles say.
 
-    metric: recipe -> a name in `treadle.metrics.METRICS`. decoding: (recipe, vocabularies) -> the
-    part `decoding` of a manifest.
+    metric: recipe -> a name in `treadle.metrics.METRICS`. decoding: (recipe, vocabularies, network)
+    -> the part `decoding` of a manifest.
     """
 
     metric: Callable[[Any], str]
-    decoding: Callable[[Any, Vocabularies], dict[str, Any]]
+    decoding: Callable[[Any, Vocabularies, Any], dict[str, Any]]
 
 
-def _decoding_of_transducer(recipe: TransducerRecipe, vocabularies: Vocabularies) -> dict[str, Any]:
+def _decoding_of_transducer(
+    recipe: TransducerRecipe, vocabularies: Vocabularies, _: Network
+) -> dict[str, Any]:
     output = vocabularies["output"]
     return {
         "start": output.start,
@@ -39,13 +42,27 @@ def figure_of(recipe: LanguageModelRecipe) -> str:
     return "perplexity" if recipe.symbols.of == "words" else "bits_per_character"
 
 
-def _decoding_of_text(_: object, vocabularies: Vocabularies) -> dict[str, Any]:
+def _decoding_of_series(
+    recipe: ForecasterRecipe, _: Vocabularies, network: Forecaster
+) -> dict[str, Any]:
+    return {
+        "channels": list(recipe.batching.channels),
+        "target": recipe.batching.target,
+        "horizons": list(recipe.network.horizons),
+        "quantiles": list(recipe.network.quantiles),
+        "season": recipe.network.season,
+        "deviation": network.deviation,
+    }
+
+
+def _decoding_of_text(_: object, vocabularies: Vocabularies, __: Network) -> dict[str, Any]:
     symbols = vocabularies["symbols"].symbols
     return {"start": symbols.index("\n") if "\n" in symbols else 0}
 
 
 BUNDLED: dict[str, Bundled] = {
-    "classification": Bundled(lambda recipe: str(recipe.metric), lambda _recipe, _: {}),
+    "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
+    "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
     "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
 }

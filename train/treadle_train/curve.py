@@ -28,7 +28,7 @@ def write_curve(run: Path, history: list[dict[str, float]]) -> None:
     left, right = figure.subplots(1, 2)
     for name in ("train_loss", "validation_loss"):
         left.plot(epochs, [row[name] for row in history], "o-", label=name.replace("_", " "))
-    left.set_ylabel("nats a symbol")
+    left.set_ylabel("loss")
     left.legend()
     measured = [n for n in history[0] if n.startswith("validation_") and n != "validation_loss"]
     for name in measured:

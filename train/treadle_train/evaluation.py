@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pronunciation
+from treadle.data import Classified, Pronunciation, Series
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
+from treadle.forecast_errors import mean_over
 from treadle.judged import JUDGED
 from treadle.metrics import (
     accuracy,
@@ -25,7 +26,8 @@ from treadle.metrics import (
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
-from treadle_train.networks import Classifier, LanguageModel, Transducer
+from treadle_train.modules.forecasting import errors_of, forecasts_of
+from treadle_train.networks import Classifier, Forecaster, LanguageModel, Transducer
 from treadle_train.run import Run, load_run
 
 ROWS = 256
@@ -115,8 +117,18 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
     return metric(said, [str(example.label) for example in examples])
 
 
+def _forecast_figure(run: Run, network: Forecaster, series: Series) -> float:
+    """The run's metric, the mean over horizons, the state carried through the series."""
+    said = run.decoding
+    frames = torch.from_numpy(series.of(said["channels"]).copy())
+    forecasts = forecasts_of(network, frames)
+    errors = errors_of(network, frames, forecasts, said["horizons"], said["quantiles"])
+    return mean_over(errors, "mae" if run.evaluation["metric"] == "mae" else "mse")
+
+
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
+    "forecasting": _forecast_figure,
     "language-modelling": _text_figure,
     "transduction": _word_error_rate,
 }

@@ -113,4 +113,4 @@ MISTAKES: Mapping[str, Callable[[Run, Any, Any], list[str]]] = {
     "language-modelling": _surprises,
     "transduction": _wrong_words,
 }
-"""Task -> (run, network, validation split) -> lines."""
+"""Task -> (run, network, validation split) -> lines; a task that is not here shows none."""

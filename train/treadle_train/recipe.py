@@ -5,6 +5,7 @@ is a RecipeError that names the key.
 """
 
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from treadle.errors import RecipeError
@@ -16,6 +17,8 @@ PoolingName = Literal["last", "max", "mean", "attention"]
 ReadingName = Literal["words", "characters", "frames"]
 SymbolName = Literal["characters", "words", "subwords"]
 FigureName = Literal["accuracy", "macro_f1"]
+RelativeName = Literal["last", "season"]
+ErrorName = Literal["mse", "mae"]
 PrecisionName = Literal["float32", "bfloat16"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
@@ -106,6 +109,44 @@ class ClassifierSection:
     recurrent_dropout: float = rate(0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForecasterSection:
+    """Sizes of a `treadle_train.networks.Forecaster`, and what is dropped while it trains.
+
+    horizons: how many steps ahead figures are means over; every step up to the largest is forecast.
+    quantiles: what is forecast of each, rising, one of them 0.5; none: the mean. season: frames
+    that are read at a time, and the distance at which relative_to "season" looks back. dropout: of
+    what goes from layer to layer and to the output.
+    """
+
+    horizons: tuple[int, ...] = (24,)
+    quantiles: tuple[float, ...] = ()
+    season: int = at_least(2, 24)
+    relative_to: RelativeName = "last"
+    hidden_size: int = at_least(1, 64)
+    layers: int = at_least(1, 1)
+    cell: CellName = "gru"
+    dropout: float = rate(0.2)
+    recurrent_dropout: float = rate(0.0)
+
+    def __post_init__(self) -> None:
+        if not self.horizons or min(self.horizons) < 1 or not _rising(self.horizons):
+            raise RecipeError(
+                f"network.horizons should be rising numbers of steps from 1, got "
+                f"{list(self.horizons)}."
+            )
+        inside = all(0 < share < 1 for share in self.quantiles)
+        if self.quantiles and not (inside and _rising(self.quantiles) and 0.5 in self.quantiles):
+            raise RecipeError(
+                f"network.quantiles should be rising shares between 0 and 1, 0.5 among them, or "
+                f"none for the mean; got {list(self.quantiles)}."
+            )
+
+
+def _rising(numbers: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in pairwise(numbers))
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -177,6 +218,26 @@ class SymbolSection:
 
     of: SymbolName = "characters"
     size: int = at_least(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSection:
+    """Which channels of a series are read, which is forecast, and how it becomes batches.
+
+    target: one of `channels`; batch_size, steps: as in `LaneSection`, in frames.
+    """
+
+    channels: tuple[str, ...]
+    target: str
+    batch_size: int = at_least(1, 16)
+    steps: int = at_least(1, 64)
+
+    def __post_init__(self) -> None:
+        if self.target not in self.channels or len({*self.channels}) < len(self.channels):
+            raise RecipeError(
+                f"batching.channels should be different names, batching.target among them, got "
+                f"{list(self.channels)} and {self.target!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,9 +346,32 @@ class ClassifierRecipe:
             )
 
 
-Recipe = ClassifierRecipe | LanguageModelRecipe | TransducerRecipe
+@dataclass(frozen=True, kw_only=True)
+class ForecasterRecipe:
+    """A recipe with task = "forecasting". metric: what it is judged and chosen by."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["forecasting"]
+    data: DataSection
+    network: ForecasterSection
+    batching: SeriesSection
+    training: TrainingSection
+    metric: ErrorName = "mse"
+
+    def __post_init__(self) -> None:
+        if self.batching.steps < self.network.season:
+            raise RecipeError(
+                f"batching.steps should be at least network.season, since nothing is learned "
+                f"until a season was read; got {self.batching.steps} and {self.network.season}."
+            )
+
+
+Recipe = ClassifierRecipe | ForecasterRecipe | LanguageModelRecipe | TransducerRecipe
 RECIPE_TYPES: dict[str, type[Recipe]] = {
     "classification": ClassifierRecipe,
+    "forecasting": ForecasterRecipe,
     "transduction": TransducerRecipe,
     "language-modelling": LanguageModelRecipe,
 }

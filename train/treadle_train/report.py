@@ -22,8 +22,9 @@ def write_report(run: Run, validation: Any, bucketing: object | None) -> None:
         f"of epoch {best['epoch']}, whose {metric.replace('_', ' ')} on the validation split was "
         f"{best[f'validation_{metric}']:.4g}."
     )
+    show = MISTAKES.get(run.network.task)
     with torch.inference_mode():
-        mistakes = MISTAKES[run.network.task](run, run.network, validation)
+        mistakes = show(run, run.network, validation) if show else []
     lines = [
         f"# {run.name}",
         "",

@@ -82,6 +82,8 @@ def _read_value(hint: Any, value: object, where: str) -> Any:
         raise RecipeError(
             f"The key {where!r} should be one of {', '.join(choices)}, got {value!r}{hint_text}"
         )
+    if get_origin(hint) is tuple:
+        return _read_list(get_args(hint)[0], value, where)
     if get_origin(hint) is dict:
         if not isinstance(value, dict):
             raise RecipeError(f"The key {where!r} should be a table, got {value!r}.")
@@ -91,6 +93,12 @@ def _read_value(hint: Any, value: object, where: str) -> Any:
     if type(value) is not hint:
         raise RecipeError(f"The key {where!r} should be {_NAMES[hint]}, got {value!r}.")
     return value
+
+
+def _read_list(hint: Any, value: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise RecipeError(f"The key {where!r} should be a list, got {value!r}.")
+    return tuple(_read_value(hint, item, f"{where}.{k}") for k, item in enumerate(value))
 
 
 def _check_range(value: Any, metadata: Any, where: str) -> None:

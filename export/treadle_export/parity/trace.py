@@ -85,8 +85,13 @@ def _labelled(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     return [], rows[:steps]
 
 
+def _series(run: Run, steps: int) -> tuple[list[int], Sequence[Any]]:
+    return [], run.dataset().split("test")[:steps].of(run.decoding["channels"])
+
+
 _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
     "classification": _labelled,
+    "forecasting": _series,
     "language-modelling": _text,
     "transduction": _word_and_targets,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treadle.data import Dataset, open_dataset
+from treadle.data import Dataset, Series, open_dataset
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
 from treadle.vocabulary import Vocabulary
@@ -161,6 +161,17 @@ def _labelled(
     return batches, len(chosen)
 
 
+def _series(series: Series, description: Description, count: int) -> tuple[tuple[Batch, ...], int]:
+    """Stretches of the series that begin at evenly spread places."""
+    frames = series.of(description.decoding["channels"])
+    count = min(count, len(frames))
+    lanes = min(_LANES, count)
+    length = count // lanes
+    begins = np.linspace(0, len(frames) - length, lanes).astype(int)
+    rows = np.stack([frames[begin : begin + length] for begin in begins])
+    return (Batch(rows),), lanes * length
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a task's training split is read.
@@ -176,6 +187,7 @@ class Reading:
 
 READINGS: dict[str, Reading] = {
     "classification": Reading(1_000, "sequences", _labelled),
+    "forecasting": Reading(4_000, "frames", _series),
     "language-modelling": Reading(20_000, "symbols", _text),
     "transduction": Reading(4_000, "words", _pronunciations),
 }

@@ -6,16 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 from treadle.commands.options import write
-from treadle.errors import TreadleError
+from treadle.errors import InputError, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.answers import Hypothesis
     from treadle.classifier import Classifier
+    from treadle.forecaster import Forecast, Forecaster
     from treadle.language_model import LanguageModel
     from treadle.model import Model
     from treadle.transducer import Transducer
@@ -109,8 +111,47 @@ class Labeller:
         return {"input": line, **asdict(prediction)}
 
 
+@dataclass(frozen=True)
+class Foreteller:
+    """Answers lines with a forecaster.
+
+    A line is a series: `1.5 1.7`, or of two channels `1,2 3,4`.
+    """
+
+    model: Forecaster
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = ()
+
+    def write(self, line: str) -> None:
+        """Print the central forecast of every step ahead, tab between."""
+        write("\t".join(f"{value:.6g}" for value in self._forecast(line).central) + "\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The central forecast, and the values of every quantile."""
+        made = self._forecast(line)
+        return {
+            "input": line,
+            "target": self.model.target,
+            "forecast": made.central.tolist(),
+            "quantiles": dict(zip(map(str, made.quantiles), made.values.T.tolist(), strict=False)),
+        }
+
+    def _forecast(self, line: str) -> Forecast:
+        frames = [frame.split(",") for frame in line.split()]
+        try:
+            series = np.array(frames, np.float32)
+        except ValueError as error:
+            raise InputError(
+                "expected frames of numbers, white space between and within a frame commas "
+                f"({','.join(self.model.channels)}), got {line[:60]!r}; {error}"
+            ) from error
+        [made] = self.model.forecast([series])
+        return made
+
+
 ANSWERERS: dict[str, type[Answerer]] = {
     "classification": Labeller,
+    "forecasting": Foreteller,
     "language-modelling": Continuer,
     "transduction": Transcriber,
 }

@@ -14,7 +14,7 @@ import numpy as np
 from treadle.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -111,6 +111,17 @@ class Series:
         """The same channels over a part of the time."""
         times = None if self.times is None else self.times[part]
         return Series(self.values[part], self.channels, times)
+
+    def of(self, channels: Sequence[str]) -> NDArray[np.float32]:
+        """The values of these channels in their order, float32 [time, channels].
+
+        Raises DataError for a channel that the series lacks.
+        """
+        if missing := [name for name in channels if name not in self.channels]:
+            raise DataError(
+                f"expected channels out of {', '.join(self.channels)}, got {missing[0]!r}"
+            )
+        return self.values[:, [self.channels.index(name) for name in channels]]
 
     def content(self) -> bytes:
         """Everything the example says."""

@@ -59,9 +59,18 @@ class LaneBatches:
             yield LaneBatch(inputs[:, window], targets[:, window], fresh=k == 0)
 
     def _lanes(self) -> int:
-        return min(self.batch_size, max(1, (len(self.ids) - 1) // self.steps))
+        return lane_count(len(self.ids) - 1, self.batch_size, self.steps)
 
     def _lane_length(self) -> int:
-        # Up to one batch of symbols a lane is left over for the start to move in.
-        length = (len(self.ids) - 1) // self._lanes()
-        return length - self.steps // 2 if length > 4 * self.steps else length
+        return lane_length(len(self.ids) - 1, self._lanes(), self.steps)
+
+
+def lane_count(places: int, batch_size: int, steps: int) -> int:
+    """How many lanes run side by side through so many places, each at least one batch long."""
+    return min(batch_size, max(1, places // steps))
+
+
+def lane_length(places: int, lanes: int, steps: int) -> int:
+    """How many places a lane has: up to half a batch is left over for the start to move in."""
+    length = places // lanes
+    return length - steps // 2 if length > 4 * steps else length

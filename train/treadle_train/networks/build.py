@@ -6,10 +6,17 @@ from typing import Any
 
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks.classifier import Classifier
+from treadle_train.networks.forecaster import Forecaster
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
 from treadle_train.networks.transducer import Transducer
-from treadle_train.recipe import ClassifierRecipe, LanguageModelRecipe, Recipe, TransducerRecipe
+from treadle_train.recipe import (
+    ClassifierRecipe,
+    ForecasterRecipe,
+    LanguageModelRecipe,
+    Recipe,
+    TransducerRecipe,
+)
 
 
 def build_transducer(
@@ -35,8 +42,17 @@ def build_classifier(
     return Classifier(symbols, len(vocabularies["labels"]), **asdict(recipe.network))
 
 
+def build_forecaster(recipe: ForecasterRecipe, _: Mapping[str, Vocabulary]) -> Forecaster:
+    """A forecaster with new random weights."""
+    batching, sizes = recipe.batching, asdict(recipe.network)
+    sizes |= {"steps": max(sizes.pop("horizons")), "quantiles": len(sizes["quantiles"]) or 1}
+    target = batching.channels.index(batching.target)
+    return Forecaster(len(batching.channels), target, **sizes)
+
+
 BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
     "classification": build_classifier,
+    "forecasting": build_forecaster,
     "language-modelling": build_language_model,
     "transduction": build_transducer,
 }
