@@ -53,6 +53,10 @@ TASKS: dict[str, Task] = {
         ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")
     ),
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
+    # A tagger in both directions has no step either.
+    "tagging": Task(
+        ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")
+    ),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
     "stateful": Task(("step", "sequence"), {}, chooses=False),
     "whole-sequence": Task(("sequence",), {}, chooses=False),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from treadle.errors import InputError
+from treadle.spans import score_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("accuracy", "%", higher_is_better=True),
         Metric("macro_f1", "%", higher_is_better=True),
+        Metric("span_f1", "%", higher_is_better=True),
         Metric("word_error_rate", "%", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),
         Metric("nats_per_character", "nats/character", higher_is_better=False),
@@ -80,6 +82,14 @@ def macro_f1(predictions: Sequence[str], labels: Sequence[str]) -> float:
         hits = np.sum((said == label) & (right == label))
         scores.append(2.0 * hits / (np.sum(said == label) + np.sum(right == label)))
     return 100.0 * float(np.mean(scores))
+
+
+def span_f1(found: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> float:
+    """F1 of spans that match in start, stop and kind, in percent: `spans.score_spans`.
+
+    Raises InputError as it does.
+    """
+    return 100.0 * score_spans(found, right).f1
 
 
 def _check_labels(predictions: Sequence[str], labels: Sequence[str]) -> None:

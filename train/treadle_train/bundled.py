@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.vocabulary import Vocabulary
-from treadle_train.recipe import TransducerRecipe
+from treadle_train.networks import Tagger
+from treadle_train.recipe import TaggerRecipe, TransducerRecipe
 
 Vocabularies = Mapping[str, Vocabulary]
 
@@ -17,15 +18,17 @@ Vocabularies = Mapping[str, Vocabulary]
 class Bundled:
     """What a run's bundles say.
 
-    metric: recipe -> a name in `treadle.metrics.METRICS`. decoding: (recipe, vocabularies) -> the
-    part `decoding` of a manifest.
+    metric: recipe -> a name in `treadle.metrics.METRICS`. decoding: (recipe, vocabularies,
+    network) -> the part `decoding` of a manifest.
     """
 
     metric: Callable[[Any], str]
-    decoding: Callable[[Any, Vocabularies], dict[str, Any]]
+    decoding: Callable[[Any, Vocabularies, Any], dict[str, Any]]
 
 
-def _decoding_of_transducer(recipe: TransducerRecipe, vocabularies: Vocabularies) -> dict[str, Any]:
+def _decoding_of_transducer(
+    recipe: TransducerRecipe, vocabularies: Vocabularies, _: object
+) -> dict[str, Any]:
     output = vocabularies["output"]
     return {
         "start": output.start,
@@ -34,13 +37,23 @@ def _decoding_of_transducer(recipe: TransducerRecipe, vocabularies: Vocabularies
     }
 
 
-def _decoding_of_text(_: object, vocabularies: Vocabularies) -> dict[str, Any]:
+def _decoding_of_text(_: object, vocabularies: Vocabularies, __: object) -> dict[str, Any]:
     symbols = vocabularies["symbols"].symbols
     return {"start": symbols.index("\n") if "\n" in symbols else 0}
 
 
+def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:
+    """How tokens are read, and what a conditional random field has learnt, where there is one."""
+    decoding: dict[str, Any] = {"lowercase": recipe.batching.lowercase}
+    if network.crf is not None:
+        weights = network.crf.named_parameters()
+        decoding["scores"] = {name: weight.tolist() for name, weight in weights}
+    return decoding
+
+
 BUNDLED: dict[str, Bundled] = {
-    "classification": Bundled(lambda recipe: str(recipe.metric), lambda _recipe, _: {}),
+    "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
     "language-modelling": Bundled(lambda _: "bits_per_character", _decoding_of_text),
+    "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
     "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
 }

@@ -5,21 +5,24 @@ The same data, metrics and decoding rules as for a bundle, so the two figures ma
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pronunciation
+from treadle.data import Classified, Pronunciation, Tagged
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.judged import JUDGED
-from treadle.metrics import accuracy, bits_per_character, macro_f1, word_error_rate
+from treadle.metrics import accuracy, bits_per_character, macro_f1, span_f1, word_error_rate
+from treadle.tokens import token_ids
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
-from treadle_train.networks import Classifier, LanguageModel, Transducer
+from treadle_train.networks import Classifier, LanguageModel, Tagger, Transducer
 from treadle_train.run import Run, load_run
 
 ROWS = 256
@@ -100,9 +103,27 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
     return metric(said, [str(example.label) for example in examples])
 
 
+def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
+    """The run's metric over all sentences, those of similar length together."""
+    vocabulary, lowercase = run.vocabularies["input"], run.decoding["lowercase"]
+    rows = [token_ids(one.tokens, vocabulary, lowercase=lowercase) for one in examples]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    tags, said = run.vocabularies["tags"].symbols, [[""]] * len(rows)
+    for first in range(0, len(rows), ROWS):
+        chosen = order[first : first + ROWS]
+        x, lengths = padded([np.array(rows[index], np.int64) for index in chosen])
+        for index, row in zip(chosen, network.tag(x, lengths).tolist(), strict=True):
+            said[index] = [tags[best] for best in row[: len(rows[index])]]
+    right = [one.tags for one in examples]
+    if run.evaluation["metric"] == "span_f1":
+        return span_f1(said, right)
+    return accuracy([*chain(*said)], [*chain(*right)])
+
+
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
     "language-modelling": _bits_per_character,
+    "tagging": _tag_figure,
     "transduction": _word_error_rate,
 }
 """Task -> (run, network, examples of a split) -> the figure by the run's metric."""

@@ -15,6 +15,7 @@ AttentionName = Literal["dot", "general", "additive", "fixed"]
 PoolingName = Literal["last", "max", "mean", "attention"]
 ReadingName = Literal["words", "characters", "frames"]
 FigureName = Literal["accuracy", "macro_f1"]
+TagFigureName = Literal["accuracy", "span_f1"]
 PrecisionName = Literal["float32", "bfloat16"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
@@ -105,6 +106,26 @@ class ClassifierSection:
     recurrent_dropout: float = rate(0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaggerSection:
+    """Sizes of a `treadle_train.networks.Tagger`, and what is dropped while it trains.
+
+    crf: tags are chosen together, by a conditional random field. The dropouts are as in
+    `ClassifierSection`.
+    """
+
+    embedding_size: int = at_least(1, 96)
+    hidden_size: int = at_least(2, 256)
+    layers: int = at_least(1, 1)
+    cell: CellName = "lstm"
+    bidirectional: bool = False
+    crf: bool = False
+    dropout: float = rate(0.5)
+    embedding_dropout: float = rate(0.0)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -162,6 +183,21 @@ class ReadingSection:
     of: ReadingName = "words"
     least_count: int = at_least(1, 1)
     batch_size: int = at_least(1, 64)
+    window: int = at_least(0, 0)
+    unknown_rate: float = rate(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSection:
+    """What a tagger knows of tokens, and how sentences become batches.
+
+    lowercase: tokens are read in lower case; least_count, batch_size, window, unknown_rate: as in
+    `ReadingSection`.
+    """
+
+    lowercase: bool = False
+    least_count: int = at_least(1, 1)
+    batch_size: int = at_least(1, 32)
     window: int = at_least(0, 0)
     unknown_rate: float = rate(0.0)
 
@@ -271,9 +307,32 @@ class ClassifierRecipe:
             )
 
 
-Recipe = ClassifierRecipe | LanguageModelRecipe | TransducerRecipe
+@dataclass(frozen=True, kw_only=True)
+class TaggerRecipe:
+    """A recipe with task = "tagging". metric: what it is judged and chosen by."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["tagging"]
+    data: DataSection
+    network: TaggerSection
+    batching: TokenSection
+    training: TrainingSection
+    metric: TagFigureName = "accuracy"
+
+    def __post_init__(self) -> None:
+        if self.network.crf and self.training.label_smoothing:
+            raise RecipeError(
+                "training.label_smoothing is of tags that are chosen one by one, and with "
+                "network.crf they are chosen together; set one of the two to its default."
+            )
+
+
+Recipe = ClassifierRecipe | LanguageModelRecipe | TaggerRecipe | TransducerRecipe
 RECIPE_TYPES: dict[str, type[Recipe]] = {
     "classification": ClassifierRecipe,
+    "tagging": TaggerRecipe,
     "transduction": TransducerRecipe,
     "language-modelling": LanguageModelRecipe,
 }

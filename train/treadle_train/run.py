@@ -185,7 +185,7 @@ def load_run(path: str | Path) -> Run:
         recipe=recipe,
         vocabularies=vocabularies,
         evaluation=_evaluation(recipe, document),
-        decoding=BUNDLED[recipe.task].decoding(recipe, vocabularies),
+        decoding=BUNDLED[recipe.task].decoding(recipe, vocabularies, network),
         licence={"weights": recipe.licence, "data": document["data"]["licence"]},
         provenance={
             **document["versions"],

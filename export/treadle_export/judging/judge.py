@@ -16,8 +16,13 @@ from treadle_export.quantization.quantizer import Gates, Quantizer
 SPLIT = "validation"
 """Of the data: what is chosen here is still to be proven on the test split."""
 
-DEFAULT_EXAMPLES = {"classification": 1_000, "language-modelling": 20_000, "transduction": 500}
-"""Sequences, symbols of text, or words."""
+DEFAULT_EXAMPLES = {
+    "classification": 1_000,
+    "language-modelling": 20_000,
+    "tagging": 1_000,
+    "transduction": 500,
+}
+"""Sequences, symbols of text, sentences, or words."""
 
 FLOAT32 = {"*": "float32"}
 """The exceptions that leave every weight in float32, in graphs as a precision lowers them."""

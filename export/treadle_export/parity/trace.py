@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle.tokens import token_ids
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
@@ -83,9 +84,21 @@ def _labelled(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     return [], rows[:steps]
 
 
+def _tagged(run: Run, steps: int) -> tuple[list[int], list[int]]:
+    """Sentences one after another, as if they were one."""
+    vocabulary, lowercase = run.vocabularies["input"], run.decoding["lowercase"]
+    ids: list[int] = []
+    for example in run.dataset().split("test"):
+        ids += token_ids(example.tokens, vocabulary, lowercase=lowercase)
+        if len(ids) >= steps:
+            break
+    return [], ids[:steps]
+
+
 _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
     "classification": _labelled,
     "language-modelling": _text,
+    "tagging": _tagged,
     "transduction": _word_and_targets,
 }
 """Task -> (run, steps) -> what an encoder reads, and what every step reads."""

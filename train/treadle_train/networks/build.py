@@ -8,8 +8,15 @@ from treadle.vocabulary import Vocabulary
 from treadle_train.networks.classifier import Classifier
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
+from treadle_train.networks.tagger import Tagger
 from treadle_train.networks.transducer import Transducer
-from treadle_train.recipe import ClassifierRecipe, LanguageModelRecipe, Recipe, TransducerRecipe
+from treadle_train.recipe import (
+    ClassifierRecipe,
+    LanguageModelRecipe,
+    Recipe,
+    TaggerRecipe,
+    TransducerRecipe,
+)
 
 
 def build_transducer(
@@ -35,9 +42,16 @@ def build_classifier(
     return Classifier(symbols, len(vocabularies["labels"]), **asdict(recipe.network))
 
 
+def build_tagger(recipe: TaggerRecipe, vocabularies: Mapping[str, Vocabulary]) -> Tagger:
+    """A tagger with new random weights."""
+    sizes = asdict(recipe.network)
+    return Tagger(len(vocabularies["input"]), len(vocabularies["tags"]), **sizes)
+
+
 BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
     "classification": build_classifier,
     "language-modelling": build_language_model,
+    "tagging": build_tagger,
     "transduction": build_transducer,
 }
 

@@ -7,14 +7,24 @@ from treadle.data import Dataset
 from treadle_train.recipe import Recipe
 from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.language_modelling import LanguageModelling
+from treadle_train.tasks.tagging import Tagging
 from treadle_train.tasks.task import Task
 from treadle_train.tasks.transduction import Transduction
 
-__all__ = ["TASKS", "Classification", "LanguageModelling", "Task", "Transduction", "open_task"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "LanguageModelling",
+    "Tagging",
+    "Task",
+    "Transduction",
+    "open_task",
+]
 
 TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "classification": Classification,
     "language-modelling": LanguageModelling,
+    "tagging": Tagging,
     "transduction": Transduction,
 }
 
