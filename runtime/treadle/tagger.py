@@ -15,15 +15,13 @@ from treadle.errors import BundleError, InputError
 from treadle.model import Model
 from treadle.score import negative_log_probabilities
 from treadle.spans import Span, spans_of
-from treadle.tokens import token_ids
+from treadle.tokens import TokenReading
 from treadle.whole_reading import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
-
-    from treadle.vocabulary import Vocabulary
 
     Sentence = str | Sequence[str]
 
@@ -123,7 +121,8 @@ class Tagger(Model):
     def read(self, x: ArrayLike, lengths: ArrayLike | None = None) -> NDArray[np.float32]:
         """Logits float32 [batch, time, tags] of whole sequences of ids, zero where padded.
 
-        `x` int64 [batch, time], with `lengths` int64 [batch], each from 1 (default: all of it);
+        `x` int64 [batch, time], or [batch, time, 1 + characters + 2] where characters are read
+        (`TokenReading`), with `lengths` int64 [batch], each from 1 (default: all of it);
         what lies beyond a length is never looked at. Raises InputError.
         """
         if "step" not in self.manifest.graphs:
@@ -147,8 +146,8 @@ class Tagger(Model):
             )
         with closing(self.stream()) as stream:
             for step, token in enumerate(tokens):
-                ids = np.array(self._ids([token]), np.int64)
-                yield self.tags[int(read_logits(stream.step(ids), step)[0].argmax())]
+                logits = read_logits(stream.step(self._ids([token])), step)
+                yield self.tags[int(logits[0].argmax())]
 
     def nats(
         self, sentences: Sequence[Sentence], tags: Sequence[Sequence[str]]
@@ -173,22 +172,19 @@ class Tagger(Model):
             or [np.zeros(0)]
         )
 
-    def _encoded(self, index: int, tokens: Sequence[str]) -> list[int]:
+    def _encoded(self, index: int, tokens: Sequence[str]) -> NDArray[np.int64]:
         if not tokens:
             raise InputError(
                 f"sentence {index} has no tokens: there is nothing to tag; leave it out"
             )
         return self._ids(tokens)
 
-    def _ids(self, tokens: Sequence[str]) -> list[int]:
-        lowercase = self.manifest.decoding.get("lowercase") is True
-        return token_ids(tokens, self._input, lowercase=lowercase)
-
-    @property
-    def _input(self) -> Vocabulary:
+    def _ids(self, tokens: Sequence[str]) -> NDArray[np.int64]:
+        """What the graph reads of tokens, [T] or [T, 1 + characters + 2]."""
         if "input" not in self.vocabularies:
             raise BundleError(f"{self.manifest.name} has no vocabulary 'input'; export it again")
-        return self.vocabularies["input"]
+        read = TokenReading.of(self.vocabularies["input"], self.manifest.decoding)
+        return self.reading("sequence").array(read.ids(tokens), "time")
 
 
 def _tokens(sentences: Sentence | Sequence[Sentence]) -> list[tuple[str, ...]]:

@@ -17,6 +17,7 @@ from treadle.cli import run as run_command
 from treadle.errors import InputError, StateError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.selfcheck import verify
+from treadle.tokens import TokenReading
 from treadle.tolerances import tolerance
 from treadle_export.exporting.exporter import export_run
 from treadle_export.quantization.quantizer import Quantization
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "int8", "int4")
 SAME = tolerance("stream", "float32").outputs
 FORWARD, PLAIN = "network.bidirectional=false", "network.crf=false"
+LETTERS = ("network.characters=5", "network.character_size=8", "network.character_features=8")
 KINDS: dict[str, tuple[str, ...]] = {
-    "both crf": (),
+    "both crf": LETTERS,
     "both": (PLAIN, "network.cell=gru", "metric=accuracy"),
-    "forward": (FORWARD, PLAIN, "batching.lowercase=true"),
+    "forward": (FORWARD, PLAIN, "batching.lowercase=true", *LETTERS),
 }
 
 
@@ -126,7 +128,10 @@ def test_sentences_of_every_form_and_refusals(made: Made) -> None:
                 next(model.running(["Ada"]))
         else:
             with model.pool(2) as pool, pool.join() as member:
-                assert member.step(np.array(2)).shape[-1] == len(model.tags)
+                [ids] = TokenReading.of(
+                    model.vocabularies["input"], model.manifest.decoding
+                ).ids(["Ada"])
+                assert member.step(ids).shape[-1] == len(model.tags)
 
 
 def test_the_spans_of_a_tagging() -> None:
@@ -152,7 +157,7 @@ def test_lines_are_answered_with_tokens_and_tags(
 
 
 def test_fine_tuning_for_int4_ends_in_the_bundle(tmp_path: Path) -> None:
-    run = train(tiny_tagger(FORWARD), tmp_path / "run", fine_tuning=FineTuning("int4"))
+    run = train(tiny_tagger(FORWARD, *LETTERS), tmp_path / "run", fine_tuning=FineTuning("int4"))
     export_run(run, {"int4": tmp_path / "a.treadle"}, quantization=Quantization(max_quality_drop=1))
     with treadle.load(tmp_path / "a.treadle") as model:
         assert model.manifest.evidence["quantization"]["method"] == "fine-tuned"

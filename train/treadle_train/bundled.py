@@ -44,7 +44,10 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies, __: object) -> dict
 
 def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:
     """How tokens are read, and what a conditional random field has learnt, where there is one."""
-    decoding: dict[str, Any] = {"lowercase": recipe.batching.lowercase}
+    decoding: dict[str, Any] = {
+        "lowercase": recipe.batching.lowercase,
+        "characters": recipe.network.characters,
+    }
     if network.crf is not None:
         weights = network.crf.named_parameters()
         decoding["scores"] = {name: weight.tolist() for name, weight in weights}

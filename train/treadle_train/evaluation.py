@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -18,7 +17,7 @@ from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.judged import JUDGED
 from treadle.metrics import accuracy, bits_per_character, macro_f1, span_f1, word_error_rate
-from treadle.tokens import token_ids
+from treadle.tokens import TokenReading
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
@@ -105,13 +104,13 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
 
 def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
     """The run's metric over all sentences, those of similar length together."""
-    vocabulary, lowercase = run.vocabularies["input"], run.decoding["lowercase"]
-    rows = [token_ids(one.tokens, vocabulary, lowercase=lowercase) for one in examples]
+    reading = TokenReading.of(run.vocabularies["input"], run.decoding)
+    rows = [reading.ids(one.tokens) for one in examples]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     tags, said = run.vocabularies["tags"].symbols, [[""]] * len(rows)
     for first in range(0, len(rows), ROWS):
         chosen = order[first : first + ROWS]
-        x, lengths = padded([np.array(rows[index], np.int64) for index in chosen])
+        x, lengths = padded([rows[index] for index in chosen])
         for index, row in zip(chosen, network.tag(x, lengths).tolist(), strict=True):
             said[index] = [tags[best] for best in row[: len(rows[index])]]
     right = [one.tags for one in examples]

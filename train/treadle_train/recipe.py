@@ -110,8 +110,9 @@ class ClassifierSection:
 class TaggerSection:
     """Sizes of a `treadle_train.networks.Tagger`, and what is dropped while it trains.
 
-    crf: tags are chosen together, by a conditional random field. The dropouts are as in
-    `ClassifierSection`.
+    crf: tags are chosen together, by a conditional random field. characters: of a token so many are
+    read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
+    dropouts are as in `ClassifierSection`.
     """
 
     embedding_size: int = at_least(1, 96)
@@ -120,6 +121,9 @@ class TaggerSection:
     cell: CellName = "lstm"
     bidirectional: bool = False
     crf: bool = False
+    characters: int = at_least(0, 0)
+    character_size: int = at_least(1, 32)
+    character_features: int = at_least(1, 64)
     dropout: float = rate(0.5)
     embedding_dropout: float = rate(0.0)
     symbol_dropout: float = rate(0.0)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
-from treadle.tokens import token_ids
+from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
@@ -84,12 +84,12 @@ def _labelled(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     return [], rows[:steps]
 
 
-def _tagged(run: Run, steps: int) -> tuple[list[int], list[int]]:
+def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     """Sentences one after another, as if they were one."""
-    vocabulary, lowercase = run.vocabularies["input"], run.decoding["lowercase"]
-    ids: list[int] = []
+    reading = TokenReading.of(run.vocabularies["input"], run.decoding)
+    ids: list[Any] = []
     for example in run.dataset().split("test"):
-        ids += token_ids(example.tokens, vocabulary, lowercase=lowercase)
+        ids += list(reading.ids(example.tokens))
         if len(ids) >= steps:
             break
     return [], ids[:steps]

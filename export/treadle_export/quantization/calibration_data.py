@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from treadle.data import Dataset, open_dataset
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
-from treadle.tokens import token_ids
+from treadle.tokens import TokenReading
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
 from treadle_train.batching.labelled import encoded
@@ -153,13 +153,9 @@ def _tagged(
     examples: list[Any], description: Description, count: int
 ) -> tuple[tuple[Batch, ...], int]:
     """Sentences of one length go together."""
-    vocabulary = description.vocabularies["input"]
-    lowercase = bool(description.decoding["lowercase"])
-    ids = [
-        token_ids(example.tokens, vocabulary, lowercase=lowercase)
-        for example in _spread(examples, count)
-    ]
-    return _of_one_length([np.array(row, np.int64) for row in ids]), len(ids)
+    reading = TokenReading.of(description.vocabularies["input"], description.decoding)
+    rows: list[NDArray[Any]] = [reading.ids(one.tokens) for one in _spread(examples, count)]
+    return _of_one_length(rows), len(rows)
 
 
 def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:

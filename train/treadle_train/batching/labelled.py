@@ -53,9 +53,9 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class TaggedRows:
-    """All sentences of a split: ids, and as many tags, int64 [T] each."""
+    """All sentences of a split: ids, and as many tags, int64 [T]."""
 
-    rows: Sequence[Ids]
+    rows: Sequence[Ids]  # [T], or [T, columns] with characters
     tags: Sequence[Ids]
 
     def __len__(self) -> int:
@@ -97,9 +97,13 @@ class LabelledBatches:
         draws = generator.integers(2**63, size=len(batches))  # one a batch: any can be first
         for rows, draw in zip(batches[self.first :], draws[self.first :], strict=True):
             batch = self.examples.batch(rows)
-            yield batch._replace(
-                x=with_unknowns(batch.x, self.unknown_rate, self.unknown, int(draw))
-            )
+            # Of a token with characters the first column is the token: they stay known.
+            known = batch.x if batch.x.ndim == 2 else batch.x[..., 0]
+            read = with_unknowns(known, self.unknown_rate, self.unknown, int(draw))
+            if read is not known:
+                x = read if batch.x.ndim == 2 else torch.cat([read[..., None], batch.x[..., 1:]], 2)
+                batch = batch._replace(x=x)
+            yield batch
 
 
 def encoded(example: Classified, vocabularies: Mapping[str, Vocabulary]) -> Row:

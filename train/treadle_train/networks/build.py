@@ -8,7 +8,7 @@ from treadle.vocabulary import Vocabulary
 from treadle_train.networks.classifier import Classifier
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
-from treadle_train.networks.tagger import Tagger
+from treadle_train.networks.tagger import Tagger, alphabet_size
 from treadle_train.networks.transducer import Transducer
 from treadle_train.recipe import (
     ClassifierRecipe,
@@ -44,8 +44,13 @@ def build_classifier(
 
 def build_tagger(recipe: TaggerRecipe, vocabularies: Mapping[str, Vocabulary]) -> Tagger:
     """A tagger with new random weights."""
-    sizes = asdict(recipe.network)
-    return Tagger(len(vocabularies["input"]), len(vocabularies["tags"]), **sizes)
+    symbols = vocabularies["input"].symbols
+    return Tagger(
+        len(symbols),
+        len(vocabularies["tags"]),
+        alphabet=alphabet_size(symbols),
+        **asdict(recipe.network),
+    )
 
 
 BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {

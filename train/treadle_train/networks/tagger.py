@@ -5,21 +5,32 @@ Huang, Xu & Yu, "Bidirectional LSTM-CRF models for sequence tagging", 2015.
 Notation: B batch, T time, N tags.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from treadle.decoding.viterbi import TagScores, best_tags
 from treadle.errors import RecipeError
+from treadle.manifest import Tensor as Port
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
+from treadle_train.networks.characters import CharacterFeatures
 from treadle_train.networks.crf import ConditionalRandomField
 from treadle_train.networks.dropout import SymbolDropout
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
 
 
+def alphabet_size(symbols: Sequence[str]) -> int:
+    """How many symbols of a tagger's vocabulary are special ones or characters: the first ones."""
+    return 2 + sum(len(symbol) == 1 for symbol in symbols)
+
+
 class Tagger(Network):
     """logits = W · dropout(recurrent(dropout(embedding(token)))) + b, at every step.
 
+    With `characters`, of which ids below `alphabet` are some, what a token looks like
+    (networks/characters.py) stands beside its embedding.
     With `crf` the logits are emissions of a conditional random field (networks/crf.py), whose other
     scores are in no graph: a bundle carries them beside. One that is `bidirectional` has
     hidden_size / 2 units each way and no step: it reads whole sequences.
@@ -39,10 +50,15 @@ class Tagger(Network):
         cell: str = "lstm",
         bidirectional: bool = False,
         crf: bool = False,
+        characters: int = 0,
+        character_size: int = 32,
+        character_features: int = 64,
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         symbol_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        *,
+        alphabet: int = 2,
     ) -> None:
         super().__init__()
         if bidirectional and hidden_size % 2:
@@ -54,8 +70,12 @@ class Tagger(Network):
         self.embedding = nn.Embedding(symbols, embedding_size)
         # Small, as most words are rare: theirs would stay noise that drowns the others.
         nn.init.uniform_(self.embedding.weight, -(embedding_size**-0.5), embedding_size**-0.5)
+        self.columns = characters + 3 if characters else 0
+        self.characters = (
+            CharacterFeatures(alphabet, character_size, character_features) if characters else None
+        )
         self.recurrent = Stack(
-            embedding_size,
+            embedding_size + (character_features if characters else 0),
             hidden_size // 2 if bidirectional else hidden_size,
             layers,
             cell,
@@ -74,9 +94,14 @@ class Tagger(Network):
         """No step where the end is needed for the beginning."""
         return ("sequence",) if self.bidirectional else ("step", "sequence")
 
+    @property
+    def read(self) -> Port:
+        """The id of a token; with characters, its id and theirs, as `TokenReading` gives them."""
+        return Port("token", "int64", ("batch", self.columns)) if self.columns else super().read
+
     def embedding_readers(self) -> dict[str, str]:
-        """The one embedding is read by the first layer."""
-        return {"embedding": "recurrent"}
+        """The embedding is read by the first layer, unless characters stand beside it."""
+        return {} if self.characters is not None else {"embedding": "recurrent"}
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name; none where nothing is carried."""
@@ -119,7 +144,12 @@ class Tagger(Network):
         return zero_padding(self._logits(hidden), lengths), qualified("recurrent", end)
 
     def _embed(self, x: Tensor) -> Tensor:
-        dropped: Tensor = self.embedding_dropout(self.symbol_dropout(self.embedding(x)))
+        """What the first layer reads of x int64 [...], or [..., columns]."""
+        words = x if self.characters is None else x[..., 0]
+        embedded: Tensor = self.symbol_dropout(self.embedding(words))
+        if self.characters is not None:
+            embedded = torch.cat([embedded, self.characters(x[..., 1:])], dim=-1)
+        dropped: Tensor = self.embedding_dropout(embedded)
         return dropped
 
     def _logits(self, hidden: Tensor) -> Tensor:

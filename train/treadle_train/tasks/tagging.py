@@ -9,7 +9,7 @@ import numpy as np
 from treadle.data import Dataset, Tagged
 from treadle.errors import DataError, InputError
 from treadle.spans import spans_of
-from treadle.tokens import normalized, token_ids
+from treadle.tokens import TokenReading, normalized
 from treadle.vocabulary import Vocabulary
 from treadle_train.batching.labelled import LabelledBatch, LabelledBatches, TaggedRows
 from treadle_train.modules.tagging import TaggerModule
@@ -82,18 +82,22 @@ class Tagging(Task):
         )
 
     def _vocabulary(self, examples: Sequence[Tagged]) -> Vocabulary:
-        """The tokens that are frequent enough."""
+        """The tokens that are frequent enough, and where characters are read all of them."""
         batching = self.recipe.batching
-        counts = Counter(
-            token
-            for example in examples
-            for token in normalized(example.tokens, lowercase=batching.lowercase)
-        )
-        kept = [token for token, count in counts.items() if count >= batching.least_count]
-        return Vocabulary.build([kept], "symbols", padding="<padding>", unknown="<unknown>")
+        tokens = [token for example in examples for token in example.tokens]
+        counts = Counter(normalized(tokens, lowercase=batching.lowercase))
+        kept = {token for token, count in counts.items() if count >= batching.least_count}
+        if not self.recipe.network.characters:
+            return Vocabulary.build([kept], "symbols", padding="<padding>", unknown="<unknown>")
+        # Characters first, so that a network's table of them ends where they do.
+        letters = {character for token in [*tokens, *kept] for character in token}
+        symbols = ("<padding>", "<unknown>", *sorted(letters), *sorted(kept - letters))
+        return Vocabulary(symbols, "symbols", padding=0, unknown=1)
 
     def _rows(self, examples: Sequence[Tagged], split: str) -> TaggedRows:
         known = {tag: index for index, tag in enumerate(self.vocabularies["tags"].symbols)}
+        batching, characters = self.recipe.batching, self.recipe.network.characters
+        reading = TokenReading(self.vocabularies["input"], batching.lowercase, characters)
         rows, tags = [], []
         for index, example in enumerate(examples):
             if not example.tokens:
@@ -106,9 +110,7 @@ class Tagging(Task):
                     f"example of the training split has ({', '.join(known)}); add some there, or "
                     "leave it out."
                 )
-            lowercase = self.recipe.batching.lowercase
-            ids = token_ids(example.tokens, self.vocabularies["input"], lowercase=lowercase)
-            rows.append(np.array(ids, np.int64))
+            rows.append(reading.ids(example.tokens))
             tags.append(np.array([known[tag] for tag in example.tags], np.int64))
         return TaggedRows(rows, tags)
 
