@@ -128,9 +128,9 @@ def test_sentences_of_every_form_and_refusals(made: Made) -> None:
                 next(model.running(["Ada"]))
         else:
             with model.pool(2) as pool, pool.join() as member:
-                [ids] = TokenReading.of(
-                    model.vocabularies["input"], model.manifest.decoding
-                ).ids(["Ada"])
+                [ids] = TokenReading.of(model.vocabularies["input"], model.manifest.decoding).ids(
+                    ["Ada"]
+                )
                 assert member.step(ids).shape[-1] == len(model.tags)
 
 

@@ -17,6 +17,7 @@ from treadle.tolerances import tolerance
 from treadle_train.batching.bucketed import IGNORED
 from treadle_train.evaluation import evaluate_run
 from treadle_train.networks import Tagger
+from treadle_train.networks.tagger import alphabet_size
 from treadle_train.tasks import Tagging, open_task
 from treadle_train.training import train
 
@@ -27,10 +28,10 @@ SAME = tolerance("torch step", "float32").absolute
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 
 
-def network(*, bidirectional: bool, crf: bool = False) -> Tagger:
+def network(*, bidirectional: bool, crf: bool = False, characters: int = 0) -> Tagger:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        made = Tagger(12, 4, 6, 10, 2, "gru", bidirectional, crf)
+        made = Tagger(12, 4, 6, 10, 2, "gru", bidirectional, crf, characters, 3, 5, alphabet=8)
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.mul_(2.0)  # gates that move
@@ -40,16 +41,17 @@ def network(*, bidirectional: bool, crf: bool = False) -> Tagger:
     return made.eval()
 
 
+@pytest.mark.parametrize("characters", [0, 4])
 @pytest.mark.parametrize("crf", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @given(lengths=LENGTHS, seed=st.integers(0, 99))
 @settings(max_examples=12, deadline=None)
 def test_padding_has_no_effect(
-    bidirectional: bool, crf: bool, lengths: list[int], seed: int
+    bidirectional: bool, crf: bool, characters: int, lengths: list[int], seed: int
 ) -> None:
-    made = network(bidirectional=bidirectional, crf=crf)
+    made = network(bidirectional=bidirectional, crf=crf, characters=characters)
     draw = torch.Generator().manual_seed(seed)
-    x = torch.randint(0, 12, (len(lengths), 11), generator=draw)
+    x = torch.randint(0, 12, (len(lengths), 11, *[7] * bool(characters)), generator=draw)
     with torch.no_grad():
         together = made.emissions(x, torch.tensor(lengths))
         tags = made.tag(x, torch.tensor(lengths))
@@ -102,6 +104,43 @@ def test_tokens_stay_as_they_are_and_rare_ones_are_unknown() -> None:
     lower = open_task(tiny_tagger("batching.lowercase=true"), tagged_dataset(examples))
     assert {"new york", "u.s.", "ada"} <= set(lower.vocabularies["input"].symbols)
     assert "Ada" not in lower.vocabularies["input"].symbols
+
+
+def test_characters_come_first_in_the_vocabulary() -> None:
+    examples = [*tagged_sentences(60), Tagged(("I", "x"), ("O", "O"))]
+    recipe = tiny_tagger(
+        "network.characters=4", "batching.lowercase=true", "batching.least_count=2"
+    )
+    task = open_task(recipe, tagged_dataset(examples))
+    symbols = task.vocabularies["input"].symbols
+    alphabet = alphabet_size(symbols)
+    assert all(len(symbol) == 1 for symbol in symbols[2:alphabet])
+    assert all(len(symbol) > 1 for symbol in symbols[alphabet:])
+    assert {"I", "i", "x", "A", "."} <= set(symbols[2:alphabet])
+    assert "lovelace" in symbols
+    network = task.new_module().network
+    assert network.read.shape == ("batch", 7)
+    assert network.characters.embedding.num_embeddings == alphabet
+
+
+def test_training_hides_tokens_but_not_their_characters() -> None:
+    recipe = tiny_tagger("network.characters=4", "batching.unknown_rate=0.5")
+    plain = tiny_tagger("network.characters=4", "batching.unknown_rate=0")
+    hidden, shown = (
+        list(open_task(one, tagged_dataset(tagged_sentences(60))).train_batches(0, 0))
+        for one in (recipe, plain)
+    )
+    for batch, whole in zip(hidden, shown, strict=True):
+        assert torch.equal(batch.x[..., 1:], whole.x[..., 1:])
+        assert (batch.x[..., 0] == 1).float().mean() > 0.3
+
+
+def test_an_id_that_is_no_character_is_an_unknown_one() -> None:
+    made = network(bidirectional=False, characters=4)
+    assert made.characters is not None
+    ids = torch.tensor([[0, 3, 11, 0, 0, 0]])
+    expected = made.characters(torch.tensor([[0, 3, 1, 0, 0, 0]]))
+    assert torch.equal(made.characters(ids), expected)
 
 
 @pytest.mark.parametrize(
