@@ -184,7 +184,13 @@ class Tagger(Model):
         if "input" not in self.vocabularies:
             raise BundleError(f"{self.manifest.name} has no vocabulary 'input'; export it again")
         read = TokenReading.of(self.vocabularies["input"], self.manifest.decoding)
-        return self.reading("sequence").array(read.ids(tokens), "time")
+        columns, features = read.columns, self.reading("sequence").features
+        if read.characters < 0 or features != columns:
+            raise BundleError(
+                f"decoding.characters of {self.manifest.name} should fit what a step reads, "
+                f"{list(features)} ids, got {read.characters}; export the bundle again"
+            )
+        return read.ids(tokens)
 
 
 def _tokens(sentences: Sentence | Sequence[Sentence]) -> list[tuple[str, ...]]:

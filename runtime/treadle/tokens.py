@@ -40,6 +40,11 @@ class TokenReading:
         lowercase, characters = decoding.get("lowercase"), decoding.get("characters")
         return cls(vocabulary, lowercase is True, characters if type(characters) is int else 0)
 
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The shape of one token's ids."""
+        return (self.characters + 3,) if self.characters else ()
+
     def ids(self, tokens: Sequence[str]) -> NDArray[np.int64]:
         """int64 [tokens], or [tokens, 1 + characters + 2].
 
@@ -49,7 +54,7 @@ class TokenReading:
         words = np.array(self.vocabulary.encode_symbols(whole, unknown="symbol"), np.int64)
         if not self.characters:
             return words
-        rows = np.full((len(tokens), self.characters + 3), self.vocabulary.padding or 0, np.int64)
+        rows = np.full((len(tokens), *self.columns), self.vocabulary.padding or 0, np.int64)
         rows[:, 0] = words
         for row, token in zip(rows, tokens, strict=True):
             kept = self._kept(token)

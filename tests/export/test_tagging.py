@@ -14,7 +14,7 @@ import treadle
 import treadle.data
 from tests.train.tagged import open_names, tiny_tagger
 from treadle.cli import run as run_command
-from treadle.errors import InputError, StateError
+from treadle.errors import BundleError, InputError, StateError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.selfcheck import verify
 from treadle.tokens import TokenReading
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "int8", "int4")
 SAME = tolerance("stream", "float32").outputs
 FORWARD, PLAIN = "network.bidirectional=false", "network.crf=false"
+NAMES = ("transitions", "first", "last")
 LETTERS = ("network.characters=5", "network.character_size=8", "network.character_features=8")
 KINDS: dict[str, tuple[str, ...]] = {
     "both crf": LETTERS,
@@ -132,6 +133,26 @@ def test_sentences_of_every_form_and_refusals(made: Made) -> None:
                     ["Ada"]
                 )
                 assert member.step(ids).shape[-1] == len(model.tags)
+
+
+def test_a_manifest_that_says_something_else_than_its_graphs_is_refused(made: Made) -> None:
+    with treadle.load(made[2]["float32"]) as model:
+        decoding = model.manifest.decoding
+        for wrong in (-1, 3, 10**12):
+            kept, decoding["characters"] = decoding["characters"], wrong
+            with pytest.raises(BundleError, match=r"decoding.characters .* should fit"):
+                model.tag("Ada")
+            decoding["characters"] = kept
+        for wrong_scores in ({"first": [0.0]}, {name: [0.0] for name in NAMES}, 7):
+            decoding["scores"] = wrong_scores
+            with pytest.raises(BundleError, match=r"decoding.scores .* got something else"):
+                model.tag("Ada")
+        decoding["scores"] = {"transitions": [[0.0]], "first": [0.0], "last": [0.0]}
+        with pytest.raises(BundleError, match=r"should be of 5 tags, got 1"):
+            model.tag("Ada")
+        del model.vocabularies["tags"]
+        with pytest.raises(BundleError, match="one logit for each of the 0 tags"):
+            model.tag("Ada")
 
 
 def test_the_spans_of_a_tagging() -> None:

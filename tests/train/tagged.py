@@ -61,6 +61,7 @@ def tiny_tagger(*changes: str) -> Recipe:
             "data.name=names",
             "network.hidden_size=16",
             "network.embedding_size=8",
+            "network.characters=0",
             "network.dropout=0.1",
             "network.embedding_dropout=0.1",
             "batching.batch_size=16",
