@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
+    from treadle.tagger import Tagger, Tagging
     from treadle.transducer import Transducer
     from treadle.vocabulary import Vocabulary
     from treadle.whole_sequence_model import WholeSequenceModel
@@ -70,6 +71,8 @@ __all__ = [
     "StateError",
     "StatefulModel",
     "Stream",
+    "Tagger",
+    "Tagging",
     "Transducer",
     "TreadleError",
     "UnsupportedGraph",
@@ -96,6 +99,8 @@ _HOMES = {
     "Snapshot": "treadle.state",
     "StatefulModel": "treadle.stateful_model",
     "Stream": "treadle.stream",
+    "Tagger": "treadle.tagger",
+    "Tagging": "treadle.tagger",
     "Transducer": "treadle.transducer",
     "Vocabulary": "treadle.vocabulary",
     "WholeSequenceModel": "treadle.whole_sequence_model",

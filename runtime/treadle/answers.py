@@ -16,7 +16,7 @@ from treadle.decoding import (
 from treadle.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Sized
 
     import numpy as np
     from numpy.typing import NDArray
@@ -150,7 +150,7 @@ def search_for(
     )
 
 
-def batches_by_length(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+def batches_by_length(sequences: Sequence[Sized], size: int) -> Iterator[list[int]]:
     """Indices in batches of similar length; similar inputs also end after similar times."""
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     for first in range(0, len(order), size):

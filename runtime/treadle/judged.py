@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from treadle.metrics import (
     macro_f1,
     nats_per_character,
     perplexity,
+    span_f1,
     word_error_rate,
 )
 
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Pronunciation, Series
+    from treadle.data import Classified, Pronunciation, Series, Tagged
     from treadle.forecast_errors import HorizonErrors
     from treadle.forecaster import Forecaster
     from treadle.language_model import LanguageModel
+    from treadle.tagger import Tagger
     from treadle.transducer import Transducer
 
 
@@ -85,6 +88,25 @@ def _forecast_nats(model: Forecaster, series: Series) -> NDArray[np.float64]:
     return model.losses(series.of(model.channels))
 
 
+def _tags(
+    model: Tagger, examples: Sequence[Tagged]
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """The tags found in each sentence, and the right ones."""
+    found = model.tag([example.tokens for example in examples])
+    return [one.tags for one in found], [example.tags for example in examples]
+
+
+def _tag_accuracy(model: Tagger, examples: Sequence[Tagged]) -> float:
+    """Over all tokens."""
+    found, right = _tags(model, examples)
+    return accuracy([*chain(*found)], [*chain(*right)])
+
+
+def _tag_nats(model: Tagger, examples: Sequence[Tagged]) -> NDArray[np.float64]:
+    """Nats of the right tags."""
+    return model.nats([one.tokens for one in examples], [one.tags for one in examples])
+
+
 JUDGED: dict[str, Judged] = {
     "classification": Judged(
         {
@@ -111,6 +133,13 @@ JUDGED: dict[str, Judged] = {
             ),
         },
         _text_nats,
+    ),
+    "tagging": Judged(
+        {
+            "accuracy": lambda model, examples, _: _tag_accuracy(model, examples),
+            "span_f1": lambda model, examples, _: span_f1(*_tags(model, examples)),
+        },
+        _tag_nats,
     ),
     "transduction": Judged({"word_error_rate": _word_error_rate}, _word_nats, decodes=True),
 }

@@ -54,6 +54,10 @@ TASKS: dict[str, Task] = {
     ),
     "forecasting": Task(("step", "sequence"), {}, chooses=False),
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
+    # A tagger in both directions has no step either.
+    "tagging": Task(
+        ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")
+    ),
     "transduction": Task(("step", "sequence", "encode"), {"step": "output", "encode": "input"}),
     "stateful": Task(("step", "sequence"), {}, chooses=False),
     "whole-sequence": Task(("sequence",), {}, chooses=False),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from treadle.errors import InputError
+from treadle.spans import score_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +33,7 @@ METRICS: dict[str, Metric] = {
         Metric("macro_f1", "%", higher_is_better=True),
         Metric("mse", "variances", higher_is_better=False),
         Metric("mae", "deviations", higher_is_better=False),
+        Metric("span_f1", "%", higher_is_better=True),
         Metric("word_error_rate", "%", higher_is_better=False),
         Metric("perplexity", "symbols", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),
@@ -89,6 +91,14 @@ def macro_f1(predictions: Sequence[str], labels: Sequence[str]) -> float:
         hits = np.sum((said == label) & (right == label))
         scores.append(2.0 * hits / (np.sum(said == label) + np.sum(right == label)))
     return 100.0 * float(np.mean(scores))
+
+
+def span_f1(found: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> float:
+    """F1 of spans that match in start, stop and kind, in percent: `spans.score_spans`.
+
+    Raises InputError as it does.
+    """
+    return 100.0 * score_spans(found, right).f1
 
 
 def _check_labels(predictions: Sequence[str], labels: Sequence[str]) -> None:

@@ -46,6 +46,7 @@ CLASSES = {
     "classification": "treadle.classifier:Classifier",
     "forecasting": "treadle.forecaster:Forecaster",
     "language-modelling": "treadle.language_model:LanguageModel",
+    "tagging": "treadle.tagger:Tagger",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
     "whole-sequence": "treadle.whole_sequence_model:WholeSequenceModel",
@@ -64,10 +65,10 @@ def load(
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
-    A Classifier, Forecaster, LanguageModel, Transducer, StatefulModel or WholeSequenceModel.
-    `source` is the path of a bundle, packed or not, the bytes of a packed one, or a resource of a
-    package, as `open_bundle` takes it; what is packed is unpacked into temporary files until the
-    model closes.
+    A Classifier, Forecaster, LanguageModel, Tagger, Transducer, StatefulModel or
+    WholeSequenceModel. `source` is the path of a bundle, packed or not, the bytes of a packed one,
+    or a resource of a package, as `open_bundle` takes it; what is packed is unpacked into temporary
+    files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
     one. `device`, `spinning` and `arena` are as `treadle.session.Hardware` has them.

@@ -171,7 +171,12 @@ class Vocabulary:
         with `unknown="symbol"`, where the vocabulary has one. Words are never all known: one that
         is not becomes the unknown symbol without being asked.
         """
-        symbols = self.split(text)
+        return self.encode_symbols(self.split(text), unknown=unknown)
+
+    def encode_symbols(
+        self, symbols: Sequence[str], *, unknown: Literal["error", "symbol"] = "error"
+    ) -> list[int]:
+        """As `encode`, of what is split already: a symbol may then hold white space."""
         try:
             return [self._ids[symbol] for symbol in symbols]
         except KeyError:

@@ -41,15 +41,15 @@ def write_prompted(directory: Path) -> Path:
     return bundle
 
 
-def write_as_classifier(writer: Callable[[Path], Path]) -> Callable[[Path], Path]:
-    """The manifest of a classifier that has the graphs of another bundle."""
+def write_as(task: str, writer: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """The manifest of a classifier, or a tagger, that has the graphs of another bundle."""
 
     def write(directory: Path) -> Path:
         bundle = writer(directory)
         document = json.loads((bundle / "manifest.json").read_text("utf-8"))
         files = [*document["vocabularies"].values()]
         vocabularies = dict(zip(["input"], files, strict=False))
-        document |= {"task": "classification", "vocabularies": vocabularies}
+        document |= {"task": task, "vocabularies": vocabularies}
         (bundle / "manifest.json").write_text(json.dumps(document))
         return bundle
 
@@ -75,9 +75,10 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     ),
     "transducer": write_transducer,
     "whole": write_whole_sequence,
-    "classifier": write_as_classifier(write_language_model),
+    "classifier": write_as("classification", write_language_model),
     "forecaster": write_forecaster,
-    "whole classifier": write_as_classifier(write_whole_sequence),
+    "whole classifier": write_as("classification", write_whole_sequence),
+    "tagger": write_as("tagging", write_language_model),
 }
 # Neither a digest nor a size is looked at before the file it belongs to is: opening does that.
 JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}

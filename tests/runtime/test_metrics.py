@@ -53,6 +53,7 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
     assert {m.name: m.unit for m in METRICS.values()} == {
         "accuracy": "%",
         "macro_f1": "%",
+        "span_f1": "%",
         "mse": "variances",
         "mae": "deviations",
         "word_error_rate": "%",
@@ -61,7 +62,7 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
         "nats_per_character": "nats/character",
     }
     better = {metric.name for metric in METRICS.values() if metric.higher_is_better}
-    assert better == {"accuracy", "macro_f1"}
+    assert better == {"accuracy", "macro_f1", "span_f1"}
 
 
 def test_a_rise_that_is_the_same_everywhere_is_certain() -> None:

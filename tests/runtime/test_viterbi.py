@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from treadle.decoding.viterbi import TagScores, best_tags
+from treadle.decoding.viterbi import TagScores, best_tags, tag_nats
 from treadle.errors import InputError
 from treadle_train.networks.crf import ConditionalRandomField
 
@@ -101,3 +101,18 @@ def test_scores_that_do_not_fit_are_refused() -> None:
         TagScores(np.zeros((2, 3)), np.zeros(2), np.zeros(2))
     with pytest.raises(InputError, match="got NaN"):
         TagScores(np.full((2, 2), np.nan), np.zeros(2), np.zeros(2))
+
+
+@given(**SIZES)
+def test_nats_are_those_of_training(tags: int, lengths: list[int], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    emissions = random.normal(size=(len(lengths), max(lengths), tags)).astype(np.float32)
+    right = random.integers(0, tags, emissions.shape[:2])
+    crf = ConditionalRandomField(tags)
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter.copy_(torch.from_numpy(random.normal(size=tuple(parameter.shape))))
+        ours = crf(torch.from_numpy(emissions), torch.from_numpy(right), torch.tensor(lengths))
+        scores = TagScores(*(part.numpy() for part in (crf.transitions, crf.first, crf.last)))
+    nats = tag_nats(emissions, right, np.array(lengths), scores)
+    assert nats == pytest.approx(ours.numpy(), abs=1e-4)

@@ -30,6 +30,8 @@ def test_the_recipes_of_the_package() -> None:
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
+        "tag-entities",
+        "tag-pos",
     ]
 
 

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.vocabulary import Vocabulary
-from treadle_train.networks import Forecaster, Network
-from treadle_train.recipe import ForecasterRecipe, LanguageModelRecipe, TransducerRecipe
+from treadle_train.networks import Forecaster, Network, Tagger
+from treadle_train.recipe import (
+    ForecasterRecipe,
+    LanguageModelRecipe,
+    TaggerRecipe,
+    TransducerRecipe,
+)
 
 Vocabularies = Mapping[str, Vocabulary]
 
@@ -60,9 +65,22 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies, __: Network) -> dic
     return {"start": symbols.index("\n") if "\n" in symbols else 0}
 
 
+def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:
+    """How tokens are read, and what a conditional random field has learnt, where there is one."""
+    decoding: dict[str, Any] = {
+        "lowercase": recipe.batching.lowercase,
+        "characters": recipe.network.characters,
+    }
+    if network.crf is not None:
+        weights = network.crf.named_parameters()
+        decoding["scores"] = {name: weight.tolist() for name, weight in weights}
+    return decoding
+
+
 BUNDLED: dict[str, Bundled] = {
     "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
     "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
+    "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
     "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
 }

@@ -5,13 +5,14 @@ The same data, metrics and decoding rules as for a bundle, so the two figures ma
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pronunciation, Series
+from treadle.data import Classified, Pronunciation, Series, Tagged
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.forecast_errors import mean_over
@@ -21,13 +22,15 @@ from treadle.metrics import (
     bits_per_character,
     macro_f1,
     perplexity,
+    span_f1,
     word_error_rate,
 )
+from treadle.tokens import TokenReading
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
 from treadle_train.modules.forecasting import errors_of, forecasts_of
-from treadle_train.networks import Classifier, Forecaster, LanguageModel, Transducer
+from treadle_train.networks import Classifier, Forecaster, LanguageModel, Tagger, Transducer
 from treadle_train.run import Run, load_run
 
 ROWS = 256
@@ -126,10 +129,28 @@ def _forecast_figure(run: Run, network: Forecaster, series: Series) -> float:
     return mean_over(errors, "mae" if run.evaluation["metric"] == "mae" else "mse")
 
 
+def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
+    """The run's metric over all sentences, those of similar length together."""
+    reading = TokenReading.of(run.vocabularies["input"], run.decoding)
+    rows = [reading.ids(one.tokens) for one in examples]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    tags, said = run.vocabularies["tags"].symbols, [[""]] * len(rows)
+    for first in range(0, len(rows), ROWS):
+        chosen = order[first : first + ROWS]
+        x, lengths = padded([rows[index] for index in chosen])
+        for index, row in zip(chosen, network.tag(x, lengths).tolist(), strict=True):
+            said[index] = [tags[best] for best in row[: len(rows[index])]]
+    right = [one.tags for one in examples]
+    if run.evaluation["metric"] == "span_f1":
+        return span_f1(said, right)
+    return accuracy([*chain(*said)], [*chain(*right)])
+
+
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
     "forecasting": _forecast_figure,
     "language-modelling": _text_figure,
+    "tagging": _tag_figure,
     "transduction": _word_error_rate,
 }
 """Task -> (run, network, examples of a split) -> the figure by the run's metric."""

@@ -19,6 +19,7 @@ SymbolName = Literal["characters", "words", "subwords"]
 FigureName = Literal["accuracy", "macro_f1"]
 RelativeName = Literal["last", "season"]
 ErrorName = Literal["mse", "mae"]
+TagFigureName = Literal["accuracy", "span_f1"]
 PrecisionName = Literal["float32", "bfloat16"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
@@ -147,6 +148,30 @@ def _rising(numbers: tuple[float, ...]) -> bool:
     return all(low < high for low, high in pairwise(numbers))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaggerSection:
+    """Sizes of a `treadle_train.networks.Tagger`, and what is dropped while it trains.
+
+    crf: tags are chosen together, by a conditional random field. characters: of a token so many are
+    read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
+    dropouts are as in `ClassifierSection`.
+    """
+
+    embedding_size: int = at_least(1, 96)
+    hidden_size: int = at_least(2, 256)
+    layers: int = at_least(1, 1)
+    cell: CellName = "lstm"
+    bidirectional: bool = False
+    crf: bool = False
+    characters: int = at_least(0, 0)
+    character_size: int = at_least(1, 32)
+    character_features: int = at_least(1, 64)
+    dropout: float = rate(0.5)
+    embedding_dropout: float = rate(0.0)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -238,6 +263,21 @@ class SeriesSection:
                 f"batching.channels should be different names, batching.target among them, got "
                 f"{list(self.channels)} and {self.target!r}."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSection:
+    """What a tagger knows of tokens, and how sentences become batches.
+
+    lowercase: tokens are read in lower case; least_count, batch_size, window, unknown_rate: as in
+    `ReadingSection`.
+    """
+
+    lowercase: bool = False
+    least_count: int = at_least(1, 1)
+    batch_size: int = at_least(1, 32)
+    window: int = at_least(0, 0)
+    unknown_rate: float = rate(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,10 +408,33 @@ class ForecasterRecipe:
             )
 
 
-Recipe = ClassifierRecipe | ForecasterRecipe | LanguageModelRecipe | TransducerRecipe
+@dataclass(frozen=True, kw_only=True)
+class TaggerRecipe:
+    """A recipe with task = "tagging". metric: what it is judged and chosen by."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["tagging"]
+    data: DataSection
+    network: TaggerSection
+    batching: TokenSection
+    training: TrainingSection
+    metric: TagFigureName = "accuracy"
+
+    def __post_init__(self) -> None:
+        if self.network.crf and self.training.label_smoothing:
+            raise RecipeError(
+                "training.label_smoothing is of tags that are chosen one by one, and with "
+                "network.crf they are chosen together; set one of the two to its default."
+            )
+
+
+Recipe = ClassifierRecipe | ForecasterRecipe | LanguageModelRecipe | TaggerRecipe | TransducerRecipe
 RECIPE_TYPES: dict[str, type[Recipe]] = {
     "classification": ClassifierRecipe,
     "forecasting": ForecasterRecipe,
+    "tagging": TaggerRecipe,
     "transduction": TransducerRecipe,
     "language-modelling": LanguageModelRecipe,
 }

@@ -146,8 +146,7 @@ def _interface(
     axes: tuple[str, ...] = ("batch",) if name == "step" else ("batch", "time")
     lengths = () if name == "step" else (Port("lengths", "int64", ("batch",)),)
     read = network.read
-    # What has no step answers once, at the end.
-    answered = axes if "step" in network.graphs else ("batch",)
+    answered = axes if network.timed else ("batch",)
     return Graph(
         file=f"{name}.onnx",
         inputs=(Port(read.name, read.dtype, (*axes, *read.shape[1:])), *lengths),

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from treadle.whole_check import ends_of
 from treadle_export.capturing.network import capture
 from treadle_export.exporting.material import description_of
 from treadle_export.exporting.whole_export import STEPS, Whole
@@ -35,8 +36,7 @@ def whole_of(run: Run, quality_limit: int | None = None) -> Whole:
 
 @torch.no_grad()
 def _answered(network: Any, inputs: NDArray[Any]) -> Floats:
-    """What the network makes of inputs [T, …] as one row: its logits [V]."""
+    """What the network makes of inputs [T, …] as one row [V] of its logits."""
     x = torch.from_numpy(inputs)[None]
     logits, _ = network.sequence(x, torch.tensor([len(inputs)]), network.initial_state(1))
-    row: Floats = logits[0].numpy()
-    return row
+    return ends_of([network.timed], [logits.numpy()])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
@@ -89,10 +90,22 @@ def _series(run: Run, steps: int) -> tuple[list[int], Sequence[Any]]:
     return [], run.dataset().split("test")[:steps].of(run.decoding["channels"])
 
 
+def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:
+    """Sentences one after another, as if they were one."""
+    reading = TokenReading.of(run.vocabularies["input"], run.decoding)
+    ids: list[Any] = []
+    for example in run.dataset().split("test"):
+        ids += list(reading.ids(example.tokens))
+        if len(ids) >= steps:
+            break
+    return [], ids[:steps]
+
+
 _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
     "classification": _labelled,
     "forecasting": _series,
     "language-modelling": _text,
+    "tagging": _tagged,
     "transduction": _word_and_targets,
 }
 """Task -> (run, steps) -> what an encoder reads, and what every step reads."""

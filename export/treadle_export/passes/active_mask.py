@@ -17,11 +17,11 @@ ACTIVE = "active"
 
 
 def with_active_mask(model: CanonicalModel) -> CanonicalModel:
-    """The model with a mask in its step graph, if it has such a graph."""
+    """The model with a mask in a copy of its step graph, if it has such a graph."""
     step = model.graphs.get("step")
     if step is None or step.interface.active is not None:
         return model
-    masked = applied([AddActiveMask(step.interface)], step.model)
+    masked = applied([AddActiveMask(step.interface)], step.model.clone())
     graph = CanonicalGraph(masked, replace(step.interface, active=ACTIVE))
     return replace(model, graphs={**model.graphs, "step": graph})
 

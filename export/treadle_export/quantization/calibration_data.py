@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from treadle.data import Dataset, Series, open_dataset
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
+from treadle.tokens import TokenReading
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
 from treadle_train.batching.labelled import encoded
@@ -148,17 +149,28 @@ def _labelled(
     examples: list[Any], description: Description, count: int
 ) -> tuple[tuple[Batch, ...], int]:
     """Sequences of one length go together."""
-    chosen = _spread(examples, count)
+    rows = [encoded(one, description.vocabularies) for one in _spread(examples, count)]
+    return _of_one_length(rows), len(rows)
+
+
+def _tagged(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Sentences of one length go together."""
+    reading = TokenReading.of(description.vocabularies["input"], description.decoding)
+    rows: list[NDArray[Any]] = [reading.ids(one.tokens) for one in _spread(examples, count)]
+    return _of_one_length(rows), len(rows)
+
+
+def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
     groups: dict[int, list[NDArray[Any]]] = defaultdict(list)
-    for example in chosen:
-        row = encoded(example, description.vocabularies)
+    for row in rows:
         groups[len(row)].append(row)
-    batches = tuple(
-        Batch(np.stack(rows[first : first + _ROWS]))
-        for _, rows in sorted(groups.items())
-        for first in range(0, len(rows), _ROWS)
+    return tuple(
+        Batch(np.stack(group[first : first + _ROWS]))
+        for _, group in sorted(groups.items())
+        for first in range(0, len(group), _ROWS)
     )
-    return batches, len(chosen)
 
 
 def _series(series: Series, description: Description, count: int) -> tuple[tuple[Batch, ...], int]:
@@ -189,5 +201,6 @@ READINGS: dict[str, Reading] = {
     "classification": Reading(1_000, "sequences", _labelled),
     "forecasting": Reading(4_000, "frames", _series),
     "language-modelling": Reading(20_000, "symbols", _text),
+    "tagging": Reading(1_000, "sentences", _tagged),
     "transduction": Reading(4_000, "words", _pronunciations),
 }

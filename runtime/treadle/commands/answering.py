@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from treadle.forecaster import Forecast, Forecaster
     from treadle.language_model import LanguageModel
     from treadle.model import Model
+    from treadle.tagger import Tagger
     from treadle.transducer import Transducer
 
 GENERATED = 200  # symbols a prompt is continued by, unless --max-length says otherwise
@@ -149,10 +150,31 @@ class Foreteller:
         return made
 
 
+@dataclass(frozen=True)
+class TokenTagger:
+    """Answers lines with a tagger."""
+
+    model: Tagger
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = ()
+
+    def write(self, line: str) -> None:
+        """Print each token of one line as token/tag."""
+        [tagging] = self.model.tag(line)
+        pairs = zip(tagging.tokens, tagging.tags, strict=True)
+        write(" ".join(f"{token}/{tag}" for token, tag in pairs) + "\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The tokens of one line and their tags."""
+        [tagging] = self.model.tag(line)
+        return {"input": line, **asdict(tagging)}
+
+
 ANSWERERS: dict[str, type[Answerer]] = {
     "classification": Labeller,
     "forecasting": Foreteller,
     "language-modelling": Continuer,
+    "tagging": TokenTagger,
     "transduction": Transcriber,
 }
 """Task -> what answers lines of text with a model of it."""

@@ -74,6 +74,32 @@ def best_tags(
     return paths, best.max(axis=1)
 
 
+def tag_nats(
+    emissions: NDArray[np.floating],
+    tags: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    scores: TagScores,
+) -> NDArray[np.float64]:
+    """Nats of whole sequences of tags int64 [B, T]: log Σ exp(score) - score, float64 [B].
+
+    The sum is over all sequences, by the forward algorithm in float64; the rest is as in
+    `best_tags`.
+    """
+    batch, time, _ = _sizes(emissions, lengths, scores)
+    x, rows = emissions.astype(np.float64), np.arange(batch)
+    total = scores.first + x[:, 0]
+    score = scores.first[tags[:, 0]] + x[rows, 0, tags[:, 0]]
+    for t in range(1, time):
+        running = lengths > t
+        through = np.logaddexp.reduce(total[:, :, None] + scores.transitions, axis=1)
+        total = np.where(running[:, None], through + x[:, t], total)
+        here = scores.transitions[tags[:, t - 1], tags[:, t]] + x[rows, t, tags[:, t]]
+        score = np.where(running, score + here, score)
+    whole = np.logaddexp.reduce(total + scores.last, axis=1)
+    nats: NDArray[np.float64] = whole - score - scores.last[tags[rows, lengths - 1]]
+    return nats
+
+
 def _sizes(
     emissions: NDArray[np.floating], lengths: NDArray[np.int64], scores: TagScores
 ) -> tuple[int, int, int]:

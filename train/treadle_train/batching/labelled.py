@@ -1,4 +1,4 @@
-"""Sequences with one label each, in batches of similar length.
+"""Sequences with one label each, or one a step, in batches of similar length.
 
 Notation: N examples, B batch, T time, F features of a frame.
 """
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from treadle.data import Classified
 from treadle.vocabulary import Vocabulary
-from treadle_train.batching.bucketed import Ids, bucketed_rows
+from treadle_train.batching.bucketed import IGNORED, Ids, bucketed_rows
 from treadle_train.batching.order import epoch_generator, with_unknowns
+from treadle_train.cells.ragged import valid_positions
 
 Row = NDArray[Any]
 """Ids int64 [T], or frames float32 [T, F]."""
@@ -26,7 +27,7 @@ class LabelledBatch(NamedTuple):
 
     x: Tensor  # int64 [B, T] or float32 [B, T, F], zeros where padded
     lengths: Tensor  # int64 [B]
-    labels: Tensor  # int64 [B]
+    labels: Tensor  # int64 [B]; one a step: [B, T], IGNORED where padded
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,34 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
+class TaggedRows:
+    """All sentences of a split: ids, and as many tags, int64 [T]."""
+
+    rows: Sequence[Ids]  # [T], or [T, columns] with characters
+    tags: Sequence[Ids]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> Ids:
+        """[N]."""
+        return np.array([len(row) for row in self.rows], np.int64)
+
+    def batch(self, chosen: Sequence[int] | Ids) -> LabelledBatch:
+        """The batch of these rows, padded to the longest of them."""
+        x, lengths = padded([self.rows[index] for index in chosen])
+        tags, _ = padded([self.tags[index] for index in chosen])
+        return LabelledBatch(
+            x, lengths, tags.masked_fill(~valid_positions(lengths, x.shape[1]), IGNORED)
+        )
+
+
+@dataclass(frozen=True)
 class LabelledBatches:
     """The batches of one epoch, from the batch `first` on, bucketed as `BucketedBatches`."""
 
-    examples: LabelledRows
+    examples: LabelledRows | TaggedRows
     batch_size: int
     window: int
     seed: int
@@ -72,9 +97,13 @@ class LabelledBatches:
         draws = generator.integers(2**63, size=len(batches))  # one a batch: any can be first
         for rows, draw in zip(batches[self.first :], draws[self.first :], strict=True):
             batch = self.examples.batch(rows)
-            yield batch._replace(
-                x=with_unknowns(batch.x, self.unknown_rate, self.unknown, int(draw))
-            )
+            # Of a token with characters the first column is the token: they stay known.
+            known = batch.x if batch.x.ndim == 2 else batch.x[..., 0]
+            read = with_unknowns(known, self.unknown_rate, self.unknown, int(draw))
+            if read is not known:
+                x = read if batch.x.ndim == 2 else torch.cat([read[..., None], batch.x[..., 1:]], 2)
+                batch = batch._replace(x=x)
+            yield batch
 
 
 def encoded(example: Classified, vocabularies: Mapping[str, Vocabulary]) -> Row:

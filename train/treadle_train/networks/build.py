@@ -9,12 +9,14 @@ from treadle_train.networks.classifier import Classifier
 from treadle_train.networks.forecaster import Forecaster
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
+from treadle_train.networks.tagger import Tagger, alphabet_size
 from treadle_train.networks.transducer import Transducer
 from treadle_train.recipe import (
     ClassifierRecipe,
     ForecasterRecipe,
     LanguageModelRecipe,
     Recipe,
+    TaggerRecipe,
     TransducerRecipe,
 )
 
@@ -50,10 +52,22 @@ def build_forecaster(recipe: ForecasterRecipe, _: Mapping[str, Vocabulary]) -> F
     return Forecaster(len(batching.channels), target, **sizes)
 
 
+def build_tagger(recipe: TaggerRecipe, vocabularies: Mapping[str, Vocabulary]) -> Tagger:
+    """A tagger with new random weights."""
+    symbols = vocabularies["input"].symbols
+    return Tagger(
+        len(symbols),
+        len(vocabularies["tags"]),
+        alphabet=alphabet_size(symbols),
+        **asdict(recipe.network),
+    )
+
+
 BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
     "classification": build_classifier,
     "forecasting": build_forecaster,
     "language-modelling": build_language_model,
+    "tagging": build_tagger,
     "transduction": build_transducer,
 }
 

@@ -53,6 +53,7 @@ class Classifier(Network):
                 "it each way: choose an even number."
             )
         self.bidirectional, self.features = bidirectional, features
+        self.timed = not bidirectional
         self.embedding: nn.Module = (
             Normalization(features)
             if symbols is None

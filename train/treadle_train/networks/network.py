@@ -18,6 +18,9 @@ class Network(nn.Module, ABC):
     looped: bool = False
     """Whether its sequence graph is its step in a loop, as where a state has no faster way."""
 
+    timed: bool = True
+    """Whether its sequence graph answers at every step, and not once, at the end."""
+
     @property
     def graphs(self) -> tuple[str, ...]:
         """The entry points that it has: those of its task."""

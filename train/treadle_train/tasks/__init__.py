@@ -8,6 +8,7 @@ from treadle_train.recipe import Recipe
 from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.forecasting import Forecasting
 from treadle_train.tasks.language_modelling import LanguageModelling
+from treadle_train.tasks.tagging import Tagging
 from treadle_train.tasks.task import Task
 from treadle_train.tasks.transduction import Transduction
 
@@ -16,6 +17,7 @@ __all__ = [
     "Classification",
     "Forecasting",
     "LanguageModelling",
+    "Tagging",
     "Task",
     "Transduction",
     "open_task",
@@ -25,6 +27,7 @@ TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "classification": Classification,
     "forecasting": Forecasting,
     "language-modelling": LanguageModelling,
+    "tagging": Tagging,
     "transduction": Transduction,
 }
 
