@@ -4,13 +4,15 @@ usage: quantization.py RUN [--precision P …] [--limit N] [--steps N] [--keep D
 
 Every precision is exported on the ordinary road and read back through the runtime. Perplexity is
 teacher-forced over the test split, its rise paired symbol by symbol with float32, with 95 %
-confidence. `int4 nearest` is int4 without calibration. Drift is the largest difference between a
-bundle and float32 while both carry their own state over the same real symbols, of the outputs and
-of the states: its maximum over the first and over the last tenth of the steps. Beside it stands how
-large the states are there: a cell state has no bound, and where it grows with the text its
-difference does, too. Divergence is what the same steps say of quality without the luck of which
-symbols come next: KL(float32 | bundle) of the next symbol, as a rise of perplexity, of language
-models (a transducer's steps here all read one source).
+confidence. `int4 nearest` is int4 without calibration, its scales the best of each block; `int4
+plain` is rounding as textbooks have it, which the exporter does not offer: the largest weight of a
+block gives its scale. Drift is the largest difference between a bundle and float32 while both carry
+their own state over the same real symbols, of the outputs and of the states: its maximum over the
+first and over the last tenth of the steps. Beside it stands how large the states are there: a cell
+state has no bound, and where it grows with the text its difference does, too. Divergence is what the
+same steps say of quality without the luck of which symbols come next: KL(float32 | bundle) of the
+next symbol, as a rise of perplexity, of language models (a transducer's steps here all read one
+source).
 """
 
 import argparse
@@ -21,6 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +36,13 @@ from treadle.model import Model
 from treadle_export.exporting.exporter import export_run
 from treadle_export.parity.trace import trace_of
 from treadle_export.quantization.quantizer import Quantization
+from treadle_export.rounding import gptq
+from treadle_train.quantization.blocks import search_scales
 from treadle_train.run import Run, load_run
 
-NEAREST = "int4 nearest"
+NEAREST, PLAIN = "int4 nearest", "int4 plain"
 LM = "language-modelling"
-PRECISIONS = ("float32", "int8", "int8-block", NEAREST, "int4", "int4-fast")
+PRECISIONS = ("float32", "int8", "int8-block", PLAIN, NEAREST, "int4", "int4-fast")
 COLUMNS = (
     ("precision", "{name:14}"),
     ("bytes", "{share:7.3f}"),
@@ -57,7 +62,7 @@ COLUMNS = (
 
 def exported(run: Run, precisions: list[str], folder: Path) -> dict[str, Path]:
     """One bundle for each precision; whatever quality is lost is what is measured here."""
-    asked = [name for name in precisions if name != NEAREST]
+    asked = [name for name in precisions if name not in (NEAREST, PLAIN)]
     bundles = {name: folder / f"{name}.treadle" for name in asked}
     anything = Quantization(max_quality_drop=0.99)
 
@@ -65,12 +70,28 @@ def exported(run: Run, precisions: list[str], folder: Path) -> dict[str, Path]:
         print(stage, file=sys.stderr)
 
     export_run(run, bundles, force=True, quality_limit=100, quantization=anything, progress=say)
-    if NEAREST in precisions:
-        bundles[NEAREST] = folder / "int4-nearest.treadle"
-        blind = Quantization(calibration=0, max_quality_drop=0.99)
-        outs = {"int4": bundles[NEAREST]}
-        export_run(run, outs, force=True, quality_limit=100, quantization=blind, progress=say)
+    blind = Quantization(calibration=0, max_quality_drop=0.99)
+    for name in (NEAREST, PLAIN):
+        if name in precisions:
+            bundles[name] = folder / f"{name.replace(' ', '-')}.treadle"
+            outs = {"int4": bundles[name]}
+            scales = plain_scales if name == PLAIN else search_scales
+            with patch.object(gptq, "search_scales", scales):
+                export_run(
+                    run, outs, force=True, quality_limit=100, quantization=blind, progress=say
+                )
     return bundles
+
+
+def plain_scales(
+    weights: NDArray[np.float32], *, bits: int, block_size: int
+) -> NDArray[np.float32]:
+    """The largest magnitude of each block over the highest level, float32 [C, N]."""
+    starts = range(0, len(weights), block_size)
+    largest = [np.abs(weights[k : k + block_size]).max(axis=0) for k in starts]
+    scales = np.stack(largest) / (2 ** (bits - 1) - 1)
+    scales[scales == 0] = 1
+    return scales.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
