@@ -8,11 +8,11 @@ confidence. `int4 nearest` is int4 without calibration, its scales the best of e
 plain` is rounding as textbooks have it, which the exporter does not offer: the largest weight of a
 block gives its scale. Drift is the largest difference between a bundle and float32 while both carry
 their own state over the same real symbols, of the outputs and of the states: its maximum over the
-first and over the last tenth of the steps. Beside it stands how large the states are there: a cell
-state has no bound, and where it grows with the text its difference does, too. Divergence is what the
-same steps say of quality without the luck of which symbols come next: KL(float32 | bundle) of the
-next symbol, as a rise of perplexity, of language models (a transducer's steps here all read one
-source).
+first and over the last tenth of the steps. Beside it stands how large the states are there: a
+cell state has no bound, and where it grows with the text its difference does, too. Divergence is
+what the same steps say of quality without the luck of which symbols come next: KL(float32 | bundle)
+of the next symbol, as a rise of perplexity, of language models (a transducer's steps here all read
+one source).
 """
 
 import argparse
@@ -91,7 +91,7 @@ def plain_scales(
     largest = [np.abs(weights[k : k + block_size]).max(axis=0) for k in starts]
     scales = np.stack(largest) / (2 ** (bits - 1) - 1)
     scales[scales == 0] = 1
-    return scales.astype(np.float32)
+    return np.asarray(scales, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
