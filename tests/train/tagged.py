@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from tests.train.labelled import split_in_five
 from treadle.data import Dataset, Tagged
 from treadle_train.catalogue import load_recipe
 
@@ -33,20 +34,8 @@ def tagged_sentences(count: int, seed: int = 0) -> list[Tagged]:
     return made
 
 
-def tagged_dataset(examples: Sequence[Tagged], name: str = "names") -> Dataset[Any]:
-    share = len(examples) // 5
-    return Dataset(
-        name=name,
-        options={},
-        licence="CC0-1.0",
-        source="made up",
-        digest=f"sha256:{name}",
-        splits={
-            "train": list(examples[2 * share :]),
-            "validation": list(examples[:share]),
-            "test": list(examples[share : 2 * share]),
-        },
-    )
+def tagged_dataset(examples: Sequence[Tagged]) -> Dataset[Any]:
+    return split_in_five(examples, "names")
 
 
 def open_names(*, seed: int = 0) -> Dataset[Any]:

@@ -11,15 +11,15 @@ from typing_extensions import override
 
 from treadle.forecast_errors import HorizonErrors, differences, horizon_errors, mean_over
 from treadle_train.batching.series_lanes import SeriesBatch
-from treadle_train.modules.base import TaskModule, Totals
+from treadle_train.modules.base import Totals
+from treadle_train.modules.carrying import CarryingModule, without_gradient
 from treadle_train.networks import Forecaster
 from treadle_train.recipe import ErrorName, ForecasterRecipe
 
-_TEACHER = "teacher/"
 _FRAMES = 512  # read at once where nothing is learned
 
 
-class ForecasterModule(TaskModule[Forecaster]):
+class ForecasterModule(CarryingModule[Forecaster]):
     """Squared errors for the mean, or the pinball loss of each quantile, of standardized values.
 
     Koenker & Bassett, "Regression quantiles", 1978. Truncated back-propagation through time: the
@@ -31,8 +31,6 @@ class ForecasterModule(TaskModule[Forecaster]):
         super().__init__(network, recipe.training, steps)
         self.metric = recipe.metric
         self.horizons, self.quantiles = recipe.network.horizons, recipe.network.quantiles
-        self.carried: dict[str, Tensor] = {}
-        self.teacher_carried: dict[str, Tensor] = {}
         self.errors: tuple[HorizonErrors, ...] = ()
 
     def loss(self, batch: SeriesBatch) -> tuple[Tensor, int]:
@@ -77,17 +75,6 @@ class ForecasterModule(TaskModule[Forecaster]):
         figures: dict[str, float] = {name: mean_over(self.errors, name) for name in names}
         return figures | {"loss": self.validation_totals.mean}
 
-    def carried_state(self) -> dict[str, Tensor]:
-        """The states at the end of the last batch: the network's, and its teacher's."""
-        taught = {f"{_TEACHER}{name}": value for name, value in self.teacher_carried.items()}
-        return self.carried | taught
-
-    def restore_carried(self, state: dict[str, Tensor]) -> None:
-        """Go on from states that `carried_state` gave."""
-        self.carried = {n: value for n, value in state.items() if not n.startswith(_TEACHER)}
-        taught = state.keys() - self.carried.keys()
-        self.teacher_carried = {name.removeprefix(_TEACHER): state[name] for name in taught}
-
 
 def _read(
     network: Forecaster, batch: SeriesBatch, carried: dict[str, Tensor]
@@ -95,7 +82,7 @@ def _read(
     """Values ahead [B, T, S, Q], and the state that the next batch goes on from."""
     state = network.initial_state(batch.frames.shape[0]) if batch.fresh else carried
     ahead, state = network.sequence(batch.frames, None, state)
-    return network.arranged(ahead), {name: value.detach().float() for name, value in state.items()}
+    return network.arranged(ahead), without_gradient(state)
 
 
 @torch.no_grad()

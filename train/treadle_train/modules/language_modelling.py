@@ -10,14 +10,13 @@ from typing_extensions import override
 from treadle_train.batching.lanes import LaneBatch
 from treadle_train.bundled import figure_of
 from treadle_train.distillation import distillation_loss
-from treadle_train.modules.base import TaskModule, Totals
+from treadle_train.modules.base import Totals
+from treadle_train.modules.carrying import CarryingModule, without_gradient
 from treadle_train.networks import LanguageModel
 from treadle_train.recipe import LanguageModelRecipe
 
-_TEACHER = "teacher/"
 
-
-class LanguageModelModule(TaskModule[LanguageModel]):
+class LanguageModelModule(CarryingModule[LanguageModel]):
     """Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010).
 
     The state goes on from batch to batch, its gradient does not. characters_per_symbol: of the
@@ -34,8 +33,6 @@ class LanguageModelModule(TaskModule[LanguageModel]):
         super().__init__(network, recipe.training, steps)
         self.metric = figure_of(recipe)
         self.characters_per_symbol = characters_per_symbol
-        self.carried: dict[str, Tensor] = {}
-        self.teacher_carried: dict[str, Tensor] = {}
 
     def loss(self, batch: LaneBatch) -> tuple[Tensor, int]:
         """Mean cross-entropy over all symbols; moves the carried state on."""
@@ -72,17 +69,6 @@ class LanguageModelModule(TaskModule[LanguageModel]):
         bits = mean / math.log(2) / self.characters_per_symbol
         return {"bits_per_character": bits, "loss": mean}
 
-    def carried_state(self) -> dict[str, Tensor]:
-        """The states at the end of the last batch: the network's, and its teacher's."""
-        taught = {f"{_TEACHER}{name}": value for name, value in self.teacher_carried.items()}
-        return self.carried | taught
-
-    def restore_carried(self, state: dict[str, Tensor]) -> None:
-        """Go on from states that `carried_state` gave."""
-        self.carried = {n: value for n, value in state.items() if not n.startswith(_TEACHER)}
-        taught = state.keys() - self.carried.keys()
-        self.teacher_carried = {name.removeprefix(_TEACHER): state[name] for name in taught}
-
 
 def _read(
     network: LanguageModel, batch: LaneBatch, carried: dict[str, Tensor]
@@ -90,4 +76,4 @@ def _read(
     """Logits [B, T, V], and the state that the next batch goes on from."""
     state = network.initial_state(batch.inputs.shape[0]) if batch.fresh else carried
     logits, state = network.sequence(batch.inputs, None, state)
-    return logits, {name: value.detach().float() for name, value in state.items()}
+    return logits, without_gradient(state)
