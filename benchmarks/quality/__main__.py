@@ -31,7 +31,8 @@ FOLDER = Path("build/quality")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked; exit status 1 where a row failed, 130 where it was interrupted."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser("python -m benchmarks.quality", description=about)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE")
     parser.add_argument("--runs", type=Path, default=FOLDER / "runs", help="where the runs are")
     parser.add_argument("--bundles", type=Path, default=FOLDER / "bundles", help="and the bundles")
