@@ -16,14 +16,13 @@ import treadle
 from benchmarks.quality.counting import COUNTED
 from benchmarks.quality.predictions import predictions_sha256
 from benchmarks.quality.results import Result
-from treadle.bundle import open_bundle
 from treadle.data import open_dataset
 from treadle.errors import DataError, ExportError
 from treadle.evaluation import Evaluation, evaluate
 from treadle_export.exporting.exporter import export_run
 from treadle_export.exporting.requantize import requantize
 from treadle_train.evaluation import evaluate_run
-from treadle_train.run import WEIGHTS, Run, load_run
+from treadle_train.run import WEIGHTS, Run
 from treadle_train.training import train
 
 if TYPE_CHECKING:
@@ -142,10 +141,7 @@ def _quantized(row: Row, shop: Workshop, result: Result, *, anew: bool) -> Resul
 def _written(row: Row, shop: Workshop, precision: str, *, anew: bool) -> Path:
     source, out = shop.bundle(row, "float32"), shop.bundle(row, precision)
     if anew or not shop.has(row, precision, source / "manifest.json"):
-        if "step" in open_bundle(source).manifest.graphs:
-            requantize(source, out, precision, force=True)
-        else:  # what reads whole sequences is quantized from its run
-            export_run(load_run(shop.run(row)), {precision: out}, force=True)
+        requantize(source, out, precision, force=True)
     return out
 
 
