@@ -18,7 +18,8 @@ HEAD = """\
 What the recipes reach on the test split of their data, beside published figures and what counting
 or repeating reaches. Written by `python -m benchmarks.quality` (`make quality`) from `results.json`
 and `targets.toml`; each figure is that of a bundle through the runtime, PyTorch's that of the run.
-An `int8` figure that reaches the target is **bold**. ↑: more is better; ↓: less is better.
+An `int8` figure that reaches the target is **bold**. ↑: more is better; ↓: less is better. Training
+is in seconds of wall time, on a machine that had other work.
 
 """
 PRECISIONS = ("float32", "int8", "int4")
