@@ -171,7 +171,7 @@ def test_more_streams_than_there_may_be_are_refused(
 ) -> None:
     monitor = load_example().Monitor(treadle.load(bundle), tmp_path / "state", 2, 10)
     with monitor.model:
-        made = list(monitor.answers([line.encode() for line in lines_of(2)]))
+        made = list(monitor.answers([line.encode() for line in lines_of()[:6]]))
     assert [one["stream"] for one in made] == ["a", "b", "a", "b"]
     assert capsys.readouterr().err.count("left out") == 2
 
