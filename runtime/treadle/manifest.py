@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from treadle.contract import check_graphs, initial_files
+from treadle.delay import Delay
 from treadle.document import canonical_bytes, from_document, parse_json, to_document
 from treadle.errors import BundleError
 
