@@ -132,7 +132,7 @@ class Tagger(Model):
         rows = [self._encoded(index, one) for index, one in enumerate(_tokens(sentences))]
         made: dict[int, NDArray[np.float32]] = {}
         for batch in batches_by_length(rows, _ROWS):
-            x, lengths = self.reading("sequence").stacked([rows[index] for index in batch])
+            x, lengths = self._tokens_read().stacked([rows[index] for index in batch])
             read = read_logits(self.read(x, lengths), 0)
             made |= {
                 index: row[:length]
