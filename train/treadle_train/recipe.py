@@ -154,8 +154,8 @@ class TaggerSection:
 
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
-    dropouts are as in `ClassifierSection`. lookahead: in one direction, a tag is said so many
-    tokens later; chunk: in both directions, backwards is read within so many tokens and `lookahead`
+    dropouts are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
+    one have a say in its tag; chunk: in both directions, backwards is read within so many tokens and `lookahead`
     behind them (0: whole sentences).
     """
 
@@ -188,8 +188,8 @@ def check_delay(*, bidirectional: bool, crf: bool, chunk: int, lookahead: int) -
     """Raise RecipeError for a delay that the rest of a tagger makes no use of."""
     if crf and (chunk or lookahead):
         raise RecipeError(
-            "With network.crf the tags of a sentence are chosen together, at its end: nothing comes "
-            "of network.chunk and network.lookahead; leave them 0, or set network.crf = false."
+            "With network.crf the tags of a sentence are chosen together, at its end, whatever "
+            "network.chunk and network.lookahead are; leave them 0, or set network.crf = false."
         )
     if chunk and not bidirectional:
         raise RecipeError(

@@ -119,8 +119,9 @@ class LatencyControlledStack(nn.Module):
         return x, ends
 
     def unroll(self, x: Tensor, state: State, lengths: Tensor) -> tuple[Tensor, State]:
-        """Window after window: x [B, T, I], lengths int64 [B] to outputs [B, T, 2*H], zero where
-        padded, and the state behind the last chunk of each row.
+        """Window after window: x [B, T, I], lengths int64 [B] to (outputs [B, T, 2*H], state).
+
+        Outputs are zero where padded; the state is that behind the last chunk of each row.
         """
         outputs, whole = [], self.chunk + self.lookahead
         for start in range(0, x.shape[1], self.chunk):

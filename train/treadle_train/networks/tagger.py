@@ -22,8 +22,12 @@ from treadle_train.cells.stack import Stack
 from treadle_train.networks.characters import CharacterFeatures
 from treadle_train.networks.crf import ConditionalRandomField
 from treadle_train.networks.dropout import SymbolDropout
+from treadle_train.networks.lookahead import Lookahead
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
 from treadle_train.recipe import check_delay
+
+_AHEAD = "lookahead"
+"""Under which name the look-ahead's state is carried."""
 
 
 def alphabet_size(symbols: Sequence[str]) -> int:
@@ -40,8 +44,9 @@ class Tagger(Network):
     scores are in no graph: a bundle carries them beside. One that is `bidirectional` has
     hidden_size / 2 units each way and no step: it reads whole sequences.
 
-    What bounds the delay of a tag (`treadle.delay.Delay`): in one direction `lookahead` delays the
-    output, so that the logits of a step are those of the token so many steps before it. In both
+    What bounds the delay of a tag (`treadle.delay.Delay`): in one direction `lookahead` mixes what
+    the layers say of so many tokens behind one into its logits (networks/lookahead.py), which a
+    step gives so many steps later; the end of a sequence is followed by steps of padding. In both
     directions `chunk` makes the layers latency-controlled (cells/latency.py), with so many tokens
     in a chunk and `lookahead` behind it; a step then reads a window and answers its chunk.
 
@@ -102,6 +107,8 @@ class Tagger(Network):
             self.recurrent = Stack(
                 size, units, layers, cell, bidirectional=bidirectional, **dropouts
             )
+        late = 0 if chunk else lookahead
+        self.lookahead = Lookahead(self.recurrent.output_size, late) if late else None
         self.symbol_dropout = SymbolDropout(symbol_dropout)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.dropout = nn.Dropout(dropout)
@@ -137,18 +144,25 @@ class Tagger(Network):
         """Zeros float32 [B, H] for every state name; none where nothing is carried."""
         if self.whole:
             return {}
-        return qualified("recurrent", self.recurrent.initial_state(batch_size))
+        state = qualified("recurrent", self.recurrent.initial_state(batch_size))
+        if self.lookahead is not None:
+            state |= qualified(_AHEAD, self.lookahead.initial_state(batch_size))
+        return state
 
     def emissions(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, T, N] of whole sequences x int64 [B, T], zero where padded.
 
         They stand where their tokens do, whatever the delay.
         """
-        late = 0 if self.delay.chunk else self.delay.steps
-        read = _padded(x, lengths, late) if late else x
         start = self.recurrent.initial_state(x.shape[0])
-        hidden, _ = self.recurrent.unroll(self._embed(read), start, lengths + late)
-        return zero_padding(self._logits(hidden[:, late:]), lengths)
+        if self.lookahead is None:
+            hidden, _ = self.recurrent.unroll(self._embed(x), start, lengths)
+            return zero_padding(self._logits(hidden), lengths)
+        late, carried = self.delay.steps, self.lookahead.initial_state(x.shape[0])
+        read, steps = self._embed(_padded(x, lengths, late)), lengths + late
+        hidden, _ = self.recurrent.unroll(read, start, steps)
+        mixed, _ = self.lookahead.sequence(hidden, steps, carried)
+        return zero_padding(self._logits(mixed[:, late:]), lengths)
 
     @torch.no_grad()
     def tag(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -169,7 +183,11 @@ class Tagger(Network):
         before = unqualified("recurrent", state)
         if isinstance(self.recurrent, Stack):
             hidden, end = self.recurrent.step(self._embed(x), before)
-            return self._logits(hidden), qualified("recurrent", end)
+            after = qualified("recurrent", end)
+            if self.lookahead is not None:
+                hidden, carried = self.lookahead.step(hidden, unqualified(_AHEAD, state))
+                after |= qualified(_AHEAD, carried)
+            return self._logits(hidden), after
         tokens = x.reshape(x.shape[0], self.delay.window, *[self.columns] * bool(self.columns))
         known = (tokens if self.characters is None else tokens[..., 0]) != 0
         place = torch.arange(1, self.delay.window + 1, device=x.device)
@@ -189,7 +207,11 @@ class Tagger(Network):
             return self._windows(x, lengths, state)
         before = unqualified("recurrent", state)
         hidden, end = self.recurrent.unroll(self._embed(x), before, lengths)
-        return zero_padding(self._logits(hidden), lengths), qualified("recurrent", end)
+        after = qualified("recurrent", end)
+        if self.lookahead is not None:
+            hidden, kept = self.lookahead.sequence(hidden, lengths, unqualified(_AHEAD, state))
+            after |= qualified(_AHEAD, kept)
+        return zero_padding(self._logits(hidden), lengths), after
 
     def _windows(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Window after window, x int64 [B, T, W * columns]."""
