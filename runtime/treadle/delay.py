@@ -74,7 +74,7 @@ class Delay:
         Where they read windows, the tokens of one lie side by side: [B, steps, window * …].
         """
         rows, time = x.shape[:2]
-        steps = int(self.count(np.int64(time)))
+        steps = int(self.count(np.array([time], np.int64))[0])
         needed = (steps - 1) * self.answers + self.window
         padded = np.zeros((rows, max(needed, time), *x.shape[2:]), x.dtype)
         padded[:, :time] = x

@@ -72,7 +72,7 @@ def test_a_tag_depends_on_what_the_delay_allows_and_on_all_of_it(
     characters=st.sampled_from([0, 4]),
     seed=COUNTS,
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_steps_give_what_whole_sequences_give(
     layers: int,
     cell: str,

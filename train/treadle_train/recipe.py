@@ -155,8 +155,8 @@ class TaggerSection:
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
     dropouts are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
-    one have a say in its tag; chunk: in both directions, backwards is read within so many tokens and `lookahead`
-    behind them (0: whole sentences).
+    one have a say in its tag; chunk: in both directions, backwards is read within so many tokens
+    and `lookahead` behind them (0: whole sentences).
     """
 
     embedding_size: int = at_least(1, 96)
