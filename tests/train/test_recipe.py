@@ -30,8 +30,10 @@ def test_the_recipes_of_the_package() -> None:
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
+        "splice",
         "tag-entities",
         "tag-pos",
+        "vowels",
     ]
 
 
