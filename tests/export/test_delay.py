@@ -40,6 +40,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "chunked": ("network.chunk=3", "network.lookahead=2", "network.layers=2", *LETTERS),
     "one by one": ("network.chunk=1", "network.cell=gru"),
 }
+SLOW = ("one by one",)
 DELAYS = {"ahead": Delay(2), "chunked": Delay(4, 3), "one by one": Delay(0, 1)}
 
 
@@ -50,7 +51,10 @@ def data() -> Iterator[None]:
     del treadle.data.DATASETS["names"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kind, marks=[pytest.mark.slow] * (kind in SLOW)) for kind in KINDS],
+)
 def made(
     data: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Made:
@@ -128,6 +132,7 @@ def test_a_manifest_whose_delay_does_not_fit_its_graphs_is_refused(made: Made) -
             decoding.update(kept)
 
 
+@pytest.mark.slow
 def test_a_float32_bundle_is_quantized_as_its_run(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "again.treadle"
     requantize(made[2]["float32"], out, "int8", quantization=Quantization(max_quality_drop=1))
