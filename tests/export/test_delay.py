@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -83,6 +83,7 @@ def test_a_bundle_states_its_delay_and_proves_itself(made: Made, precision: str)
 @settings(max_examples=6, deadline=None)
 def test_streamed_is_whole_is_the_network(made: Made, places: list[int]) -> None:
     kind, run, outs = made
+    network: Any = run.network
     delay, test = DELAYS[kind], [run.dataset().split("test")[place].tokens for place in places]
     for precision, same in (("float32", SAME), ("int8", 0.0)):
         with treadle.load(outs[precision]) as model:
@@ -99,7 +100,7 @@ def test_streamed_is_whole_is_the_network(made: Made, places: list[int]) -> None
                 if precision == "float32":
                     with torch.no_grad():
                         x, lengths = torch.from_numpy(ids), torch.tensor([len(one)])
-                        expected = run.network.emissions(x, lengths)[0].numpy()
+                        expected = network.emissions(x, lengths)[0].numpy()
                     assert np.abs(expected - logits).max() <= SAME
 
 

@@ -119,7 +119,8 @@ def test_a_window_that_holds_the_whole_is_a_layer_in_both_directions(
     torch.manual_seed(3)
     plain = Stack(5, 4, layers, cell, bidirectional=True)
     chunked = LatencyControlledStack(5, 4, layers, cell, chunk=11, lookahead=0)
-    for ours, theirs in zip(chunked.layers, plain.layers, strict=True):
+    for ours, theirs in zip(chunked._layers(), plain._layers(), strict=True):
+        assert theirs.reverse_cell is not None
         ours.forwards.forward_cell.load_state_dict(theirs.forward_cell.state_dict())
         ours.backwards.forward_cell.load_state_dict(theirs.reverse_cell.state_dict())
     x, counts = torch.randn(len(lengths), max(lengths), 5), torch.tensor(lengths)
@@ -135,7 +136,7 @@ def test_forwards_is_carried_over_chunks(lengths: list[int], chunk: int, lookahe
     torch.manual_seed(3)
     chunked = LatencyControlledStack(5, 4, 1, "lstm", chunk=chunk, lookahead=lookahead)
     x, counts = torch.randn(len(lengths), max(lengths), 5), torch.tensor(lengths)
-    layer = chunked.layers[0].forwards
+    layer = chunked._layers()[0].forwards
     with torch.no_grad():
         outputs, ends = chunked.unroll(x, chunked.initial_state(len(x)), counts)
         expected, final = layer.unroll(x, layer.initial_state(len(x)), counts)

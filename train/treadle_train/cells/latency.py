@@ -79,9 +79,8 @@ class LatencyControlledStack(nn.Module):
         hidden_size: int,
         layers: int = 1,
         cell: str = "lstm",
-        *,
-        chunk: int,
-        lookahead: int,
+        chunk: int = 1,
+        lookahead: int = 0,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ) -> None:

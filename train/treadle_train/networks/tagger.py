@@ -97,16 +97,12 @@ class Tagger(Network):
         )
         size = embedding_size + (character_features if characters else 0)
         units = hidden_size // 2 if bidirectional else hidden_size
-        dropouts = {"dropout": dropout, "recurrent_dropout": recurrent_dropout}
-        self.recurrent: Stack | LatencyControlledStack
-        if chunk:
-            self.recurrent = LatencyControlledStack(
-                size, units, layers, cell, chunk=chunk, lookahead=lookahead, **dropouts
-            )
-        else:
-            self.recurrent = Stack(
-                size, units, layers, cell, bidirectional=bidirectional, **dropouts
-            )
+        dropouts = (dropout, recurrent_dropout)
+        self.recurrent: Stack | LatencyControlledStack = (
+            LatencyControlledStack(size, units, layers, cell, chunk, lookahead, *dropouts)
+            if chunk
+            else Stack(size, units, layers, cell, bidirectional, *dropouts)
+        )
         late = 0 if chunk else lookahead
         self.lookahead = Lookahead(self.recurrent.output_size, late) if late else None
         self.symbol_dropout = SymbolDropout(symbol_dropout)
