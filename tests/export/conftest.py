@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import treadle.data
+from tests.export.captures import captures_once, operators_once
 from tests.export.small_models import made_up_words, untrained_run
+from tests.train.resuming import without_curves
 from treadle_export.exporting.exporter import export_run
 
 # Before anything imports Keras, which otherwise looks for TensorFlow.
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
     from treadle.selfcheck import Report
     from treadle_train.run import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_twice() -> Iterator[None]:
+    """What takes long and is the same in every test is done once."""
+    with without_curves(), operators_once(), captures_once():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -102,8 +102,9 @@ class _Reads:
 
 
 def test_the_same_export_twice_is_the_same_bundle(
-    run: Run, exported: Exported, tmp_path: Path
+    run: Run, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(material, "capture", capture)  # and not what was captured before
     again = {name: tmp_path / path.name for name, path in exported[0].items()}
     export_run(run, again)
     for name, path in again.items():

@@ -1,0 +1,71 @@
+"""Exports in tests: torch's table of operators is read once, and a network is captured once."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from torch.onnx._internal.exporter import _registration
+
+from treadle_export.capturing.network import capture
+from treadle_export.exporting import material, whole_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle_export.canonical import CanonicalModel
+    from treadle_train.networks import Network
+
+
+@contextmanager
+def operators_once() -> Iterator[None]:
+    """torch compiles its table of 500 operators anew for every graph: a fifth of a capture."""
+    read = _registration.ONNXRegistry.from_torchlib
+    tables: dict[Any, Any] = {}
+
+    def kept(*version: Any, **named: Any) -> Any:
+        key = (*version, *named.values())
+        if key not in tables:
+            tables[key] = read(*version, **named)
+        table = copy.copy(tables[key])
+        table.functions = {target: [*found] for target, found in tables[key].functions.items()}
+        return table
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_registration.ONNXRegistry, "from_torchlib", kept)
+        yield
+
+
+@contextmanager
+def captures_once() -> Iterator[None]:
+    """Exports of a network with the same weights start from one capture of it.
+
+    What follows a capture copies it, so that none feels another.
+    """
+    captured: dict[str, CanonicalModel] = {}
+
+    def kept(network: Network) -> CanonicalModel:
+        key = _identity(network)
+        if key not in captured:
+            captured[key] = capture(network)
+        return captured[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (material, whole_run):
+            patch.setattr(module, "capture", kept)
+        yield
+
+
+def _identity(network: Network) -> str:
+    """What a capture depends on: the modules with their sizes, other attributes, the weights."""
+    digest = hashlib.sha256(repr(network).encode())
+    for name, module in network.named_modules():
+        plain = {k: v for k, v in vars(module).items() if isinstance(v, int | float | str | tuple)}
+        digest.update(repr((name, type(module), sorted(plain.items()))).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
