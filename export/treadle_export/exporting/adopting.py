@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def export_foreign(
     *,
     licence: str = "unknown",
     force: bool = False,
+    quantization: Quantization | None = None,
     target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
@@ -46,6 +48,8 @@ def export_foreign(
         outs: precision -> directory of the bundle, ending in `.treadle`.
         licence: of the weights, as the bundle says it.
         force: replace existing bundles.
+        quantization: exceptions by weight, settings and a screened head; real inputs are what
+            4-bit weights are rounded with, whatever it says of calibration.
         target: what the bundles are built for, one of `targets.TARGETS`.
         progress: told each stage as it begins.
 
@@ -66,7 +70,7 @@ def export_foreign(
             whole_of_foreign(adopted, _description(adopted, licence)),
             outs,
             force=force,
-            quantization=asked_of(calibration_of(adopted)),
+            quantization=asked_of(calibration_of(adopted), quantization),
             target=target,
             progress=progress,
         )
@@ -75,15 +79,15 @@ def export_foreign(
         material,
         outs,
         force=force,
-        quantization=asked_of(material.calibration),
+        quantization=asked_of(material.calibration, quantization),
         target=target,
         progress=progress,
     )
 
 
-def asked_of(real: CalibrationData | None) -> Quantization:
-    """A foreign model has no data set to calibrate with, only real inputs, if these."""
-    return Quantization(calibration=0 if real is None else None)
+def asked_of(real: CalibrationData | None, asked: Quantization | None = None) -> Quantization:
+    """What is asked; a foreign model is calibrated with its real inputs, if it has any."""
+    return replace(asked or Quantization(), calibration=0 if real is None else None)
 
 
 def material_of_foreign(foreign: Foreign, licence: str = "unknown") -> Material:
