@@ -1,4 +1,4 @@
-"""Exports in tests: torch's table of operators is read once, and a network is captured once."""
+"""Exports in tests: torch's table of operators is read once, and a network captured once."""
 
 from __future__ import annotations
 
@@ -39,23 +39,26 @@ def operators_once() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def captures_once() -> Iterator[None]:
-    """Exports of a network with the same weights start from one capture of it.
+_CAPTURED: dict[str, CanonicalModel] = {}
+
+
+def captured(network: Network) -> CanonicalModel:
+    """What `capture` gives; of a network with the same weights what it gave before.
 
     What follows a capture copies it, so that none feels another.
     """
-    captured: dict[str, CanonicalModel] = {}
+    key = _identity(network)
+    if key not in _CAPTURED:
+        _CAPTURED[key] = capture(network)
+    return _CAPTURED[key]
 
-    def kept(network: Network) -> CanonicalModel:
-        key = _identity(network)
-        if key not in captured:
-            captured[key] = capture(network)
-        return captured[key]
 
+@contextmanager
+def captures_once() -> Iterator[None]:
+    """Exports start from `captured`."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (material, whole_run):
-            patch.setattr(module, "capture", kept)
+            patch.setattr(module, "capture", captured)
         yield
 
 

@@ -233,5 +233,6 @@ def test_a_network_that_cannot_be_traced_is_an_error(
         return token, state
 
     monkeypatch.setattr(network, "step", peeks)
+    monkeypatch.setattr(material, "capture", capture)
     with pytest.raises(UnsupportedGraph, match=r"entry point 'step' that torch\.export can trace"):
         export_run(run, {"float32": tmp_path / "x.treadle"})
