@@ -68,6 +68,13 @@ def test_two_processes_are_one(task: str, trained: Path) -> None:
     assert not [file for file in both.iterdir() if file.name.startswith(".")]
 
 
+def test_rounded_weights_follow_the_gradient_of_all(trained: Path) -> None:
+    alone, both = (_history(trained / count / "rounded") for count in "12")
+    assert len(both) == len(alone) == 2
+    for one, two in zip(alone, both, strict=True):
+        assert two == pytest.approx(one, rel=1e-2)  # a level turns over where a weight is between
+
+
 @pytest.mark.parametrize("task", together.RESUMED)
 def test_as_many_processes_resume_to_the_bit(task: str, trained: Path) -> None:
     whole, broken = (trained / "2" / f"{task} {end}" for end in ("whole", "broken"))
@@ -125,6 +132,12 @@ def test_a_carried_state_follows_its_lanes(lanes: int, count: int) -> None:
         assert share.batch.fresh is False
         parts.append((own, share.counted))
     assert torch.equal(whole_state(parts)["0.hidden"], state["0.hidden"])
+
+
+def test_a_batch_whose_rows_are_no_examples_is_refused() -> None:
+    batch = LaneBatch(torch.zeros(4, 2), torch.zeros(8), fresh=True)
+    with pytest.raises(TypeError, match=r"can share, got \[4, 8\] rows in LaneBatch"):
+        next(iter(Shares([batch], Group(0, 2))))
 
 
 def test_what_cannot_be_divided_is_left_whole() -> None:

@@ -17,6 +17,7 @@ from tests.train.tiny import tiny_transducer, tiny_words
 from treadle.data import open_dataset
 from treadle_train import training
 from treadle_train.catalogue import load_recipe
+from treadle_train.fine_tuning import FineTuning
 from treadle_train.modules.base import TaskModule
 from treadle_train.processes.group import joined
 from treadle_train.training import train
@@ -87,8 +88,11 @@ def train_all(folder: Path, devices: int) -> None:
                 train(recipe, out / f"{name} whole", progress="none")
                 crash(recipe, out / f"{name} broken")
                 train(recipe, out / f"{name} broken", resume=True, progress="none")
-        recipe, dataset = recipes["characters"]
-        crash(recipe, out / "moved")
+        crash(recipes["characters"][0], out / "moved")
+        rounded = load_recipe(
+            "characters", characters(folder, *COMMON, f"training.devices={devices}")
+        )
+        train(rounded, out / "rounded", progress="none", fine_tuning=FineTuning("int4"))
 
 
 def main() -> None:

@@ -25,7 +25,10 @@ class Share(NamedTuple):
 
 
 class Shares:
-    """This process's shares of batches, as Lightning asks for them."""
+    """This process's shares of batches, as Lightning asks for them.
+
+    Every tensor and list of a batch has a row for each example; TypeError where one has not.
+    """
 
     def __init__(self, batches: Any, group: Group) -> None:
         self.batches, self.group = batches, group
@@ -35,6 +38,11 @@ class Shares:
 
     def __iter__(self) -> Iterator[Share]:
         for batch in self.batches:
+            if len({*_lengths(batch)}) != 1:
+                raise TypeError(
+                    "Expected batches with as many rows in every tensor, which processes can "
+                    f"share, got {list(_lengths(batch))} rows in {type(batch).__name__}."
+                )
             own = rows_of(batch, self.group)
             yield Share(batch, counted=False) if own is None else Share(own, counted=True)
 
