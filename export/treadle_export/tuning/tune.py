@@ -126,6 +126,11 @@ def tune_bundle(
     """
     refuse_taken(out, force=force)
     plain, asked = reopened(source), quantization or Quantization()
+    if not plain.steps:
+        raise ExportError(
+            f"expected a bundle that steps, got {source}, which reads whole sequences: what --tune "
+            f"times is steps; leave it out"
+        )
     if plain.manifest.task == "stateful" and asked.calibration is None:
         asked = replace(asked, calibration=0)
     names = tuple(name for name in tuning.request.precisions if name != "float32")
