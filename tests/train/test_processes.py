@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.xdist_group("processes")  # all are trained once
+
 TASKS = ("characters", "pronounce", "classify", "forecast", "tag")
 
 
