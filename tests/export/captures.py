@@ -35,7 +35,7 @@ def operators_once() -> Iterator[None]:
         return table
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_registration.ONNXRegistry, "from_torchlib", kept)
+        patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(kept))
         yield
 
 
