@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from treadle_train.callbacks.recorder import Recorder
 from treadle_train.modules.base import Position, TaskModule, Totals
+from treadle_train.processes.group import Group
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ class Measured(TaskModule[Any]):
     def __init__(self) -> None:
         torch.nn.Module.__init__(self)
         self.measured: dict[str, float] = {}
-        self.position, self.train_totals = Position(), Totals()
+        self.position, self.train_totals, self.group = Position(), Totals(), Group()
 
     @override
     def trained_weights(self) -> dict[str, torch.Tensor]:
