@@ -31,7 +31,6 @@ def test_the_recipes_of_the_package() -> None:
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
-        "splice",
         "tag-entities",
         "tag-pos",
         "vowels",
