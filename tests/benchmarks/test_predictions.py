@@ -32,7 +32,7 @@ def test_text_that_differs_is_predicted_differently(tmp_path: Path) -> None:
 
 
 def test_another_model_answers_otherwise(tmp_path: Path) -> None:
-    found = []
+    found: list[str | None] = []
     for seed in (0, 0, 3):
         folder = tmp_path / str(len(found))
         folder.mkdir()
