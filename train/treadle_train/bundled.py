@@ -11,6 +11,7 @@ from treadle.vocabulary import Vocabulary
 from treadle_train.networks import Forecaster, Network, Tagger
 from treadle_train.recipe import (
     ForecasterRecipe,
+    GeneratorRecipe,
     LanguageModelRecipe,
     TaggerRecipe,
     TransducerRecipe,
@@ -31,8 +32,8 @@ class Bundled:
     decoding: Callable[[Any, Vocabularies, Any], dict[str, Any]]
 
 
-def _decoding_of_transducer(
-    recipe: TransducerRecipe, vocabularies: Vocabularies, _: Network
+def _decoding_of_output(
+    recipe: TransducerRecipe | GeneratorRecipe, vocabularies: Vocabularies, _: Network
 ) -> dict[str, Any]:
     output = vocabularies["output"]
     return {
@@ -80,7 +81,8 @@ def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dic
 BUNDLED: dict[str, Bundled] = {
     "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
     "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
+    "generation": Bundled(lambda recipe: str(recipe.metric), _decoding_of_output),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
     "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
-    "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
+    "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_output),
 }

@@ -9,10 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pronunciation, Series, Tagged
+from treadle.data import Classified, Conditioned, Pronunciation, Series, Tagged
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.forecast_errors import mean_over
@@ -21,17 +22,27 @@ from treadle.metrics import (
     accuracy,
     bits_per_character,
     macro_f1,
+    nats_per_symbol,
     perplexity,
     span_f1,
     word_error_rate,
 )
 from treadle.tokens import TokenReading
-from treadle_train.batching.bucketed import Pairs
+from treadle_train.batching.bucketed import IGNORED, Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
 from treadle_train.modules.forecasting import errors_of, forecasts_of
-from treadle_train.networks import Classifier, Forecaster, LanguageModel, Tagger, Transducer
+from treadle_train.modules.generation import forced
+from treadle_train.networks import (
+    Classifier,
+    Forecaster,
+    Generator,
+    LanguageModel,
+    Tagger,
+    Transducer,
+)
 from treadle_train.run import Run, load_run
+from treadle_train.tasks.generation import conditioned_rows
 
 ROWS = 256
 STEPS = 512
@@ -120,6 +131,20 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
     return metric(said, [str(example.label) for example in examples])
 
 
+def _written_figure(run: Run, network: Generator, examples: Sequence[Conditioned]) -> float:
+    """The run's metric over all symbols and ends, sequences of similar length together."""
+    rows = conditioned_rows(examples, run.vocabularies, split="test")
+    order = np.argsort(rows.lengths, kind="stable")
+    nats = []
+    for first in range(0, len(rows), ROWS):
+        batch = rows.batch(order[first : first + ROWS])
+        logits, counted = forced(network, batch), batch.targets != IGNORED
+        chosen = logits[counted].double()
+        nats.append(functional.cross_entropy(chosen, batch.targets[counted], reduction="none"))
+    metric = {"nats_per_symbol": nats_per_symbol, "perplexity": perplexity}
+    return metric[str(run.evaluation["metric"])](torch.cat(nats).numpy())
+
+
 def _forecast_figure(run: Run, network: Forecaster, series: Series) -> float:
     """The run's metric, the mean over horizons, the state carried through the series."""
     said = run.decoding
@@ -149,6 +174,7 @@ def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
     "forecasting": _forecast_figure,
+    "generation": _written_figure,
     "language-modelling": _text_figure,
     "tagging": _tag_figure,
     "transduction": _word_error_rate,

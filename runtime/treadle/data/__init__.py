@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.data.dataset import SPLITS, Dataset
 from treadle.data.entities import open_wnut17
-from treadle.data.examples import Classified, Frames, Labelled, Pair, Series, Tagged
+from treadle.data.examples import (
+    Classified,
+    Conditioned,
+    Frames,
+    Labelled,
+    Pair,
+    Series,
+    Tagged,
+    given_of,
+    written_of,
+)
 from treadle.data.files import open_files
 from treadle.data.folk_songs import open_folk_songs
 from treadle.data.forecasting import open_etth1
@@ -32,6 +42,7 @@ __all__ = [
     "DATASETS",
     "SPLITS",
     "Classified",
+    "Conditioned",
     "Dataset",
     "Frames",
     "Labelled",
@@ -39,7 +50,9 @@ __all__ = [
     "Pronunciation",
     "Series",
     "Tagged",
+    "given_of",
     "open_dataset",
+    "written_of",
 ]
 
 DATASETS: dict[str, Callable[..., Dataset[Any]]] = {

@@ -17,6 +17,7 @@ from tests.runtime.fuzzing.onnx_damage import edit_onnx
 from treadle import selfcheck
 from treadle.commands.inspect import summary
 from treadle.golden import GOLDEN_FILE
+from treadle.generator import Generator
 from treadle.language_model import LanguageModel
 from treadle.transducer import Transducer
 from treadle.whole_sequence_model import WholeSequenceModel
@@ -101,6 +102,10 @@ def _answer(model: Any) -> None:
         model.score("ab")
     elif isinstance(model, Transducer):
         model.transduce("ab", beam=2, n_best=2)
+    elif isinstance(model, Generator):
+        model.generate(["a", "b"], max_length=4)
+        list(model.running("a", prompt="B", max_length=4))
+        model.score("a", ["AA B"])
 
 
 def _input(model: Any, graph: str, *axes: int) -> np.ndarray[Any, Any]:

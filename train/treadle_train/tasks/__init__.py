@@ -7,6 +7,7 @@ from treadle.data import Dataset
 from treadle_train.recipe import Recipe
 from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.forecasting import Forecasting
+from treadle_train.tasks.generation import Generation
 from treadle_train.tasks.language_modelling import LanguageModelling
 from treadle_train.tasks.tagging import Tagging
 from treadle_train.tasks.task import Task
@@ -16,6 +17,7 @@ __all__ = [
     "TASKS",
     "Classification",
     "Forecasting",
+    "Generation",
     "LanguageModelling",
     "Tagging",
     "Task",
@@ -26,6 +28,7 @@ __all__ = [
 TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "classification": Classification,
     "forecasting": Forecasting,
+    "generation": Generation,
     "language-modelling": LanguageModelling,
     "tagging": Tagging,
     "transduction": Transduction,
