@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 import treadle
 import treadle.data
+from tests.project.repository import ROOT
+from tests.project.test_documents import blocks
 from tests.train.conditioned import open_scales, open_vectors, tiny_generator
 from treadle.cli import run as run_command
 from treadle.data import given_of, written_of
@@ -205,3 +208,27 @@ def test_the_same_export_gives_the_same_digest(made: Made, tmp_path: Path) -> No
         assert one.manifest.digest == two.manifest.digest
         assert [given_of(e) is not None for e in run.dataset().split("test")[:1]] == [True]
         assert kind in KINDS
+
+
+def test_names_of_a_table_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [recipe] = blocks(ROOT / "docs/generation.md", "toml")
+    (tmp_path / "names.toml").write_text(recipe)
+    draw, rows = random.Random(0), ["name\tlanguage"]
+    for _ in range(300):  # made up: one language ends in vowels, the other in consonants
+        rows.append("".join(draw.choice("klmt") + draw.choice("aeio") for _ in range(3)) + "\tVola")
+        rows.append("".join(draw.choice("aeio") + draw.choice("klmt") for _ in range(3)) + "\tKons")
+    (tmp_path / "names.tsv").write_text("\n".join(rows))
+    small = ["--set", "network.hidden_size=16", "--set", "training.epochs=3"]
+    small += ["--set", "training.threads=1", "--set", "training.learning_rate=0.03"]
+    assert run_command(["train", "names.toml", "--out", "run", *small]) == 0
+    assert run_command(["export", "run", "--out", "names.treadle"]) == 0
+    assert run_command(["evaluate", "names.treadle"]) == 0
+    assert "nats_per_symbol" in capsys.readouterr().out
+    assert run_command(["run", "names.treadle", *["Vola"] * 8, *["Kons"] * 8]) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert len(set(names)) > 6
+    assert sum(name[-1] in "aeio" for name in names[:8]) > 5
+    assert sum(name[-1] in "klmt" for name in names[8:]) > 5
