@@ -17,7 +17,7 @@ from tests.project.repository import ROOT
 from tests.project.test_documents import blocks
 from tests.train.conditioned import open_scales, open_vectors, tiny_generator
 from treadle.cli import run as run_command
-from treadle.data import given_of, written_of
+from treadle.data import written_of
 from treadle.errors import BundleError, InputError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.selfcheck import verify
@@ -202,12 +202,12 @@ def test_lines_are_labels_or_vectors(made: Made, capsys: pytest.CaptureFixture[s
 
 def test_the_same_export_gives_the_same_digest(made: Made, tmp_path: Path) -> None:
     kind, run, outs = made
+    if kind != "labels":
+        return  # once is enough: it takes seconds
     again = {"int8": tmp_path / "again.treadle"}
     export_run(run, again, quantization=Quantization(max_quality_drop=0.5))
-    with treadle.load(outs["int8"]) as one, treadle.load(again["int8"]) as two:
-        assert one.manifest.digest == two.manifest.digest
-        assert [given_of(e) is not None for e in run.dataset().split("test")[:1]] == [True]
-        assert kind in KINDS
+    digests = [treadle.open_bundle(path).manifest.digest for path in (outs["int8"], again["int8"])]
+    assert digests[0] == digests[1]
 
 
 def test_names_of_a_table_as_the_page_says(
