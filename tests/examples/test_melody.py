@@ -44,7 +44,8 @@ def read_midi(content: bytes) -> list[tuple[int, int, int]]:
     assert struct.unpack(">IHHH", content[4:14]) == (6, 0, 1, 480)
     assert content[14:18] == b"MTrk"
     assert struct.unpack(">I", content[18:22])[0] == len(content) - 22
-    place, tick, found = 22, 0, []
+    found: list[tuple[int, int, int]] = []
+    place, tick = 22, 0
     while True:
         delta = 0
         while content[place] & 0x80:

@@ -182,7 +182,7 @@ def given_of(example: Conditioned) -> str | NDArray[np.float32]:
             f"expected a vector and symbols that are written for it, one frame with symbols, got "
             f"{len(example)} frames and {'no' if example.symbols is None else 'some'} symbols"
         )
-    [vector] = example.values
+    vector: NDArray[np.float32] = example.values[0]
     return vector
 
 
