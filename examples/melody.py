@@ -85,15 +85,19 @@ def draw(tunes: Sequence[list[Note]], titles: Sequence[str], path: Path) -> None
     """A piano roll of each tune, all on one scale of time and of pitch."""
     from matplotlib.figure import Figure
 
+    heights = [note.pitch for notes in tunes for note in notes] or [60]
+    low, high = min(heights) - 2, max(heights) + 2
+    octaves = range(-(-low // 12) * 12, high + 1, 12)
     figure = Figure(figsize=(11, 1.9 * len(tunes)), layout="constrained")
     rows = figure.subplots(len(tunes), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     for axes, notes, title in zip(rows, tunes, titles, strict=True):
-        lengths = [float(note.length) for note in notes]
+        lengths = [float(note.length) * 0.93 for note in notes]  # so that the same again shows
         begins = [float(note.begin) for note in notes]
         pitches = [note.pitch for note in notes]
-        axes.barh(pitches, lengths, left=begins, height=0.9, edgecolor="white", linewidth=0.4)
+        axes.barh(pitches, lengths, left=begins, height=1.0)
         axes.set_title(title, fontsize=9, loc="left")
-        axes.set_yticks(range(48, 97, 12), [f"C{octave}" for octave in range(3, 8)])
+        axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+        axes.set_ylim(low, high)
         axes.grid(axis="y", alpha=0.4)
     rows[-1].set_xlabel("whole notes")
     figure.savefig(path, dpi=110)
