@@ -25,7 +25,11 @@ from treadle.evaluation import check_digest, symbol_nats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from treadle.data import Dataset
     from treadle.generator import Generator
+    from treadle.vocabulary import Vocabulary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,22 +60,24 @@ def counted_nats(model: Generator, orders: Sequence[int], split: str) -> tuple[i
     dataset = open_dataset(evaluation["dataset"], evaluation["options"])
     check_digest(dataset, model.manifest.provenance.get("data"))
     vocabulary = model.vocabularies["output"]
-
-    def ids(part: str) -> list[list[int]]:
-        texts = map(written_of, dataset.split(part))
-        end = [] if vocabulary.end is None else [vocabulary.end]
-        return [[*vocabulary.encode(text, unknown="symbol"), *end] for text in texts]
-
-    training, validation = ids("train"), ids("validation")
+    training = written_ids(dataset, vocabulary, "train")
+    validation = written_ids(dataset, vocabulary, "validation")
     grams = [KneserNey(training, order, len(vocabulary)) for order in orders]
-    judged = [mean_nats(gram, validation) for gram in grams]
-    best = int(np.argmin(judged))
-    return orders[best], mean_nats(grams[best], ids(split))
+    best = int(np.argmin([nats_of(gram, validation).mean() for gram in grams]))
+    nats = nats_of(grams[best], written_ids(dataset, vocabulary, split))
+    return orders[best], float(nats.mean())
 
 
-def mean_nats(gram: KneserNey, sequences: Sequence[Any]) -> float:
-    """Over all symbols."""
-    return float(np.concatenate([gram.nats(sequence) for sequence in sequences]).mean())
+def written_ids(dataset: Dataset[Any], vocabulary: Vocabulary, split: str) -> list[list[int]]:
+    """The symbols of every sequence of a split, and its end."""
+    texts = map(written_of, dataset.split(split))
+    end = [] if vocabulary.end is None else [vocabulary.end]
+    return [[*vocabulary.encode(text, unknown="symbol"), *end] for text in texts]
+
+
+def nats_of(gram: KneserNey, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Of all symbols, one sequence after another."""
+    return np.concatenate([gram.nats(sequence) for sequence in sequences])
 
 
 if __name__ == "__main__":

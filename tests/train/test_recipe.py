@@ -25,6 +25,7 @@ def test_the_recipes_of_the_package() -> None:
         "characters-war-and-peace",
         "digits",
         "forecast-transformer",
+        "melody",
         "pronounce-en",
         "pronounce-en-large",
         "sentiment",
