@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +22,13 @@ from tests.train.conditioned import (
     tiny_generator,
     vectored_scales,
 )
+from tests.train.resuming import timeless, weights
 from treadle.data import Frames, Labelled, Tagged, given_of, written_of
 from treadle.errors import DataError, RecipeError
 from treadle.tolerances import tolerance
 from treadle_train.batching.bucketed import IGNORED
 from treadle_train.evaluation import evaluate_run
+from treadle_train.modules.base import TaskModule
 from treadle_train.modules.generation import GeneratorModule
 from treadle_train.networks import Generator
 from treadle_train.tasks import Generation, open_task
@@ -229,3 +233,24 @@ def test_a_run_learns_what_is_given_and_keeps_its_best_epoch(
     assert figure.value == pytest.approx(best, rel=1e-4)
     # Where it starts and ends is open, which way it goes is not: without the label 0.2 more.
     assert (np.log(figure.value) if metric == "perplexity" else figure.value) < 1.1
+
+
+def test_an_interrupted_training_ends_in_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_generator("network.dropout=0.3", "training.epochs=1")
+    whole = train(recipe, tmp_path / "whole")
+    step = TaskModule.training_step
+
+    def interrupted(self: TaskModule[Any], batch: Any, index: int) -> Any:
+        if self.position.step == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskModule, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "broken")
+    resumed = train(recipe, tmp_path / "broken", resume=True)
+    assert weights(resumed.path) == weights(whole.path)
+    assert timeless(resumed.history) == timeless(whole.history)

@@ -18,6 +18,8 @@ from treadle_train.recipe import GeneratorRecipe
 class GeneratorModule(TaskModule[Generator]):
     """Teacher forcing: cross-entropy of every symbol and the end, label smoothing in training."""
 
+    validation_lists = ()
+
     def __init__(self, network: Generator, recipe: GeneratorRecipe, steps: int) -> None:
         super().__init__(network, recipe.training, steps)
         self.metric = recipe.metric
