@@ -217,7 +217,7 @@ def test_names_of_a_table_as_the_page_says(
     [recipe] = blocks(ROOT / "docs/generation.md", "toml")
     (tmp_path / "names.toml").write_text(recipe)
     draw, rows = random.Random(0), ["name\tlanguage"]
-    for _ in range(300):  # made up: one language ends in vowels, the other in consonants
+    for _ in range(800):  # made up: one language ends in vowels, the other in consonants
         rows.append("".join(draw.choice("klmt") + draw.choice("aeio") for _ in range(3)) + "\tVola")
         rows.append("".join(draw.choice("aeio") + draw.choice("klmt") for _ in range(3)) + "\tKons")
     (tmp_path / "names.tsv").write_text("\n".join(rows))
