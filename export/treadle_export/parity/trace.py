@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle.stacking import stacked
 from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
@@ -90,6 +91,16 @@ def _series(run: Run, steps: int) -> tuple[list[int], Sequence[Any]]:
     return [], run.dataset().split("test")[:steps].of(run.decoding["channels"])
 
 
+def _spoken(run: Run, steps: int) -> tuple[list[int], list[Any]]:
+    """Utterances one after another, as if they were one."""
+    rows: list[Any] = []
+    for example in run.dataset().split("test"):
+        rows += list(stacked(example.values, int(run.decoding["frames"])))
+        if len(rows) >= steps:
+            break
+    return [], rows[:steps]
+
+
 def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     """Sentences one after another, as if they were one."""
     reading = TokenReading.of(run.vocabularies["input"], run.decoding)
@@ -105,6 +116,7 @@ _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
     "classification": _labelled,
     "forecasting": _series,
     "language-modelling": _text,
+    "speech-transduction": _spoken,
     "tagging": _tagged,
     "transduction": _word_and_targets,
 }

@@ -141,8 +141,12 @@ def layer_plan(graph_name: str, operator: str, precision: Precision) -> dict[str
     return {"operator": operator, "lowering": lowering, "precision": precision.name}
 
 
+STEPS = frozenset({"step", "predictor"})
+"""The graphs that make one step at a time."""
+
+
 def _form(graph_name: str) -> Form:
-    return "cell" if graph_name == "step" else "scan"
+    return "cell" if graph_name in STEPS else "scan"
 
 
 def lower(

@@ -31,6 +31,12 @@ class Network(nn.Module, ABC):
         """What one step reads; ids of symbols unless it says otherwise."""
         return Port("token", "int64", ("batch",))
 
+    @property
+    def answer(self) -> Port:
+        """What one step gives; the logits of its output layer unless it says otherwise."""
+        size = int(self.get_parameter("output.bias").shape[0])
+        return Port("logits", "float32", ("batch", size))
+
     def embedding_readers(self) -> dict[str, str]:
         """Embeddings, and the stack of recurrent layers that reads nothing but it, by name."""
         return {}
