@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from treadle.model import Model, load
     from treadle.packing import pack
     from treadle.pool import Member, Pool
-    from treadle.state import Snapshot
     from treadle.speech_snapshot import SpeechSnapshot
     from treadle.speech_transducer import SpeechTransducer
+    from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
     from treadle.tagger import Tagger, Tagging

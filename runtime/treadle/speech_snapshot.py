@@ -72,8 +72,8 @@ class SpeechSnapshot(Saved):
                 parts[part][inside] = array
         except (ValueError, KeyError) as error:
             raise StateError(
-                f"expected the bytes of a transcriber's snapshot, got {len(content)} bytes that are "
-                f"none, or damaged ({error}); take the snapshot again"
+                f"expected the bytes of a transcriber's snapshot, got {len(content)} bytes that "
+                f"are none, or damaged ({error}); take the snapshot again"
             ) from error
         return cls(
             Snapshot.from_bytes(to_npz(parts["encoder"], compress=False)),

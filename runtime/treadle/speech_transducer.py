@@ -49,8 +49,8 @@ class SpeechTransducer(Model):
         size = self.manifest.graphs[head].outputs[0].shape[-1]
         if vocabulary is None or len(vocabulary) != size:
             raise BundleError(
-                f"{self.manifest.name} should have a vocabulary 'output' of {size} symbols, as many "
-                f"as graphs.{head} gives logits; export the bundle again"
+                f"{self.manifest.name} should have a vocabulary 'output' of {size} symbols, as "
+                f"many as graphs.{head} gives logits; export the bundle again"
             )
         return vocabulary
 
@@ -60,8 +60,8 @@ class SpeechTransducer(Model):
         kind = self.manifest.decoding.get("kind")
         if kind not in KINDS or (kind == "rnn-t") != ("joiner" in self.manifest.graphs):
             raise BundleError(
-                f"decoding.kind of {self.manifest.name} should be one of {', '.join(KINDS)} and fit "
-                f"its graphs ({', '.join(self.manifest.graphs)}), got {kind!r}; export it again"
+                f"decoding.kind of {self.manifest.name} should be one of {', '.join(KINDS)} and "
+                f"fit its graphs ({', '.join(self.manifest.graphs)}), got {kind!r}; export it again"
             )
         return str(kind)
 
@@ -168,15 +168,11 @@ class SpeechTransducer(Model):
             found[chosen] = measure(encoded, [said[index] for index in chosen])
         return found
 
-    def _ctc_nats(
-        self, logits: list[NDArray[np.float32]], said: list[list[int]]
-    ) -> list[float]:
+    def _ctc_nats(self, logits: list[NDArray[np.float32]], said: list[list[int]]) -> list[float]:
         pairs = zip(logits, said, strict=True)
         return [ctc_nats(log_softmax(read_logits(x, 0)), ids, self.blank) for x, ids in pairs]
 
-    def _rnnt_nats(
-        self, encoded: list[NDArray[np.float32]], said: list[list[int]]
-    ) -> list[float]:
+    def _rnnt_nats(self, encoded: list[NDArray[np.float32]], said: list[list[int]]) -> list[float]:
         """The joiner is asked about every step with every beginning of a transcript."""
         longest = max(map(len, said))
         read = np.full((len(said), longest + 1), self.blank, np.int64)
@@ -208,7 +204,8 @@ class SpeechTransducer(Model):
             graphs={"step": graph, "sequence": graph},
             vocabularies={"symbols": self.manifest.vocabularies["output"]},
         )
-        bundle = dataclasses.replace(self.bundle, manifest=manifest)
+        # The files stay this model's: closing the predictor leaves them where they are.
+        bundle = dataclasses.replace(self.bundle, manifest=manifest, unpacked=None)
         return Model(bundle, self.hardware, call=self.call)
 
     def join(

@@ -108,13 +108,9 @@ class Transcriber(Closing):
 
     def partial(self) -> list[Transcription]:
         """The best transcript of every row so far. Raises StateError."""
-        return [
-            self._told(best, best.settled, best.ended) for best in self._decoder.partial()
-        ]
+        return [self._told(best, best.settled, best.ended) for best in self._decoder.partial()]
 
-    def final(
-        self, rows: ArrayLike | None = None, *, n_best: int = 1
-    ) -> list[list[Transcription]]:
+    def final(self, rows: ArrayLike | None = None, *, n_best: int = 1) -> list[list[Transcription]]:
         """End rows (all, or a list of indices) and give up to `n_best` transcripts of each.
 
         Frames that wait are read first, the last one repeated until they fill a step. Raises
@@ -171,9 +167,7 @@ class Transcriber(Closing):
         if self._predictor is not None:
             self._predictor.close()
 
-    def _read(
-        self, rows: list[NDArray[np.float32]], whole: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def _read(self, rows: list[NDArray[np.float32]], whole: NDArray[np.int64]) -> NDArray[np.int64]:
         """Read the first `whole` [B] steps of each row's frames; how many the decoder read."""
         if not whole.any():
             return whole

@@ -28,7 +28,10 @@ def utterances(count: int, seed: int = 0) -> list[Frames]:
         for symbol in symbols:
             tone = np.zeros(FEATURES)
             tone[SYMBOLS.index(symbol)] = 20.0
-            parts += [np.tile(tone, (draw.integers(3, 6), 1)), np.zeros((draw.integers(1, 3), 4))]
+            parts += [
+                np.tile(tone, (int(draw.integers(3, 6)), 1)),
+                np.zeros((int(draw.integers(1, 3)), 4)),
+            ]
         frames = np.concatenate(parts)
         noisy = frames + draw.normal(size=frames.shape) + 50
         made.append(Frames(noisy.astype(np.float32), symbols=symbols))

@@ -156,9 +156,7 @@ def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
     return accuracy([*chain(*said)], [*chain(*right)])
 
 
-def transcribe(
-    run: Run, network: SpeechTransducer, examples: Sequence[Frames]
-) -> list[list[str]]:
+def transcribe(run: Run, network: SpeechTransducer, examples: Sequence[Frames]) -> list[list[str]]:
     """What was said in each utterance, greedily; those of similar length go together."""
     rows = [stacked(one.values, int(run.decoding["frames"])) for one in examples]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))

@@ -24,9 +24,7 @@ def read_greedily(network: SpeechTransducer, x: Tensor, lengths: Tensor) -> list
     return [list(best.ids) for [best] in decoder.final()]
 
 
-def _decoder(
-    network: SpeechTransducer, rows: int, outputs: int
-) -> CTCDecoder | RNNTDecoder:
+def _decoder(network: SpeechTransducer, rows: int, outputs: int) -> CTCDecoder | RNNTDecoder:
     if not isinstance(network, RNNTransducer):
         return CTCDecoder(outputs, batch_size=rows, blank=BLANK)
 

@@ -177,10 +177,10 @@ class TaggerSection:
 class SpeechTransducerSection:
     """Sizes of a `treadle_train.networks.SpeechTransducer`, and what is dropped while it trains.
 
-    kind: "ctc" or "rnn-t", which has besides the encoder a predictor (an embedding and one recurrent
-    layer of `predictor_size`) and a joiner of `joint_size`. features: numbers in a frame; frames:
-    how many are read at a time, in one step. dropout: of what goes from layer to layer and to the
-    output, of the encoder.
+    kind: "ctc" or "rnn-t", which has besides the encoder a predictor (an embedding and one
+    recurrent layer of `predictor_size`) and a joiner of `joint_size`. features: numbers in a frame;
+    frames: how many are read at a time, in one step. dropout: of what goes from layer to layer and
+    to the output, of the encoder.
     """
 
     kind: TransducerKind = "ctc"
@@ -478,8 +478,8 @@ class SpeechTransducerRecipe:
     def __post_init__(self) -> None:
         if self.training.label_smoothing:
             raise RecipeError(
-                "training.label_smoothing is of labels that are chosen one by one, and here those of "
-                "all steps are chosen together; set it to 0."
+                "training.label_smoothing is of labels that are chosen one by one, and here those "
+                "of all steps are chosen together; set it to 0."
             )
 
 

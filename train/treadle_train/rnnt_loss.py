@@ -51,7 +51,7 @@ def rnnt_nats(
 
 def _by_diagonal(lattice: Tensor) -> Tensor:
     """[B, T, U + 1] as [B, T + U, U + 1]: entry (n, u) is that of step n - u; never outside."""
-    rows, steps, places = lattice.shape
+    _, steps, places = lattice.shape
     place = torch.arange(places)
     step = torch.arange(steps + places - 1)[:, None] - place
     inside = (step >= 0) & (step < steps)

@@ -1,7 +1,7 @@
 """The inputs over which a model is compared with itself: real text of its own data set."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,14 @@ STEPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One row of real inputs: source int64 [S] (empty without an encoder), inputs [N, …]."""
+    """One row of real inputs: source int64 [S] (empty without an encoder), inputs [N, …].
+
+    symbols: int64 [M], what the predictor of an RNN-T reads; empty where there is none.
+    """
 
     source: NDArray[np.int64]
     inputs: NDArray[Any]
+    symbols: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def padded_source(self) -> NDArray[np.int64]:
@@ -49,7 +53,8 @@ def trace_of(run: Run, steps: int = STEPS) -> Trace:
             f"expected at least {steps} test symbols to carry a state over, got {len(tokens)}; "
             f"use a larger data set"
         )
-    return Trace(np.array(source, np.int64), np.array(tokens))
+    symbols = _taken(_said(run), steps) if "predictor" in run.network.graphs else []
+    return Trace(np.array(source, np.int64), np.array(tokens), np.array(symbols, np.int64))
 
 
 def _word_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
@@ -99,6 +104,13 @@ def _spoken(run: Run, steps: int) -> tuple[list[int], list[Any]]:
         if len(rows) >= steps:
             break
     return [], rows[:steps]
+
+
+def _said(run: Run) -> Iterator[int]:
+    """What a predictor reads, utterance after utterance: the blank and the transcript."""
+    for example in run.dataset().split("test"):
+        yield int(run.decoding["blank"])
+        yield from run.vocabularies["output"].encode_symbols(example.symbols)
 
 
 def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:

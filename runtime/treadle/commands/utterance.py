@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def read_utterance(path: str) -> NDArray[Any]:
     """The array of an .npy file. Raises InputError for what is none, or has no frames."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(

@@ -23,9 +23,10 @@ PASSES = {"train": 8, "validation": 4, "test": 4}
 def open_connected_digits(*, seed: int = 0) -> Dataset[list[Frames]]:
     """Strings of 3 to 7 digits, their utterances joined without a pause.
 
-    The utterances are those of `spoken-digits` with the same `seed`, and each stays in its split, so
-    none that is tested was trained on; the file does not say who speaks, so a string mixes its six
-    speakers. A split goes through its utterances several times, shuffled anew. Raises DataError.
+    The utterances are those of `spoken-digits` with the same `seed`, and each stays in its split,
+    so none that is tested was trained on; the file does not say who speaks, so a string mixes its
+    six speakers. A split goes through its utterances several times, shuffled anew. Raises
+    DataError.
     """
     spoken = open_spoken_digits(seed=seed)
     splits: dict[str, list[Frames]] = {}
@@ -43,7 +44,7 @@ def open_connected_digits(*, seed: int = 0) -> Dataset[list[Frames]]:
 
 
 def joined(utterances: Sequence[Frames], passes: int, draw: random.Random) -> list[Frames]:
-    """Strings of labelled utterances, each used once a pass; a rest that is too short is left out."""
+    """Strings of labelled utterances, each used once a pass; too short a rest is left out."""
     strings = []
     for _ in range(passes):
         order = list(utterances)

@@ -5,6 +5,7 @@ Notation: T steps, U symbols of a transcript, V symbols with the blank.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def fewest_steps(symbols: Sequence[object]) -> int:
+    """How many steps an alignment of CTC has at least: between equal symbols stands a blank."""
+    return len(symbols) + sum(before == after for before, after in pairwise(symbols))
+
+
 def ctc_nats(log_probabilities: NDArray[np.float64], ids: Sequence[int], blank: int) -> float:
     """-log Pr(ids | x) under connectionist temporal classification, in nats.
 
@@ -25,12 +31,11 @@ def ctc_nats(log_probabilities: NDArray[np.float64], ids: Sequence[int], blank: 
     that leaves out a blank between unlike symbols. Raises InputError for no steps, and for a
     transcript with no alignment.
     """
-    steps = len(log_probabilities)
-    needed = len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
-    if steps < max(needed, 1):
+    needed = max(fewest_steps(ids), 1)
+    if len(log_probabilities) < needed:
         raise InputError(
-            f"expected at least {max(needed, 1)} steps for a transcript of {len(ids)} symbols under "
-            f"CTC, got {steps}; no alignment gives it"
+            f"expected at least {needed} steps for a transcript of {len(ids)} symbols under CTC, "
+            f"got {len(log_probabilities)}; no alignment gives it"
         )
     places = np.full(2 * len(ids) + 1, blank, np.int64)
     places[1::2] = ids

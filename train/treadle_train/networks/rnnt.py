@@ -77,7 +77,7 @@ class Joiner(nn.Module):
 
 
 class RNNTransducer(SpeechTransducer):
-    """The outputs are vectors e_t [.., J]; with the predictor's p_u the joiner makes logits of them.
+    """The outputs are vectors e_t [.., J]; the joiner makes logits of them and the predictor's p_u.
 
     Then y(t, u) = softmax(joiner(e_t, p_u)) is the next symbol after t steps and u symbols, the
     blank being to read the next step.
@@ -126,9 +126,7 @@ class RNNTransducer(SpeechTransducer):
     def nats(self, x: Tensor, lengths: Tensor, symbols: Tensor, counts: Tensor) -> Tensor:
         """As the base has it."""
         encoded = self.encode(x, lengths)
-        read = torch.cat([torch.full_like(symbols[:, :1], BLANK), symbols], dim=1)
-        predicted, _ = self.predictor.sequence(
-            read, None, self.predictor.initial_state(x.shape[0])
-        )
+        read = torch.cat([symbols.new_full((len(symbols), 1), BLANK), symbols], dim=1)
+        predicted, _ = self.predictor.sequence(read, None, self.predictor.initial_state(x.shape[0]))
         logits = self.joiner(encoded[:, :, None], predicted[:, None])
         return rnnt_nats(logits.float(), lengths, symbols, counts, BLANK)

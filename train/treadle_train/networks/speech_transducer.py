@@ -66,9 +66,7 @@ class SpeechTransducer(Network):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: x float32 [B, K * F] to (y [B, outputs], next state)."""
-        hidden, end = self.recurrent.step(
-            self.normalization(x), unqualified("recurrent", state)
-        )
+        hidden, end = self.recurrent.step(self.normalization(x), unqualified("recurrent", state))
         return self._put_out(hidden), qualified("recurrent", end)
 
     def sequence(self, x: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from treadle.data import Dataset, Frames
+from treadle.decoding.alignments import fewest_steps
 from treadle.errors import DataError
 from treadle.stacking import stacked
 from treadle.vocabulary import Vocabulary
@@ -24,8 +25,8 @@ class SpeechTransduction(Task):
     """Every example is frames of numbers, and a transcript: symbols without times.
 
     One vocabulary, "output": the blank, then the symbols of the training split, sorted. Raises
-    DataError for data that are no frames with symbols, frames of another size, a symbol that training
-    has not seen, and with CTC a transcript that has no alignment, since its frames are too few.
+    DataError for data that are no frames with symbols, frames of another size, a symbol that
+    training has not seen, and with CTC a transcript with too few frames for any alignment.
     """
 
     def __init__(self, recipe: SpeechTransducerRecipe, dataset: Dataset[Any]) -> None:
@@ -96,8 +97,7 @@ class SpeechTransduction(Task):
         """Raise DataError for a transcript that CTC cannot spread over `steps` steps."""
         if self.recipe.network.kind != "ctc":
             return
-        # Between two equal symbols stands a blank, or they would be one.
-        needed = len(symbols) + sum(a == b for a, b in zip(symbols, symbols[1:], strict=False))
+        needed = fewest_steps(symbols)
         if needed > steps:
             raise DataError(
                 f"{where} has {len(symbols)} symbols, for which CTC needs {needed} steps, but its "
