@@ -75,7 +75,7 @@ class SpeechTransducer(Model):
         """How many frames a step reads."""
         return self._number("frames", 1, self.reading("step").features[0])
 
-    @cached_property
+    @property
     def frame(self) -> Reading:
         """What a frame is: float32 [features]."""
         size, rest = divmod(self.reading("step").features[0], self.frames)

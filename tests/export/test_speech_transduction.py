@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     Made = tuple[str, Run, dict[str, Path]]
 
 PRECISIONS = ("float32", "int8")
-KINDS = {"ctc": ("network.frames=2",), "rnnt": ("training.epochs=8", "network.cell=lstm")}
+KINDS = {
+    "ctc": ("network.frames=2",),
+    "rnnt": ("training.epochs=8", "network.frames=1", "network.cell=lstm"),
+}
 LOOSE = Quantization(max_quality_drop=0.5)  # 16 units, trained for a few seconds
 
 
@@ -82,7 +85,7 @@ def test_a_bundle_hears_what_its_run_hears(made: Made, precision: str) -> None:
         assert abs(figure.value - evaluate_run(run.path).value) <= 2
         assert evaluate(opened, beam=3).value <= figure.value + 2
         nats = symbol_nats(opened)
-        assert nats.shape == (100,)
+        assert nats.shape == (160,)
         assert (nats > 0).all()
         report = verify(opened)
         assert report.passed
@@ -102,6 +105,7 @@ def test_the_likelihood_is_that_of_training(made: Made, utterances: list[np.ndar
     assert any(abs(nats.sum() / symbols - loss) < 1e-4 * max(loss, 1) for loss in kept), best
 
 
+@pytest.mark.slow
 def test_the_same_export_gives_the_same_digest(made: Made, tmp_path: Path) -> None:
     _, run, outs = made
     export_run(run, {"int8": tmp_path / "again.treadle"}, quantization=LOOSE)
@@ -112,25 +116,23 @@ def test_the_same_export_gives_the_same_digest(made: Made, tmp_path: Path) -> No
     assert digests[0] == digests[1]
 
 
-@given(data=st.data(), beam=st.sampled_from([None, 2]))
+@given(seed=st.integers(0, 999), beam=st.sampled_from([None, 2]))
 @settings(max_examples=8, deadline=None)
 def test_rows_and_chunks_change_nothing(
-    model: SpeechTransducer, utterances: list[np.ndarray], data: st.DataObject, beam: int | None
+    model: SpeechTransducer, utterances: list[np.ndarray], seed: int, beam: int | None
 ) -> None:
-    places = data.draw(st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True))
-    rows = [utterances[place] for place in places]
+    draw = np.random.default_rng(seed)
+    rows = [utterances[place] for place in draw.choice(160, draw.integers(1, 5), replace=False)]
     with model.transcriber(batch_size=len(rows), beam=beam) as reader:
-        done = [0] * len(rows)
-        while any(at < len(row) for at, row in zip(done, rows, strict=True)):
-            sizes = [
-                data.draw(st.integers(0, min(9, len(row) - at)))
-                for at, row in zip(done, rows, strict=True)
-            ]
-            x = np.zeros((len(rows), max(sizes) or 1, FEATURES), np.float32)
+        done = np.zeros(len(rows), np.int64)
+        lengths = np.array([len(row) for row in rows])
+        while (done < lengths).any():
+            sizes = draw.integers(0, np.minimum(9, lengths - done) + 1)
+            x = np.zeros((len(rows), sizes.max(), FEATURES), np.float32)
             for index, (at, size) in enumerate(zip(done, sizes, strict=True)):
                 x[index, :size] = rows[index][at : at + size]
-                done[index] += size
-            assert reader.feed(x, np.array(sizes, np.int64)).tolist() == sizes
+            assert reader.feed(x, sizes).tolist() == sizes.tolist()
+            done += sizes
             for partial in reader.partial():
                 assert partial.ended is None
                 assert partial.settled <= len(partial.symbols)
@@ -183,19 +185,18 @@ def test_an_end_point_ends_a_row_and_the_rest_is_fed_again(
     whole = np.concatenate([one, pause, one])
     with model.transcriber(end_point=EndPoint(trailing_blank=8)) as reader:
         [read] = reader.feed(whole[None])
-        assert read < len(one) + len(pause)
+        assert read < len(whole)
         assert reader.ended.tolist() == [True]
         [first] = reader.partial()
         assert (first.ended, first.settled) == ("trailing blank", len(first.symbols))
         assert reader.feed(whole[None, read:]).tolist() == [0]
         [[final]] = reader.final()
-        assert final.symbols == first.symbols == model.transcribe(one)[0][0].symbols
+        assert final.symbols == first.symbols == model.transcribe(whole[:read])[0][0].symbols
         with pytest.raises(StateError, match="row 0 is final and reads no more"):
             reader.feed(whole[None, read:])
         reader.reset()
-        again = reader.feed(whole[None, len(one) + len(pause) :])
-        assert again.tolist() == [len(one)]
-        assert reader.final()[0][0].symbols == first.symbols
+        assert reader.feed(one[None]).tolist() == [len(one)]
+        assert reader.final() == model.transcribe(one)
 
 
 def test_frames_that_do_not_fill_a_step_wait(

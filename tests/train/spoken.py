@@ -44,7 +44,7 @@ def spoken_dataset(examples: Sequence[Frames]) -> Dataset[Any]:
 
 def open_tones(*, seed: int = 0) -> Dataset[Any]:
     del seed
-    return spoken_dataset(utterances(500))
+    return spoken_dataset(utterances(800))
 
 
 def tiny_transducer(kind: str, *changes: str) -> Recipe:

@@ -88,7 +88,9 @@ def capture(network: Network) -> CanonicalModel:
 
 def _part(name: str, network: Network) -> Network:
     """What a graph is the step, or the sequence, of."""
-    return network.predictor if name == "predictor" else network  # type: ignore[return-value]
+    if name == "predictor" and isinstance(network, RNNTransducer):
+        return network.predictor
+    return network
 
 
 def _captured(
