@@ -181,9 +181,9 @@ def test_an_end_point_ends_a_row_and_the_rest_is_fed_again(
     model: SpeechTransducer, utterances: list[np.ndarray]
 ) -> None:
     count = model.frames
-    one, pause = utterances[0], np.full((20 * count, FEATURES), 50, np.float32)
+    one, pause = utterances[0], np.full((30 * count, FEATURES), 50, np.float32)
     whole = np.concatenate([one, pause, one])
-    with model.transcriber(end_point=EndPoint(trailing_blank=8)) as reader:
+    with model.transcriber(end_point=EndPoint(trailing_blank=16)) as reader:
         [read] = reader.feed(whole[None])
         assert read < len(whole)
         assert reader.ended.tolist() == [True]
