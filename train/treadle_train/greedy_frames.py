@@ -18,19 +18,20 @@ from treadle_train.networks.speech_transducer import BLANK
 
 def read_greedily(network: SpeechTransducer, x: Tensor, lengths: Tensor) -> list[list[int]]:
     """The symbols of each utterance, without blanks: x float32 [B, T, F], lengths int64 [B]."""
-    encoded = network.encode(x, lengths).float().numpy()
+    encoded = network.encode(x, lengths).float().cpu().numpy()
     decoder = _decoder(network, len(x), encoded.shape[2])
-    decoder.feed(encoded, lengths.numpy())
+    decoder.feed(encoded, lengths.cpu().numpy())
     return [list(best.ids) for [best] in decoder.final()]
 
 
 def _decoder(network: SpeechTransducer, rows: int, outputs: int) -> CTCDecoder | RNNTDecoder:
     if not isinstance(network, RNNTransducer):
         return CTCDecoder(outputs, batch_size=rows, blank=BLANK)
+    device = network.joiner.output.weight.device
 
     def join(encoded: NDArray[np.float32], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits = network.joiner(torch.from_numpy(encoded), torch.from_numpy(predicted))
-        made: NDArray[np.float32] = logits.float().numpy()
+        read = (torch.from_numpy(array).to(device) for array in (encoded, predicted))
+        made: NDArray[np.float32] = network.joiner(*read).float().cpu().numpy()
         return made
 
     predictor = _TorchPredictor(network.predictor, rows)
@@ -49,13 +50,14 @@ class _TorchPredictor:
         self, x: NDArray[np.int64], *, active: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """One symbol, `x` [B], in the rows that are active."""
-        output, state = self.network.step(torch.from_numpy(x), self._state)
+        read = torch.from_numpy(x).to(self.network.output.weight.device)
+        output, state = self.network.step(read, self._state)
         if active is None:
             self._state = state
         else:
-            chosen = torch.from_numpy(active)[:, None]
+            chosen = torch.from_numpy(active).to(read.device)[:, None]
             self._state = {n: torch.where(chosen, state[n], self._state[n]) for n in state}
-        made: NDArray[np.float32] = output.float().numpy()
+        made: NDArray[np.float32] = output.float().cpu().numpy()
         return made
 
     def select(self, rows: Any) -> None:

@@ -44,7 +44,7 @@ def rnnt_nats(
         stayed = alphas[-1] + diagonal_blanks[:, number]
         moved = alphas[-1] + diagonal_emitted[:, number]
         alphas.append(torch.logaddexp(stayed, torch.cat([never, moved[:, :-1]], dim=1)))
-    row, last = torch.arange(rows), lengths - 1
+    row, last = torch.arange(rows, device=logits.device), lengths - 1
     ends = torch.stack(alphas, dim=1)[row, last + counts, counts]
     return -(ends + blanks[row, last, counts])
 
@@ -52,8 +52,8 @@ def rnnt_nats(
 def _by_diagonal(lattice: Tensor) -> Tensor:
     """[B, T, U + 1] as [B, T + U, U + 1]: entry (n, u) is that of step n - u; never outside."""
     _, steps, places = lattice.shape
-    place = torch.arange(places)
-    step = torch.arange(steps + places - 1)[:, None] - place
+    place = torch.arange(places, device=lattice.device)
+    step = torch.arange(steps + places - 1, device=lattice.device)[:, None] - place
     inside = (step >= 0) & (step < steps)
     skewed = lattice[:, step.clamp(0, steps - 1), place]
     return torch.where(inside, skewed, _NEVER)

@@ -20,6 +20,8 @@ class SpeechTransducerModule(TaskModule[SpeechTransducer]):
     likelihood is no mean over steps whose answers could be learnt one by one.
     """
 
+    validation_lists = ("said", "right")
+
     def __init__(
         self, network: SpeechTransducer, recipe: SpeechTransducerRecipe, steps: int
     ) -> None:
