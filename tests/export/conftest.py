@@ -54,6 +54,7 @@ def exported(
     return outs, export_run(run, outs)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What several tests start from is made by one worker: once, not once in each."""
     here = Path(__file__).parent
