@@ -156,7 +156,9 @@ class TaggerSection:
 
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
-    dropouts are as in `ClassifierSection`.
+    dropouts are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
+    one have a say in its tag; chunk: in both directions, backwards is read within so many tokens
+    and `lookahead` behind them (0: whole sentences).
     """
 
     embedding_size: int = at_least(1, 96)
@@ -172,6 +174,35 @@ class TaggerSection:
     embedding_dropout: float = rate(0.0)
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
+    chunk: int = at_least(0, 0, below=2**12)
+    lookahead: int = at_least(0, 0, below=2**12)
+
+    def __post_init__(self) -> None:
+        check_delay(
+            bidirectional=self.bidirectional,
+            crf=self.crf,
+            chunk=self.chunk,
+            lookahead=self.lookahead,
+        )
+
+
+def check_delay(*, bidirectional: bool, crf: bool, chunk: int, lookahead: int) -> None:
+    """Raise RecipeError for a delay that the rest of a tagger makes no use of."""
+    if crf and (chunk or lookahead):
+        raise RecipeError(
+            "With network.crf the tags of a sentence are chosen together, at its end, whatever "
+            "network.chunk and network.lookahead are; leave them 0, or set network.crf = false."
+        )
+    if chunk and not bidirectional:
+        raise RecipeError(
+            f"network.chunk is of layers that read backwards as well, got {chunk} with "
+            "network.bidirectional = false; set it to true, or use network.lookahead alone."
+        )
+    if lookahead and bidirectional and not chunk:
+        raise RecipeError(
+            f"A tagger in both directions reads whole sentences, so that network.lookahead = "
+            f"{lookahead} adds nothing; set network.chunk, or network.bidirectional = false."
+        )
 
 
 def check_forget_bias(cell: str, forget_bias: float) -> None:
