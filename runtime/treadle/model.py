@@ -48,6 +48,7 @@ CLASSES = {
     "forecasting": "treadle.forecaster:Forecaster",
     "generation": "treadle.generator:Generator",
     "language-modelling": "treadle.language_model:LanguageModel",
+    "speech-transduction": "treadle.speech_transducer:SpeechTransducer",
     "tagging": "treadle.tagger:Tagger",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
@@ -68,7 +69,8 @@ def load(
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
-    A Classifier, Forecaster, Generator, LanguageModel, Tagger, Transducer, StatefulModel or
+    A Classifier, Forecaster, Generator, LanguageModel, SpeechTransducer, Tagger, Transducer,
+    StatefulModel or
     WholeSequenceModel. `source` is the path of a bundle, packed or not, the bytes of a packed one,
     or a resource of a package, as `open_bundle` takes it; what is packed is unpacked into temporary
     files until the model closes.

@@ -9,6 +9,7 @@ from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.forecasting import Forecasting
 from treadle_train.tasks.generation import Generation
 from treadle_train.tasks.language_modelling import LanguageModelling
+from treadle_train.tasks.speech_transduction import SpeechTransduction
 from treadle_train.tasks.tagging import Tagging
 from treadle_train.tasks.task import Task
 from treadle_train.tasks.transduction import Transduction
@@ -19,6 +20,7 @@ __all__ = [
     "Forecasting",
     "Generation",
     "LanguageModelling",
+    "SpeechTransduction",
     "Tagging",
     "Task",
     "Transduction",
@@ -30,6 +32,7 @@ TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "forecasting": Forecasting,
     "generation": Generation,
     "language-modelling": LanguageModelling,
+    "speech-transduction": SpeechTransduction,
     "tagging": Tagging,
     "transduction": Transduction,
 }
