@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import lightning
 import torch
@@ -17,6 +17,9 @@ from treadle_train.modules.optimization import make_optimizer, make_schedule
 from treadle_train.networks import Network
 from treadle_train.quantization.fake import SCALES, FakeQuantization
 from treadle_train.recipe import TrainingSection
+
+if TYPE_CHECKING:
+    from treadle_train.modules.held import HeldEntries
 
 N = TypeVar("N", bound=Network)
 
@@ -54,6 +57,8 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     torch is seeded anew at each batch, so dropout depends on the position only and a resumed run
     continues as if it had never stopped. total_steps: batches over the whole recipe.
 
+    held: entries of parameters that stay as they are when training starts.
+
     schedule: the learning rate's, there once the optimizer is. average: of the weights, if the
     recipe asks for one.
 
@@ -73,6 +78,7 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         self.rounding: FakeQuantization | None = None
         self.last_search = 0
         self.teachers: list[N] = []
+        self.held: list[HeldEntries] = []
         self.schedule: LRScheduler | None = None
         self.average = WeightAverage(network, section.average) if section.average else None
         self._accumulated = 0  # symbols since the last step of the optimizer
@@ -102,6 +108,12 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     @abstractmethod
     def restore_carried(self, state: dict[str, Tensor]) -> None:
         """Take back what `carried_state` gave."""
+
+    @override
+    def on_fit_start(self) -> None:
+        """Hold what is to be held as the checkpoint, or the run to start from, has it."""
+        for held in self.held:
+            held.take()
 
     @override
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
@@ -148,6 +160,8 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step of the optimizer, which the average of weights follows."""
         super().optimizer_step(*args, **kwargs)
+        for held in self.held:
+            held.restore()
         if self.average is not None:
             self.average.update()
 

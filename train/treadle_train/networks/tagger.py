@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from treadle.decoding.viterbi import TagScores, best_tags
 from treadle.errors import RecipeError
 from treadle.manifest import Tensor as Port
+from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.characters import CharacterFeatures
@@ -59,6 +60,10 @@ class Tagger(Network):
         recurrent_dropout: float = 0.0,
         *,
         alphabet: int = 2,
+        variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         if bidirectional and hidden_size % 2:
@@ -82,10 +87,14 @@ class Tagger(Network):
             bidirectional=bidirectional,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
+            variational_dropout=variational_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            forget_bias=forget_bias,
         )
         self.symbol_dropout = SymbolDropout(symbol_dropout)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = make_dropout(embedding_dropout, variational=variational_dropout)
+        self.dropout = make_dropout(dropout, variational=variational_dropout)
         self.output = nn.Linear(hidden_size, tags)
         self.crf = ConditionalRandomField(tags) if crf else None
 
