@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
         "characters",
+        "characters-war-and-peace",
         "digits",
         "forecast-transformer",
         "pronounce-en",
@@ -32,6 +33,7 @@ def test_the_recipes_of_the_package() -> None:
         "shakespeare-lstm",
         "tag-entities",
         "tag-pos",
+        "words",
     ]
 
 

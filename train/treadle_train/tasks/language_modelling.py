@@ -89,7 +89,7 @@ def _vocabulary(section: SymbolSection, text: str) -> Vocabulary:
     splitting = Vocabulary([UNKNOWN], kind, unknown=0)
     # Of equally frequent ones the first in order, so that the same text keeps the same.
     counts = sorted(Counter(splitting.split(text)).items(), key=lambda found: (-found[1], found[0]))
-    kept = [symbol for symbol, _ in counts]
+    kept = [symbol for symbol, count in counts if count >= section.least_count]
     if section.size and len(kept) >= section.size:
         if section.of == "characters":
             raise DataError(
