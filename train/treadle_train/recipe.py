@@ -22,6 +22,8 @@ RelativeName = Literal["last", "season"]
 ErrorName = Literal["mse", "mae"]
 TagFigureName = Literal["accuracy", "span_f1"]
 PrecisionName = Literal["float32", "bfloat16"]
+AcceleratorName = Literal["cpu", "cuda"]
+StrategyName = Literal["auto", "ddp"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
 
@@ -348,7 +350,9 @@ class TrainingSection:
     patience: epochs without a better validation figure before training stops (0: never);
     threads: 0 takes every core; checkpoint_steps: steps between checkpoints inside an epoch;
     validation_limit: examples to validate on (0: all); precision: of the products in training,
-    where the processor has them in bfloat16 (mixed_precision.py).
+    where the processor has them in bfloat16 (mixed_precision.py). accelerator, devices, num_nodes,
+    strategy: Lightning's words; as many processes as devices × num_nodes share every batch, and
+    "auto" is "ddp" where there are several (processes/).
     """
 
     epochs: int = at_least(1, 4)
@@ -369,6 +373,10 @@ class TrainingSection:
     checkpoint_steps: int = at_least(1, 200)
     validation_limit: int = at_least(0, 0)
     precision: PrecisionName = "float32"
+    accelerator: AcceleratorName = "cpu"
+    devices: int = at_least(1, 1)
+    num_nodes: int = at_least(1, 1)
+    strategy: StrategyName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

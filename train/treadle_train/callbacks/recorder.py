@@ -87,15 +87,21 @@ class Recorder(Callback):
         self.started, self.before = time.perf_counter(), 0.0
         self.history.append(row)
         name, value = next(iter(figures.items()))
-        if self.best is None or as_loss(name, value) < as_loss(name, self.best["value"]):
+        better = self.best is None or as_loss(name, value) < as_loss(name, self.best["value"])
+        if better:
             self.best = {"epoch": row["epoch"], "value": value}
-            weights = {k: v.contiguous() for k, v in module.trained_weights().items()}
-            write_atomically(self.run / WEIGHTS, save(weights))
+        if module.group.first:
+            self._write(module, weights=better)
+        if self.exhausted:
+            trainer.should_stop = True
+
+    def _write(self, module: TaskModule[Any], *, weights: bool) -> None:
+        if weights:
+            tensors = {k: v.contiguous() for k, v in module.trained_weights().items()}
+            write_atomically(self.run / WEIGHTS, save(tensors))
         write_run(self.run, self.document | {"history": self.history, "best": self.best})
         write_history(self.run, self.history)
         write_curve(self.run, self.history)
-        if self.exhausted:
-            trainer.should_stop = True
 
 
 def _task_module(module: lightning.LightningModule) -> TaskModule[Any]:

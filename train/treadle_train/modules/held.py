@@ -16,11 +16,12 @@ class HeldEntries:
         self.parameter, self.held = parameter, held
         self.values = parameter.detach()
         parameter.register_hook(  # type: ignore[no-untyped-call]
-            lambda gradient: gradient.masked_fill(held, 0)
+            lambda gradient: gradient.masked_fill(self.held, 0)
         )
 
     def take(self) -> None:
-        """Hold the entries as they are now."""
+        """Hold the entries as they are now, where the parameter is by now."""
+        self.held = self.held.to(self.parameter.device)
         self.values = self.parameter.detach().clone()
 
     @torch.no_grad()

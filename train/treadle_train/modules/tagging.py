@@ -28,6 +28,8 @@ class TaggerModule(TaskModule[Tagger]):
     tags: their names, in the order of the logits.
     """
 
+    validation_lists = ("found", "right")
+
     def __init__(
         self, network: Tagger, recipe: TaggerRecipe, steps: int, tags: tuple[str, ...]
     ) -> None:
@@ -56,9 +58,8 @@ class TaggerModule(TaskModule[Tagger]):
         """Nats of all tags of the batch; in training with the cost of what is missed."""
         if self.training and self.outside_cost:
             inside = (batch.labels != self.outside)[..., None]
-            costs = torch.zeros(logits.shape[-1]).index_fill(
-                0, torch.tensor(self.outside), self.outside_cost
-            )
+            costs = logits.new_zeros(logits.shape[-1])
+            costs[self.outside] = self.outside_cost
             logits = logits + inside * costs
         if self.network.crf is not None:
             nats: Tensor = self.network.crf(logits, batch.labels, batch.lengths).sum()

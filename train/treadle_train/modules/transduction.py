@@ -27,6 +27,8 @@ class TransducerModule(TaskModule[Transducer]):
     words, of which any listed answer counts.
     """
 
+    validation_lists = ("predictions", "answers")
+
     def __init__(
         self, network: Transducer, recipe: TransducerRecipe, steps: int, start: int, end: int
     ) -> None:
