@@ -183,6 +183,11 @@ def test_a_forget_bias_without_a_forget_gate_is_refused(recipe: str) -> None:
         load_recipe(recipe, ["network.cell=gru", "network.forget_bias=1"])
 
 
+def test_windows_have_none_of_it() -> None:
+    with pytest.raises(RecipeError, match=r"network\.residual is of layers that read whole"):
+        load_recipe("tag-pos", ["network.chunk=4", "network.residual=true"])
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_a_deep_network_with_everything_learns(cell: str, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"

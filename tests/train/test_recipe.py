@@ -33,6 +33,7 @@ def test_the_recipes_of_the_package() -> None:
         "shakespeare-lstm",
         "tag-entities",
         "tag-pos",
+        "vowels",
         "words",
     ]
 

@@ -169,7 +169,9 @@ class TaggerSection:
 
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
-    other keys are as in `ClassifierSection`.
+    other keys are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
+    one have a say in its tag; chunk: in both directions, backwards is read within so many tokens
+    and `lookahead` behind them (0: whole sentences).
     """
 
     embedding_size: int = at_least(1, 96)
@@ -185,6 +187,8 @@ class TaggerSection:
     embedding_dropout: float = rate(0.0)
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
+    chunk: int = at_least(0, 0, below=2**12)
+    lookahead: int = at_least(0, 0, below=2**12)
     variational_dropout: bool = False
     residual: bool = False
     layer_norm: bool = False
@@ -192,6 +196,38 @@ class TaggerSection:
 
     def __post_init__(self) -> None:
         check_forget_bias(self.cell, self.forget_bias)
+        keys = ("variational_dropout", "residual", "layer_norm", "forget_bias")
+        asked = [key for key in keys if getattr(self, key)]
+        if self.chunk and asked:
+            raise RecipeError(
+                f"network.{asked[0]} is of layers that read whole sequences, and with "
+                "network.chunk they read windows; set one of the two to its default."
+            )
+        check_delay(
+            bidirectional=self.bidirectional,
+            crf=self.crf,
+            chunk=self.chunk,
+            lookahead=self.lookahead,
+        )
+
+
+def check_delay(*, bidirectional: bool, crf: bool, chunk: int, lookahead: int) -> None:
+    """Raise RecipeError for a delay that the rest of a tagger makes no use of."""
+    if crf and (chunk or lookahead):
+        raise RecipeError(
+            "With network.crf the tags of a sentence are chosen together, at its end, whatever "
+            "network.chunk and network.lookahead are; leave them 0, or set network.crf = false."
+        )
+    if chunk and not bidirectional:
+        raise RecipeError(
+            f"network.chunk is of layers that read backwards as well, got {chunk} with "
+            "network.bidirectional = false; set it to true, or use network.lookahead alone."
+        )
+    if lookahead and bidirectional and not chunk:
+        raise RecipeError(
+            f"A tagger in both directions reads whole sentences, so that network.lookahead = "
+            f"{lookahead} adds nothing; set network.chunk, or network.bidirectional = false."
+        )
 
 
 def check_forget_bias(cell: str, forget_bias: float) -> None:

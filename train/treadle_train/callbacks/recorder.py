@@ -20,7 +20,8 @@ class Recorder(Callback):
     """Keeps the history of a run, also in run.json, and the weights of its best epoch.
 
     The first of the module's figures decides; which way is better stands in the table of metrics,
-    and less is of what is not in it. Training stops when it has not
+    and less is of what is not in it. Of epochs with the same figure, as a small validation split
+    has many, the one with the least loss is the best. Training stops when it has not
     improved for `patience` epochs (0: never).
     """
 
@@ -87,7 +88,7 @@ class Recorder(Callback):
         self.started, self.before = time.perf_counter(), 0.0
         self.history.append(row)
         name, value = next(iter(figures.items()))
-        better = self.best is None or as_loss(name, value) < as_loss(name, self.best["value"])
+        better = self.best is None or self._merit(name, row) < self._merit(name, self._best_row())
         if better:
             self.best = {"epoch": row["epoch"], "value": value}
         if module.group.first:
@@ -102,6 +103,15 @@ class Recorder(Callback):
         write_run(self.run, self.document | {"history": self.history, "best": self.best})
         write_history(self.run, self.history)
         write_curve(self.run, self.history)
+
+    def _best_row(self) -> dict[str, float]:
+        """The history of the best epoch."""
+        return self.history[int(self.best["epoch"]) - 1] if self.best else {}
+
+    @staticmethod
+    def _merit(name: str, row: dict[str, float]) -> tuple[float, float]:
+        """What decides between epochs: less is better."""
+        return as_loss(name, row[f"validation_{name}"]), row.get("validation_loss", 0.0)
 
 
 def _task_module(module: lightning.LightningModule) -> TaskModule[Any]:
