@@ -162,12 +162,14 @@ def test_networks_of_every_task_hand_the_keys_on(kind: str) -> None:
     else:
         network = Forecaster(2, 0, 3, **keys)
         masks = [network.dropout]
-    for mask in [*masks, network.recurrent.dropout]:
+    stack = network.recurrent
+    assert isinstance(stack, Stack)
+    for mask in [*masks, stack.dropout]:
         assert isinstance(mask, VariationalDropout)
         assert mask.rate == 0.5
-    assert network.recurrent.residual
-    assert isinstance(network.recurrent.norms[0], torch.nn.LayerNorm)
-    biases = {n: p for n, p in network.recurrent.named_parameters() if n.endswith("input_bias")}
+    assert stack.residual
+    assert isinstance(stack.norms[0], torch.nn.LayerNorm)
+    biases = {n: p for n, p in stack.named_parameters() if n.endswith("input_bias")}
     units = 6 if kind == "forecaster" else 3
     assert len(biases) == (2 if kind == "forecaster" else 4)
     for bias in biases.values():
