@@ -23,6 +23,8 @@ def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
         "characters",
         "characters-war-and-peace",
+        "connected-digits-ctc",
+        "connected-digits-rnnt",
         "digits",
         "forecast-transformer",
         "pronounce-en",

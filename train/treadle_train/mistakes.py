@@ -10,11 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from treadle.data import Classified, Pronunciation, Series, Tagged
+from treadle.data import Classified, Frames, Pronunciation, Series, Tagged
 from treadle.forecast_errors import differences
-from treadle_train.evaluation import decode_words, predict_labels, predict_tags
+from treadle_train.evaluation import decode_words, predict_labels, predict_tags, transcribe
 from treadle_train.modules.forecasting import forecasts_of
-from treadle_train.networks import Classifier, Forecaster, LanguageModel, Tagger, Transducer
+from treadle_train.networks import (
+    Classifier,
+    Forecaster,
+    LanguageModel,
+    SpeechTransducer,
+    Tagger,
+    Transducer,
+)
 from treadle_train.run import Run
 
 EXAMPLES = 20
@@ -191,6 +198,19 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def _wrong_transcripts(
+    run: Run, network: SpeechTransducer, examples: Sequence[Frames]
+) -> list[str]:
+    """Utterances whose transcript is another, first come first shown."""
+    rows = [
+        [f"{len(example)} frames", _code(" ".join(said)), _code(" ".join(example.symbols or ()))]
+        for example, said in zip(examples, transcribe(run, network, examples), strict=True)
+        if tuple(said) != example.symbols
+    ]
+    title = f"## Errors\n\n{len(rows)} of the {len(examples)} utterances of the validation split.\n"
+    return [title, *table(("utterance", "answer", "right"), rows[:EXAMPLES])]
+
+
 def _shown(example: Classified) -> str:
     inputs = example.inputs
     if isinstance(inputs, np.ndarray):
@@ -202,6 +222,7 @@ MISTAKES: Mapping[str, Callable[[Run, Any, Any], list[str]]] = {
     "classification": _wrong_labels,
     "forecasting": _worst_windows,
     "language-modelling": _surprises,
+    "speech-transduction": _wrong_transcripts,
     "tagging": _wrong_tags,
     "transduction": _wrong_words,
 }
