@@ -175,7 +175,7 @@ def test_a_data_set_that_does_not_fit_the_task_is_an_error(tmp_path: Path) -> No
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     table = tiny_transducer("data.name=text", f"data.options={{path = {str(text)!r}}}")
-    with pytest.raises(DataError, match="Transduction needs words with pronunciations"):
+    with pytest.raises(DataError, match="Transduction needs pairs of a source and its targets"):
         train(table, tmp_path / "run")
     with pytest.raises(DataError, match="data set called"):
         train(tiny_transducer("data.name=texts"), tmp_path / "other")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.texts import LOWERCASE
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks import Forecaster, Network, Tagger
 from treadle_train.recipe import (
@@ -39,6 +40,10 @@ def _decoding_of_transducer(
         "start": output.start,
         "end": output.end,
         "max_length": recipe.decoding.max_length,
+        "beam": recipe.decoding.beam,
+        "length_penalty": recipe.decoding.length_penalty,
+        LOWERCASE["input"]: recipe.source.lowercase,
+        LOWERCASE["output"]: recipe.target.lowercase,
     }
 
 
@@ -82,5 +87,5 @@ BUNDLED: dict[str, Bundled] = {
     "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
     "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
-    "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
+    "transduction": Bundled(lambda recipe: str(recipe.metric), _decoding_of_transducer),
 }

@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pronunciation
-from treadle_train.evaluation import decode_words, predict_labels
+from treadle.data import Classified, Pair
+from treadle.texts import TextReading
+from treadle_train.evaluation import answer_pairs, predict_labels
 from treadle_train.networks import Classifier, LanguageModel, Transducer
 from treadle_train.run import Run
 
 EXAMPLES = 20
 """Errors that are shown."""
-WORDS = 500
-"""Words that are looked through for errors."""
+PAIRS = 500
+"""Pairs that are looked through for errors."""
 SYMBOLS = 2000
 """Symbols that are looked through for surprises."""
 CONTEXT = 24
@@ -39,25 +40,22 @@ def _code(text: str) -> str:
     return f"`{shown or ' '}`"
 
 
-def _wrong_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> list[str]:
-    """Words whose answer is none of the listed ones, first come first shown."""
-    words = words[:WORDS]
-    answers = decode_words(run, network, words)
+def _wrong_answers(run: Run, network: Transducer, pairs: Sequence[Pair]) -> list[str]:
+    """Sources whose answer is none of the right ones, first come first shown."""
+    pairs = pairs[:PAIRS]
+    answers = answer_pairs(run, network, pairs)
+    written = TextReading.of(run.vocabularies, run.decoding, "output").written
     wrong = [
-        (entry, answer)
-        for entry, answer in zip(words, answers, strict=True)
-        if tuple(answer) not in entry.pronunciations
+        (pair, answer)
+        for pair, answer in zip(pairs, answers, strict=True)
+        if answer not in map(written, pair.answers)
     ]
     rows = [
-        [
-            _code(entry.word),
-            _code(" ".join(answer)),
-            ", ".join(_code(" ".join(right)) for right in entry.pronunciations),
-        ]
-        for entry, answer in wrong[:EXAMPLES]
+        [_code(_cut(pair.inputs)), _code(answer), ", ".join(map(_code, pair.answers))]
+        for pair, answer in wrong[:EXAMPLES]
     ]
-    title = f"## Errors\n\n{len(wrong)} of the first {len(words)} words of the validation split.\n"
-    return [title, *table(("word", "answer", "right"), rows)]
+    title = f"## Errors\n\n{len(wrong)} of the first {len(pairs)} pairs of the validation split.\n"
+    return [title, *table(("source", "answer", "right"), rows)]
 
 
 def _surprises(run: Run, network: LanguageModel, text: str) -> list[str]:
@@ -105,12 +103,16 @@ def _shown(example: Classified) -> str:
     inputs = example.inputs
     if isinstance(inputs, np.ndarray):
         return f"{len(inputs)} frames"
-    return inputs if len(inputs) <= LONGEST else f"{inputs[: LONGEST - 1]}…"
+    return _cut(inputs)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 MISTAKES: Mapping[str, Callable[[Run, Any, Any], list[str]]] = {
     "classification": _wrong_labels,
     "language-modelling": _surprises,
-    "transduction": _wrong_words,
+    "transduction": _wrong_answers,
 }
 """Task -> (run, network, validation split) -> lines; a task that is not here shows none."""

@@ -75,6 +75,10 @@ def train(
         if fine_tuning is not None:
             fine_tuning.begin(module, task.vocabularies)
             document["quantization"] = quantization
+        if task.left_out:
+            document["left_out"] = task.left_out
+            if progress != "none":
+                print(f"left out: {task.left_out} training examples", file=sys.stderr, flush=True)
         report = task.bucketing_report()
         if report is not None:
             document["bucketing"] = report.to_json()

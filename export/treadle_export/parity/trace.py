@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
@@ -37,7 +38,7 @@ class Trace:
 
 
 def trace_of(run: Run, steps: int = STEPS) -> Trace:
-    """The first test examples of a run: a text, or one word's source under many targets.
+    """The first test examples of a run: a text, or one source under many targets.
 
     Raises:
         ExportError: the test data are shorter than the trace.
@@ -51,12 +52,12 @@ def trace_of(run: Run, steps: int = STEPS) -> Trace:
     return Trace(np.array(source, np.int64), np.array(tokens))
 
 
-def _word_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
-    """The longest word, and what a decoder reads of all of them."""
+def _source_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
+    """The longest source, and what a decoder reads of all of them."""
     examples = run.dataset().split("test")
-    longest = max(examples[:steps], key=lambda example: len(example.word))
-    source = run.vocabularies["input"].encode(longest.word, unknown="symbol")
-    return source, _taken(_targets(run), steps)
+    longest = max(examples[:steps], key=lambda example: len(example.inputs))
+    reading = TextReading.of(run.vocabularies, run.decoding, "input")
+    return reading.ids(longest.inputs, unknown="symbol"), _taken(_targets(run), steps)
 
 
 def _text(run: Run, steps: int) -> tuple[list[int], list[int]]:
@@ -65,11 +66,18 @@ def _text(run: Run, steps: int) -> tuple[list[int], list[int]]:
 
 
 def _targets(run: Run) -> Iterator[int]:
-    """What a decoder reads, word after word: the start symbol and the first listed answer."""
-    start = int(run.decoding["start"])
-    for example in run.dataset().split("test"):
-        yield start
-        yield from run.vocabularies["output"].encode(" ".join(example.pronunciations[0]))
+    """What a decoder reads, pair after pair: the start symbol and the first target.
+
+    Targets of the test split, then of the others for as long as they are few.
+    """
+    start, dataset = int(run.decoding["start"]), run.dataset()
+    reading = TextReading.of(run.vocabularies, run.decoding, "output")
+    for split in ("test", "validation", "train"):
+        for example in dataset.split(split):
+            ids = reading.known_ids(example.answers[0])
+            if ids is not None:
+                yield start
+                yield from ids
 
 
 def _taken(tokens: Iterator[int], count: int) -> list[int]:
@@ -106,7 +114,7 @@ _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
     "forecasting": _series,
     "language-modelling": _text,
     "tagging": _tagged,
-    "transduction": _word_and_targets,
+    "transduction": _source_and_targets,
 }
 """Task -> (run, steps) -> what an encoder reads, and what every step reads."""
 

@@ -10,9 +10,13 @@ from treadle_train.modules.base import TaskModule
 
 
 class Task(ABC):
-    """A recipe together with its data, ready to make batches."""
+    """A recipe together with its data, ready to make batches.
+
+    left_out: training examples that the recipe asked to leave out.
+    """
 
     vocabularies: dict[str, Vocabulary]
+    left_out: int = 0
 
     @abstractmethod
     def steps_per_epoch(self) -> int:
