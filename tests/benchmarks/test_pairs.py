@@ -27,7 +27,7 @@ def test_bm25_is_its_equation() -> None:
 def test_answers_are_found_by_words_or_by_the_nearest_question() -> None:
     assert by_words(["a cat"], DOCUMENTS).argmax(axis=1).tolist() == [1]
     known = [("where is the dog", ["in the garden"]), ("who are you", ["a machine"])]
-    answers = ["the house", "I am a machine", "a garden"]
+    answers = ["her house", "I am a machine", "a garden"]
     scores = by_nearest(["is the dog here", "you"], answers, known, nearest=1)
     assert scores.argmax(axis=1).tolist() == [2, 1]
     assert scores[1, 0] == 0

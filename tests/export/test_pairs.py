@@ -107,7 +107,7 @@ def test_answers_rank_as_in_the_run(made: tuple[Run, dict[str, Path]]) -> None:
         assert isinstance(model, treadle.Transducer)
         scores = model.rank(texts, answers)
     assert (scores[:, -1] == -np.inf).all()
-    assert np.abs(scores - expected)[:, :-1].max() <= SUMMED
+    assert np.abs(scores[:, :-1] - expected[:, :-1]).max() <= SUMMED
     assert scores.argmax(axis=1).tolist() == [0, 1, 2, 3]
 
 

@@ -107,7 +107,7 @@ def test_what_is_no_pair_or_has_no_source_is_an_error() -> None:
 
 def test_a_target_that_cannot_be_written_is_in_no_loss_and_counts_as_wrong() -> None:
     strange = Pair("Neko .", ("the zebra .",))
-    task = Transduction(tiny_recipe(), dataset(translated(), [strange, translated()[5]]))
+    task = Transduction(tiny_recipe(), dataset(translated(), [strange, translated()[6]]))
     [(pairs, asked)] = task.validation_batches()
     assert pairs is not None
     assert len(pairs.source) == 1

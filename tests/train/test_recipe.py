@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 
 def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
+        "answer",
         "characters",
         "digits",
         "forecast-transformer",
         "pronounce-en",
         "pronounce-en-large",
+        "pronounce-sigmorphon",
         "sentiment",
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
+        "summarize",
         "tag-entities",
         "tag-pos",
+        "translate-ja-en",
     ]
 
 
