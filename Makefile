@@ -55,6 +55,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/decoder.py
 	$(RUN) benchmarks.overhead
+	$(RUN) benchmarks.tail
 	$(RUN) benchmarks.denormals
 	$(RUN) benchmarks.pool
 	$(BIN)/python benchmarks/heads.py

@@ -13,7 +13,8 @@ class Engine:
     """What really runs, beside `treadle.session.Hardware`, which is what was asked for.
 
     version: of onnxruntime. provider: its name for what computes. kind, number: the device as
-    `Hardware` names them, from 0. threads, spinning, arena: as in `Hardware`.
+    `Hardware` names them, from 0. threads, spinning, arena,
+    denormals: as in `Hardware`.
     """
 
     version: str
@@ -23,6 +24,7 @@ class Engine:
     threads: int
     spinning: bool
     arena: bool
+    denormals: bool
 
     @classmethod
     def of(cls, session: Any) -> Engine:
@@ -38,6 +40,7 @@ class Engine:
             threads=options.intra_op_num_threads,
             spinning=options.get_session_config_entry("session.intra_op.allow_spinning") == "1",
             arena=options.enable_cpu_mem_arena,
+            denormals=options.get_session_config_entry("session.set_denormal_as_zero") == "0",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +52,8 @@ class Engine:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         words = "spinning" if self.spinning else "not spinning"
         arena = "an arena" if self.arena else "no arena"
+        denormals = "" if self.denormals else ", no denormals"
         return (
             f"onnxruntime {self.version}, {self.provider} on {device}, {threads}, {words}, {arena}"
+            f"{denormals}"
         )

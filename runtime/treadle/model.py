@@ -13,6 +13,7 @@ import numpy as np
 from treadle.arrays import Array, Reading, check_count
 from treadle.bundle import open_bundle
 from treadle.closing import Closing
+from treadle.denormals import check_flushing
 from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.graph_file import check_graph_file
@@ -61,6 +62,7 @@ def load(
     unknown: Literal["error", "symbol"] = "error",
     spinning: bool = False,
     arena: bool = True,
+    denormals: bool = True,
     public_key: str | os.PathLike[str] | bytes | None = None,
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
@@ -71,7 +73,7 @@ def load(
     files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
-    one. `device`, `spinning` and `arena` are as `treadle.session.Hardware` has them.
+    one. `device`, `spinning`, `arena` and `denormals` are as `treadle.session.Hardware` has them.
     A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
     `unknown="symbol"`. With `public_key`, the path of an ed25519 key in PEM or its content, only a
     bundle that was signed with its private half is opened (extra `sign`).
@@ -86,7 +88,7 @@ def load(
             check_signature(bundle, public_key)
         tuned = Running.of(bundle.manifest.plan)
         used = tuned.threads if threads is None else threads
-        hardware = Hardware(device, used, spinning, arena)
+        hardware = Hardware(device, used, spinning, arena, denormals)
         module, _, name = CLASSES[bundle.manifest.task].partition(":")
         model: type[Model] = getattr(import_module(module), name)
         return model(bundle, hardware, unknown=unknown, call=tuned.call)
@@ -147,7 +149,8 @@ class Model(Closing):
         """The onnxruntime session of a graph, opened when first asked for and then kept.
 
         Raises DeviceError or BundleError as `open_session` does, DeviceError where this processor
-        would get its products in integers wrong, BundleError for a graph that the bundle lacks or
+        would get its products in integers wrong or the calling thread keeps denormal numbers that
+        were to be flushed, BundleError for a graph that the bundle lacks or
         that is not what the manifest says, StateError after `close`.
         """
         with self._opening:
@@ -161,17 +164,21 @@ class Model(Closing):
                     )
                 graph = self.manifest.graphs[graph_name]
                 check_engine(self.manifest.requires.get("onnxruntime"))
-                if not graph.file.endswith(".ort"):  # by which name the engine knows ORT format
+                onnx = not graph.file.endswith(".ort")  # by which name the engine knows ORT format
+                if onnx:
                     check_graph_file(self.bundle, graph.file)
-                    if self.hardware.kind == "cpu" and may_saturate():
-                        check_products(products_of(self.bundle, graph.file))
                 session = open_session(self.bundle.file(graph.file), self.hardware)
                 check_ports(session, graph)
+                # After the session: what tries products is one, and only a first one can flush.
+                if onnx and self.hardware.kind == "cpu" and may_saturate():
+                    check_products(products_of(self.bundle, graph.file))
                 self._sessions[graph_name] = session
+            if not self.hardware.denormals:
+                check_flushing()
             return self._sessions[graph_name]
 
     def engine(self) -> Engine:
-        """What really runs the model: provider, device, threads, spinning, arena.
+        """What really runs the model: provider, device, threads, spinning, arena, denormals.
 
         Read from a session, which is opened if none is; all have the same. Raises what
         `session` does.
@@ -235,9 +242,15 @@ class Model(Closing):
         `when_full` says what a full pool does with who wants to join: refuse, or let wait. `exact`
         computes every row alone, for a precision that does not promise that rows do not feel each
         other. `on_nonfinite` is as `stream` has it. Raises InputError, StateError for a model that
-        reads backwards, and what opening the session raises.
+        reads backwards, DeviceError for a model that flushes denormal numbers, since a pool's steps
+        run in whichever thread asks, and what opening the session raises.
         """
         self._check_steps()
+        if not self.hardware.denormals:
+            raise DeviceError(
+                "a pool computes in the threads of its callers, of which only one can flush "
+                "denormal numbers; load the model with denormals=True"
+            )
         pool = Pool(self, max_streams, when_full=when_full, exact=exact, on_nonfinite=on_nonfinite)
         with self._opening:
             self._pools.add(pool)

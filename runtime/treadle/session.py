@@ -71,21 +71,18 @@ class Hardware:
     spinning: whether threads that have nothing to do wait at full speed. They answer sooner, and
         burn a core each between two steps.
     arena: whether the engine keeps the memory that it frees, for the next call.
-
-    Denormal numbers are kept; the engine's option to count them as zero
-    (`session.set_denormal_as_zero`) is not among these, as it could not keep what it promises. The
-    thread that calls is reached only if the process's first session asked for it (`std::call_once`
-    in onnxruntime/core/session/inference_session.cc), and then numpy in that thread flushes, too,
-    and every later session, also one that asked not to; of a later one only worker threads are
-    reached, so that one array is flushed in part. Nothing was to be won where it was measured: with
-    states that are all denormal a step takes as long as ever (`benchmarks/denormals.py`, an AMD
-    EPYC; other processors may differ).
+    denormals: whether numbers below 1.2e-38 in magnitude are kept, or count as zero. They can only
+        be flushed by the first model of a process, in the thread that opens it (`denormals.py`),
+        where numpy flushes then, too, as does every later model. Kept by default: with states that
+        are all denormal a step takes as long as ever (`benchmarks/denormals.py`, an AMD EPYC; other
+        processors may differ).
     """
 
     device: str = "cpu"
     threads: int = 1
     spinning: bool = False
     arena: bool = True
+    denormals: bool = True
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(str(self.device)):
@@ -95,7 +92,7 @@ class Hardware:
             )
         if type(self.threads) is not int or self.threads < 1:
             raise InputError(f"threads must be an integer of at least 1, got {self.threads!r}")
-        for name in ("spinning", "arena"):
+        for name in ("spinning", "arena", "denormals"):
             if type(getattr(self, name)) is not bool:
                 raise InputError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
@@ -216,6 +213,8 @@ def session_options(engine: ModuleType, hardware: Hardware) -> Any:
     spinning = "1" if hardware.spinning else "0"
     options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    flush = "0" if hardware.denormals else "1"
+    options.add_session_config_entry("session.set_denormal_as_zero", flush)
     # Warnings would tell of every input that has a default value, as the active mask has.
     options.log_severity_level = _ERRORS
     return options

@@ -105,6 +105,29 @@ def test_real_inputs_are_what_any_model_is_proven_on(
     assert np.array_equal(golden.inputs[:80], frames[0])
 
 
+def test_a_plan_leaves_a_weight_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.json").write_text('{"rnn.1.*": "float32"}')
+    out, plan = tmp_path / "x.treadle", ["--plan", str(tmp_path / "plan.json")]
+    adopted(
+        capsys, "tests.export.adoptable:spotter", "--out", str(out), "--precision", "int8", *plan
+    )
+    with treadle.load(out) as model:
+        kept = model.manifest.plan["weights"]
+    assert kept == {"rnn.1.input": "float32", "rnn.1.recurrent": "float32"}
+
+
+def test_a_head_is_screened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.treadle"
+    source = ["tests.export.adoptable:with_states", "--precision", "int8", "--screen-head", "1"]
+    report = adopted(capsys, *source, "--out", str(out))
+    assert "screened" in [rung["name"] for rung in report["rungs"]]
+    with treadle.load(out) as model:
+        assert model.manifest.plan["head"]["screened"] == 1
+        assert 0 < model.manifest.evidence["screening"]["same_choice_share"] <= 1
+
+
 @pytest.mark.parametrize(
     "array", [np.zeros((1, 80, 6)), np.zeros((80, 6), np.float32), np.zeros((0, 9, 6), np.float32)]
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import treadle
 import treadle.data
 from tests.train.labelled import open_levels, open_moods, tiny_classifier
+from treadle.cli import run as run_command
 from treadle.errors import ExportError, InputError, StateError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.selfcheck import verify
@@ -20,9 +21,12 @@ from treadle.tolerances import tolerance
 from treadle_export.capturing.network import capture
 from treadle_export.engine import Engine
 from treadle_export.exporting.exporter import export_run
+from treadle_export.exporting.reopened import reopened
 from treadle_export.exporting.requantize import requantize
+from treadle_export.judging.judge import Judge
+from treadle_export.judging.sensitivity import sensitivity
 from treadle_export.quantization.precision import lower, precision_named
-from treadle_export.quantization.quantizer import Quantization
+from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_train.evaluation import evaluate_run
 from treadle_train.fine_tuning import FineTuning
 from treadle_train.networks import Classifier
@@ -184,15 +188,39 @@ def test_a_screened_head_is_refused_where_there_is_no_step(
 def test_a_float32_bundle_is_requantized(
     made: tuple[str, Run, dict[str, Path]], tmp_path: Path
 ) -> None:
-    kind, _, outs = made
-    out = tmp_path / "again.treadle"
-    if kind == "both":
-        with pytest.raises(ExportError, match="expected a bundle that steps"):
-            requantize(outs["float32"], out, "int8")
-        return
-    assert requantize(outs["float32"], out, "int8").passed
+    outs, out = made[2], tmp_path / "again.treadle"
+    report = requantize(outs["float32"], out, "int8")
+    assert report.passed
     with treadle.load(out) as again, treadle.load(outs["int8"]) as model:
-        assert evaluate(again).value == evaluate(model).value
+        assert again.manifest.plan == model.manifest.plan
+        assert again.bundle.read("weights.bin") == model.bundle.read("weights.bin")
+        assert symbol_nats(again).tolist() == symbol_nats(model).tolist()
+        names = [[rung.name for rung in verify(m).rungs] for m in (again, model)]
+        assert names[0] == names[1]
+
+
+def test_what_only_a_step_has_is_refused_of_a_bundle_without(
+    made: tuple[str, Run, dict[str, Path]], tmp_path: Path
+) -> None:
+    kind, _, outs = made
+    if kind == "both":
+        with pytest.raises(ExportError, match="no screened head"):
+            requantize(
+                outs["float32"],
+                tmp_path / "s.treadle",
+                "int8",
+                quantization=Quantization(screen_head=1),
+            )
+        out = str(tmp_path / "t.treadle")
+        assert run_command(["requantize", str(outs["float32"]), "--out", out, "--tune"]) == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_sensitivity_of_a_float32_bundle(made: tuple[str, Run, dict[str, Path]]) -> None:
+    plain = reopened(made[2]["float32"])
+    judge = Judge(Quantizer(plain.model, plain.description, 0, lambda _: None))
+    found = sensitivity(judge, precision_named("int8"), by_gate=False)
+    assert {harm.weight for harm in found.harms} >= {"output"}
 
 
 def test_fine_tuning_for_int4_ends_in_the_bundle(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from treadle.cli import run
 from treadle.errors import (
     BundleError,
     DataError,
-    ExportError,
     InputError,
     StateError,
     UnsupportedGraph,
@@ -30,6 +29,7 @@ from treadle.evaluation import evaluate
 from treadle.tolerances import tolerance
 from treadle_export.exporting.adopting import export_foreign
 from treadle_export.exporting.requantize import requantize
+from treadle_export.quantization.quantizer import Quantization
 from treadle_export.sources.onnx_models import foreign_of_file
 from treadle_export.torch_modules import foreign_of
 
@@ -165,9 +165,21 @@ def test_it_says_why_it_cannot_step(int8: Path, tmp_path: Path) -> None:
                 call()
         with pytest.raises((BundleError, DataError)):
             evaluate(model)
-    plain = written(backward("GRU"), tmp_path)
-    with pytest.raises(ExportError, match="reads whole sequences"):
-        requantize(plain, tmp_path / "again.treadle", "int8")
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_a_float32_bundle_is_requantized(tmp_path: Path, precision: str) -> None:
+    """As if the model had been adopted in that precision; there are no data to calibrate with."""
+    plain, direct = (written(backward("GRU"), tmp_path, p) for p in ("float32", precision))
+    again, none = tmp_path / "again.treadle", Quantization(calibration=0)
+    assert requantize(plain, again, precision, quantization=none).passed
+    with treadle.load(again) as ours, treadle.load(direct) as theirs:
+        assert ours.bundle.read("weights.bin") == theirs.bundle.read("weights.bin")
+        assert ours.manifest.plan == theirs.manifest.plan
+        evidence = ours.manifest.evidence
+        assert evidence["quality"] == theirs.manifest.evidence["quality"]
+        with treadle.load(plain) as float32:
+            assert evidence["quantization"]["from"] == float32.manifest.digest
 
 
 def test_the_commands_know_it(int8: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_options_as_asked(bundle: Path) -> None:
         options = model.session("step").get_session_options()
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
     assert not options.enable_cpu_mem_arena
-    for wrong in ({"spinning": 1}, {"arena": None}):
+    for wrong in ({"spinning": 1}, {"arena": None}, {"denormals": 0}):
         with pytest.raises(InputError, match=f"{next(iter(wrong))} must be"):
             load(bundle, **wrong)
 
@@ -192,7 +192,14 @@ def test_what_really_runs_is_reported(bundle: Path) -> None:
     with load(bundle, threads=2, spinning=True, arena=False) as model:
         engine = model.engine()
     assert engine == Engine(
-        onnxruntime.__version__, "CPUExecutionProvider", "cpu", 0, 2, spinning=True, arena=False
+        onnxruntime.__version__,
+        "CPUExecutionProvider",
+        "cpu",
+        0,
+        2,
+        spinning=True,
+        arena=False,
+        denormals=True,
     )
     assert str(engine).endswith("CPUExecutionProvider on cpu, 2 threads, spinning, no arena")
     with load(bundle) as model:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from treadle_export.commands.progress import progress_of
+from treadle_export.commands.quantize_options import quantization_of, weight_options
 from treadle_export.commands.target_options import precision_for, target_options
 from treadle_export.commands.tune_options import opened_plan, tuning_of, tuning_options, written_of
 from treadle_export.commands.written import show_written
@@ -15,6 +16,7 @@ from treadle_export.commands.written import show_written
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NAME.treadle")
 @target_options
+@weight_options
 @tuning_options
 @click.option(
     "--checkpoint",
@@ -27,7 +29,8 @@ from treadle_export.commands.written import show_written
 @click.option(
     "--inputs",
     type=click.Path(path_type=Path),
-    help="Real inputs to prove the model on: .npy, one batch as the model reads it.",
+    help="Real inputs to prove the model on, and to round 4-bit weights with: .npy, one batch as "
+    "the model reads it.",
 )
 @click.option("--licence", default="unknown", show_default=True, help="Of the weights.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
@@ -37,6 +40,8 @@ def adopt(
     out: Path,
     precision: str | None,
     target: str,
+    plan_file: Path | None,
+    screen_head: int | None,
     checkpoint: Path | None,
     states: tuple[str, ...],
     fixes: tuple[str, ...],
@@ -57,7 +62,11 @@ def adopt(
     from treadle_export.foreign import StatePair
     from treadle_export.sources.opening import open_source, with_inputs
 
-    precision = precision_for(target, precision)
+    progress = progress_of(out)
+    plan = opened_plan(plan_file, precision, progress)
+    asked = quantization_of(None, plan, screen_head=screen_head)
+    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
+    name = precision_for(target, precision or plan.precision)
     refuse_taken(out, force=force)
     foreign = open_source(
         source,
@@ -68,17 +77,20 @@ def adopt(
     )
     if inputs is not None:
         foreign = with_inputs(foreign, inputs)
-    progress, plan = progress_of(out), opened_plan(None, None, progress_of(out))
-    tuning = tuning_of(precision, plan, progress, target=target, as_json=as_json, **tuning_given)
     if tuning is not None:
         from treadle_export.tuning.tune import tune_foreign
 
-        tuned = tune_foreign(foreign, out, tuning, licence=licence, force=force)
+        tuned = tune_foreign(foreign, out, tuning, licence=licence, force=force, quantization=asked)
         report, document = tuned.report, written_of(tuned, **tuning_given)
     else:
-        name = precision_for(target, precision)
         report = export_foreign(
-            foreign, {name: out}, licence=licence, force=force, target=target, progress=progress
+            foreign,
+            {name: out},
+            licence=licence,
+            force=force,
+            quantization=asked,
+            target=target,
+            progress=progress,
         )[name]
         document = {"precision": name}
     show_written(out, report, document, as_json=as_json)

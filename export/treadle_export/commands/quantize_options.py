@@ -51,21 +51,13 @@ calibration_option = click.option(
     "to the nearest. By default 20,000 symbols or 4,000 words.",
 )
 
-quantization_options = together(
-    calibration_option,
+weight_options = together(
     click.option(
         "--plan",
         "plan_file",
         type=click.Path(path_type=Path, dir_okay=False),
         default=None,
         help='JSON file of exceptions by weight, e.g. {"output": "int8"}, or a plan of --plan-out.',
-    ),
-    click.option(
-        "--max-quality-drop",
-        type=Share(),
-        default=None,
-        help="Largest relative rise of the negative log-likelihood, e.g. 0.5%. Weights of 4 bits "
-        "that hurt most become int8 until it holds.",
     ),
     click.option(
         "--screen-head",
@@ -77,11 +69,23 @@ quantization_options = together(
     ),
 )
 
+quantization_options = together(
+    calibration_option,
+    weight_options,
+    click.option(
+        "--max-quality-drop",
+        type=Share(),
+        default=None,
+        help="Largest relative rise of the negative log-likelihood, e.g. 0.5%. Weights of 4 bits "
+        "that hurt most become int8 until it holds.",
+    ),
+)
+
 
 def quantization_of(
     calibration: int | None,
     plan: "Plan",
-    max_quality_drop: float | None,
+    max_quality_drop: float | None = None,
     screen_head: int | None = None,
 ) -> "Quantization":
     """The options as the exporter takes them."""

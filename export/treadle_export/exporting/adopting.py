@@ -2,16 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-import treadle
-from treadle.errors import QualityError
-from treadle.golden import GOLDEN_FILE, Golden
-from treadle.invariance import flat_rows
 from treadle.selfcheck import Report
 from treadle_export.adoption.adopt import Adopted, adopt
 from treadle_export.adoption.whole import adopt_whole, reads_backwards
@@ -22,12 +15,10 @@ from treadle_export.exporting.real_inputs import calibration_of, check_inputs
 from treadle_export.exporting.whole_export import export_whole
 from treadle_export.exporting.whole_foreign import whole_of_foreign
 from treadle_export.foreign import Foreign
+from treadle_export.judging.outputs import relative_error
 from treadle_export.parity.foreign_origin import ForeignOrigin, trace_of_foreign
 from treadle_export.quantization.calibration_data import CalibrationData
 from treadle_export.quantization.quantizer import Quantization
-
-QUALITY_BUDGET = 0.25
-"""Largest relative error of carried outputs that quantizing an adopted model may bring."""
 
 
 def export_foreign(
@@ -36,6 +27,7 @@ def export_foreign(
     *,
     licence: str = "unknown",
     force: bool = False,
+    quantization: Quantization | None = None,
     target: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Report]:
@@ -46,6 +38,8 @@ def export_foreign(
         outs: precision -> directory of the bundle, ending in `.treadle`.
         licence: of the weights, as the bundle says it.
         force: replace existing bundles.
+        quantization: exceptions by weight, settings and a screened head; real inputs are what
+            4-bit weights are rounded with, whatever it says of calibration.
         target: what the bundles are built for, one of `targets.TARGETS`.
         progress: told each stage as it begins.
 
@@ -66,7 +60,7 @@ def export_foreign(
             whole_of_foreign(adopted, _description(adopted, licence)),
             outs,
             force=force,
-            quantization=asked_of(calibration_of(adopted)),
+            quantization=asked_of(calibration_of(adopted), quantization),
             target=target,
             progress=progress,
         )
@@ -75,15 +69,15 @@ def export_foreign(
         material,
         outs,
         force=force,
-        quantization=asked_of(material.calibration),
+        quantization=asked_of(material.calibration, quantization),
         target=target,
         progress=progress,
     )
 
 
-def asked_of(real: CalibrationData | None) -> Quantization:
-    """A foreign model has no data set to calibrate with, only real inputs, if these."""
-    return Quantization(calibration=0 if real is None else None)
+def asked_of(real: CalibrationData | None, asked: Quantization | None = None) -> Quantization:
+    """What is asked; a foreign model is calibrated with its real inputs, if it has any."""
+    return replace(asked or Quantization(), calibration=0 if real is None else None)
 
 
 def material_of_foreign(foreign: Foreign, licence: str = "unknown") -> Material:
@@ -110,34 +104,3 @@ def _description(adopted: Adopted, licence: str) -> Description:
         licence={"weights": licence},
         provenance={**foreign.provenance, **tool_versions()},
     )
-
-
-def relative_error(plain: Path, candidate: Path, precision: str, _budget: float) -> dict[str, Any]:
-    """How far carried outputs drift apart: the norm of the difference over that of float32's.
-
-    A likelihood's budget says nothing of outputs without one, so `QUALITY_BUDGET` counts.
-
-    Raises:
-        QualityError: they are further apart than the budget.
-    """
-    with treadle.load(candidate) as model:
-        inputs = Golden.from_bytes(model.bundle.read(GOLDEN_FILE)).inputs
-    relative = distance(carried_outputs(plain, inputs), carried_outputs(candidate, inputs))
-    if relative > QUALITY_BUDGET:
-        raise QualityError(
-            f"expected {precision} outputs within {QUALITY_BUDGET:.0%} of float32's over "
-            f"{len(inputs)} carried steps, got {relative:.1%}; export another precision"
-        )
-    return {"metric": "relative_error", "steps": len(inputs), "relative": relative}
-
-
-def carried_outputs(bundle: Path, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """Outputs [N, V] of one stream over inputs [N, …]."""
-    with treadle.load(bundle) as model, model.stream() as stream:
-        return np.concatenate([flat_rows(stream.step(x[None])) for x in inputs])
-
-
-def distance(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
-    """The norm of the difference over that of what is expected."""
-    difference = float(np.linalg.norm(actual - expected))
-    return difference / max(float(np.linalg.norm(expected)), 1e-30)

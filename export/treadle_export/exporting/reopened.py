@@ -35,6 +35,11 @@ class Reopened:
     rungs: tuple[Rung, ...]
     """The parity ladder up to float32, as the exporter recorded it."""
 
+    @property
+    def steps(self) -> bool:
+        """Whether it has a step; else it reads whole sequences."""
+        return "step" in self.model.graphs
+
     def plan(self, precision: Precision, exceptions: Mapping[str, str]) -> dict[str, Any]:
         """The plan of the same layers in a precision, as `precision.plan_of` makes it."""
         plan: dict[str, Any] = {}
@@ -65,11 +70,6 @@ def reopened(path: Path) -> Reopened:
             f"expected a bundle whose graphs are ONNX, got {path}, built for mobile, whose graphs "
             f"are optimized already; take the float32 bundle of another target"
         )
-    if "step" not in manifest.graphs:
-        raise ExportError(
-            f"expected a bundle that steps, got {path}, which reads whole sequences; export its "
-            f"run, or adopt its model, again with --precision"
-        )
     if GOLDEN_FILE not in manifest.files:
         raise BundleError(
             f"expected a golden trace {GOLDEN_FILE} in {path}, got none; export the bundle again"
@@ -79,7 +79,7 @@ def reopened(path: Path) -> Reopened:
         model=CanonicalModel(
             manifest.task,
             graphs,
-            looped=is_looped(graphs["sequence"].model),
+            looped="step" in graphs and is_looped(graphs["sequence"].model),
             initial=read_initial(bundle),
         ),
         description=Description(

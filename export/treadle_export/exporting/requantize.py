@@ -18,10 +18,13 @@ from treadle.golden import Golden
 from treadle.selfcheck import Report
 from treadle_export.bundle import refuse_taken, write_bundle
 from treadle_export.canonical import CanonicalModel
-from treadle_export.exporting.adopting import relative_error
 from treadle_export.exporting.material import Quality, tool_versions
 from treadle_export.exporting.proving import Proving, Subject, variant_of
 from treadle_export.exporting.reopened import Reopened, reopened
+from treadle_export.exporting.whole_export import refuse_screening
+from treadle_export.exporting.whole_proving import WholeProving
+from treadle_export.exporting.whole_requantize import requantized_whole
+from treadle_export.judging.outputs import relative_error
 from treadle_export.judging.quality import quality
 from treadle_export.parity.golden import BUDGET, step_from
 from treadle_export.parity.ladder import (
@@ -81,15 +84,30 @@ def requantize(
     refuse_taken(out, force=force)
     asked = quantization or Quantization()
     plain = reopened(source)
+    if not plain.steps:
+        refuse_screening(asked)
     quantizer = Quantizer(plain.model, plain.description, asked.calibration, progress)
     variant = variant_of(precision_name, quantizer, asked, target, progress)
     model = variant.lowered(quantizer)
     progress("parity")
-    climbed = _climbed(plain, model, variant.name)
     subject = _subject(plain, quality_limit)
-    with tempfile.TemporaryDirectory(prefix="treadle-") as scratch:
-        proving = Proving(subject, quantizer, asked, climbed, Path(scratch), latency, progress)
-        files, report = proving.proven(variant, model, source)
+    with tempfile.TemporaryDirectory(prefix="treadle-") as folder:
+        scratch = Path(folder)
+        if plain.steps:
+            climbed = _climbed(plain, model, variant.name)
+            proving = Proving(subject, quantizer, asked, climbed, scratch, latency, progress)
+            files, report = proving.proven(variant, model, source)
+        else:
+            whole = WholeProving(
+                subject.description,
+                subject.quality,
+                quantizer,
+                asked,
+                scratch,
+                progress,
+                subject.came_from,
+            )
+            files, report = requantized_whole(plain, source, variant, model, whole)
         progress(f"{variant.name}: write")
         write_bundle(out, files, force=force)
     return report

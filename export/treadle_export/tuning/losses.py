@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from treadle_export.exporting.adopting import QUALITY_BUDGET, carried_outputs, distance
 from treadle_export.judging.judge import SPLIT, Judge
+from treadle_export.judging.outputs import BUDGET, carried_outputs, distance
 from treadle_export.parity.trace import Trace
 from treadle_export.quantization.precision import Precision
 from treadle_export.quantization.quantizer import Quantization, Quantizer
@@ -41,11 +41,11 @@ def loss_against(
     """
     if quantizer.model.task == "stateful":
         expected = carried_outputs(plain, trace.inputs)
-        most = QUALITY_BUDGET if asked.max_quality_drop is None else asked.max_quality_drop
+        most = BUDGET if asked.max_quality_drop is None else asked.max_quality_drop
         return Loss(
             f"distance of outputs over {len(trace.inputs):,} carried steps",
             lambda path: distance(expected, carried_outputs(path, trace.inputs)),
-            lambda _: min(most, QUALITY_BUDGET),
+            lambda _: min(most, BUDGET),
         )
     judge = Judge(quantizer, limit)
     nats = judge.nats_of(plain)

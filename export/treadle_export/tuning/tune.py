@@ -93,14 +93,22 @@ def tune_run(
 
 
 def tune_foreign(
-    foreign: Foreign, out: Path, tuning: Tuning, *, licence: str = "unknown", force: bool = False
+    foreign: Foreign,
+    out: Path,
+    tuning: Tuning,
+    *,
+    licence: str = "unknown",
+    force: bool = False,
+    quantization: Quantization | None = None,
 ) -> Tuned:
     """Adopts a model in the way that is fastest here; arguments and errors as `tune_run`."""
     refuse_taken(out, force=force)
     tuning.request.check("stateful")
     tuning.progress("adopt")
     material = material_of_foreign(foreign, licence)
-    return _tune_material(material, out, tuning, force, asked_of(material.calibration))
+    return _tune_material(
+        material, out, tuning, force, asked_of(material.calibration, quantization)
+    )
 
 
 def tune_bundle(
@@ -118,6 +126,11 @@ def tune_bundle(
     """
     refuse_taken(out, force=force)
     plain, asked = reopened(source), quantization or Quantization()
+    if not plain.steps:
+        raise ExportError(
+            f"expected a bundle that steps, got {source}, which reads whole sequences: what --tune "
+            f"times is steps; leave it out"
+        )
     if plain.manifest.task == "stateful" and asked.calibration is None:
         asked = replace(asked, calibration=0)
     names = tuple(name for name in tuning.request.precisions if name != "float32")

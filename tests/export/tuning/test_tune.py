@@ -18,7 +18,7 @@ from treadle.selfcheck import verify
 from treadle.stopwatch import Latency
 from treadle_export.commands.export import export as export_command
 from treadle_export.commands.requantize import requantize as requantize_command
-from treadle_export.exporting.adopting import QUALITY_BUDGET
+from treadle_export.judging.outputs import BUDGET
 from treadle_export.tuning import tune as module
 from treadle_export.tuning.candidates import PRECISIONS
 from treadle_export.tuning.losses import Loss
@@ -189,7 +189,7 @@ def test_an_adopted_model_is_tuned_by_its_outputs(tmp_path: Path) -> None:
     assert manifest.evidence["quality"]["metric"] == "relative_error"
     losses = {str(one.candidate): one.loss for one in result.result.measured}
     assert losses["float32"] == 0
-    assert 0 < losses["int8"] <= QUALITY_BUDGET
+    assert 0 < losses["int8"] <= BUDGET
 
 
 def test_a_budget_that_nothing_meets_shows_the_table_and_writes_nothing(
