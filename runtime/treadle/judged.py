@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.errors import DataError
 from treadle.forecast_errors import mean_over
 from treadle.metrics import (
     accuracy,
@@ -66,10 +67,16 @@ def _hits(model: Transducer, pairs: Sequence[Pair], _: int | None) -> float:
 def _answer_nats(model: Transducer, pairs: Sequence[Pair]) -> NDArray[np.float64]:
     """Nats of each symbol of the first answers, their end symbols included.
 
-    Answers that cannot be written with the vocabulary are left out.
+    Answers that cannot be written with the vocabulary are left out. Raises DataError where none is
+    left.
     """
     reading = model.text_reading("output")
     known = [pair for pair in pairs if reading.known_ids(pair.answers[0]) is not None]
+    if not known:
+        raise DataError(
+            f"no first target of {len(pairs)} pairs can be written with the vocabulary of "
+            f"{model.manifest.name}; take more of them"
+        )
     scores = model.score([pair.inputs for pair in known], [pair.answers[0] for pair in known])
     return np.concatenate([score.nats for score in scores])
 

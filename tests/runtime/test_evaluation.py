@@ -82,6 +82,11 @@ def test_a_word_counts_when_any_listed_answer_matches(
         likelihood = symbol_nats(model, limit=2)
         nats = [s.nats for s in model.score(words[:2], ["B", " ".join(said[1])])]
         assert np.array_equal(likelihood, np.concatenate(nats))
+        strange = [Pair("ab", ("Z",)), *examples[1:2]]
+        monkeypatch.setitem(dataset.splits, "odd", strange)
+        assert len(symbol_nats(model, split="odd")) == len(said[1]) + 1
+        with pytest.raises(DataError, match="no first target of 1 pairs can be written"):
+            symbol_nats(model, split="odd", limit=1)
         with pytest.raises(InputError, match="limit should be at least 1, got 0"):
             evaluate(model, limit=0)
         with pytest.raises(InputError, match="a beam of 1 or more"):
