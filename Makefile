@@ -4,6 +4,8 @@
 #   make test         lint, types and the fast tests                                 make docs    build the documentation
 #   make test-full    the slow tests as well                                         make lint    style and types only
 #   make test-device  the wheel where there is no PyTorch
+#   make quality      train every recipe and write what it reaches: benchmarks/quality/README.md
+#   make requantize   the same table's int8 and int4 anew, without training
 #   make test-arm64, make test-haswell   the promise of int8 on emulated processors  make clean   forget what was made
 #
 # Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.22.1`:
@@ -13,12 +15,14 @@
 #   PIP_TORCH_ARGS  where pip finds it, e.g. `--index-url …/cpu` for a build without CUDA
 #   ENGINE          another onnxruntime than the one in constraints.txt
 #   PYTEST_ARGS     further arguments of pytest
+#   QUALITY_ARGS    arguments of `make quality` and `make requantize`: the names of recipes
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch
 PIP_TORCH_ARGS ?=
 ENGINE ?=
 PYTEST_ARGS ?=
+QUALITY_ARGS ?=
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN := $(BIN)/python -m
@@ -26,7 +30,7 @@ PIP := $(RUN) pip install --disable-pip-version-check --quiet
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 
-.PHONY: demo test test-full test-device test-arm64 test-haswell bench lint docs clean setup
+.PHONY: demo test test-full test-device test-arm64 test-haswell bench quality requantize lint docs clean setup
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -59,6 +63,12 @@ bench: $(READY)
 	$(RUN) benchmarks.denormals
 	$(RUN) benchmarks.pool
 	$(BIN)/python benchmarks/heads.py
+
+quality: $(READY)
+	$(RUN) benchmarks.quality $(QUALITY_ARGS)
+
+requantize: $(READY)
+	$(RUN) benchmarks.quality --requantize $(QUALITY_ARGS)
 
 docs: $(DOCS_READY)
 	$(RUN) mkdocs build --strict

@@ -23,6 +23,7 @@ def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
         "answer",
         "characters",
+        "characters-war-and-peace",
         "digits",
         "forecast-transformer",
         "pronounce-en",
@@ -36,6 +37,7 @@ def test_the_recipes_of_the_package() -> None:
         "tag-entities",
         "tag-pos",
         "translate-ja-en",
+        "words",
     ]
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 import treadle
-from treadle.errors import DataError
+from treadle.data import open_dataset
+from treadle.errors import DataError, RecipeError
 from treadle.evaluation import evaluate, symbol_nats
 from treadle.language_model import LanguageModel
 from treadle_export.exporting.exporter import export_run
 from treadle_train.catalogue import load_recipe
 from treadle_train.evaluation import evaluate_run
+from treadle_train.tasks import open_task
 from treadle_train.training import train
 
 pytest.importorskip("tokenizers", reason="tokenizers learns the pieces")
@@ -59,6 +61,19 @@ def test_the_most_frequent_words_are_kept(tmp_path: Path) -> None:
     changes = settings(tmp_path, "symbols.of=words", "symbols.size=4")
     run = train(load_recipe("characters", changes), tmp_path / "run", progress="none")
     assert run.vocabularies["symbols"].symbols == ("<unknown>", ".", ";", "the")
+
+
+def test_rare_words_are_unknown(tmp_path: Path) -> None:
+    changes = settings(tmp_path, "symbols.of=words", "symbols.least_count=2")
+    (tmp_path / "text.txt").write_text("that is is the question " + "to be or not to be " * 9)
+    recipe = load_recipe("characters", changes)
+    task = open_task(recipe, open_dataset("text", recipe.data.options))
+    assert task.vocabularies["symbols"].symbols == ("<unknown>", "be", "is", "not", "or", "to")
+
+
+def test_rare_characters_are_not(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="characters are never left out"):
+        load_recipe("characters", settings(tmp_path, "symbols.least_count=2"))
 
 
 def test_characters_are_not_left_out(tmp_path: Path) -> None:

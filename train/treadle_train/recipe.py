@@ -244,11 +244,20 @@ class SymbolSection:
     """What a language model takes a text for: `of` is a kind of `treadle.vocabulary`.
 
     size: the most symbols there may be, the unknown one included; 0: no limit, for subwords 1,000.
-    Of words the most frequent are kept; characters that are too many are an error.
+    Of words the most frequent are kept; characters that are too many are an error. least_count: a
+    word that the training split has less often is unknown.
     """
 
     of: SymbolName = "characters"
     size: int = at_least(0, 0)
+    least_count: int = at_least(1, 1)
+
+    def __post_init__(self) -> None:
+        if self.least_count > 1 and self.of != "words":
+            raise RecipeError(
+                f"symbols.least_count leaves rare words out, and {self.of} are never left out; set "
+                'symbols.of = "words", or symbols.least_count = 1.'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

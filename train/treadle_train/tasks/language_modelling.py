@@ -26,7 +26,10 @@ class LanguageModelling(Task):
         self.recipe = recipe
         text = _text(dataset, "train")
         symbols = recipe.symbols
-        self.vocabularies = {"symbols": learn_vocabulary([text], symbols.of, symbols.size)}
+        vocabulary = learn_vocabulary(
+            [text], symbols.of, symbols.size, least_count=symbols.least_count
+        )
+        self.vocabularies = {"symbols": vocabulary}
         self.ids = self._encode(text)
         limit = recipe.training.validation_limit or None
         validation = _text(dataset, "validation")
