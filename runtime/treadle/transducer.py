@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from treadle.texts import Side
 
 
+RANKED_TOGETHER = 32
+"""Answers that are ranked in one call: few, so that short ones do not wait for long ones."""
+
+
 class Transducer(Model):
     """A model of the task "transduction"; its vocabularies are "input" and "output"."""
 
@@ -127,18 +131,20 @@ class Transducer(Model):
 
         The score by which beam search ranks with the bundle's length penalty, so it compares the
         answers to one text, not texts. An answer that cannot be written with the vocabulary gets
-        -infinity. Raises InputError as `score` does.
+        -infinity. Raises InputError for an empty text, or a symbol of one outside the vocabulary.
         """
         alpha = usual_length_penalty(self.manifest)
-        reading = self.text_reading("output")
+        reading, sources = self.text_reading("output"), [self._encoded(text) for text in texts]
         places = [k for k, answer in enumerate(answers) if reading.known_ids(answer) is not None]
-        written = [answers[place] for place in places]
+        targets = [self._target(answers[place]) for place in places]
         scores = np.full((len(texts), len(answers)), -np.inf)
-        for row, text in enumerate(texts):
-            scores[row, places] = [
-                -float(score.nats.sum()) / length_penalty(score.count, alpha)
-                for score in self.score([text] * len(written), written)
-            ]
+        for batch in batches_by_length(targets, RANKED_TOGETHER):
+            chosen = [targets[index] for index in batch]
+            columns = [places[index] for index in batch]
+            penalties = np.array([length_penalty(len(target), alpha) for target in chosen])
+            for row, source in enumerate(sources):
+                found = self._forced([source] * len(chosen), chosen)
+                scores[row, columns] = -np.array([one.nats.sum() for one in found]) / penalties
         return scores
 
     def text_reading(self, side: Side) -> TextReading:

@@ -54,8 +54,13 @@ def test_a_run_holds_everything_that_comes_after(tmp_path: Path) -> None:
     assert (out / "history.csv").read_text().startswith("epoch,step,seconds,learning_rate,")
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert run.decoding == {
-        **{"start": 1, "end": 2, "max_length": 40, "beam": 1, "length_penalty": 0.6},
-        **{"lowercase": False, "lowercase_output": False},
+        "start": 1,
+        "end": 2,
+        "max_length": 40,
+        "beam": 1,
+        "length_penalty": 0.6,
+        "lowercase": False,
+        "lowercase_output": False,
     }
     assert run.evaluation["metric"] == "word_error_rate"
     assert not run.network.training

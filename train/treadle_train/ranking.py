@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from treadle.decoding.beam import length_penalty
 from treadle.texts import TextReading
+from treadle.transducer import RANKED_TOGETHER
 from treadle_train.batching.bucketed import IGNORED, Pairs
 from treadle_train.networks import Transducer
 
@@ -33,9 +34,16 @@ def rank_answers(
     start, end = target.vocabulary.start or 0, target.vocabulary.end or 0
     written = Pairs.of([[0]], [ids for ids in known if ids is not None], start=start, end=end)
     penalties = np.array([length_penalty(int(n), alpha) for n in written.target_lengths])
-    inputs, targets = torch.from_numpy(written.inputs), torch.from_numpy(written.targets)
-    for row, source in enumerate(sources):
-        scores[row, places] = _likelihoods(network, source, inputs, targets) / penalties
+    order = np.argsort(written.target_lengths, kind="stable")
+    for first in range(0, len(order), RANKED_TOGETHER):
+        rows = order[first : first + RANKED_TOGETHER]
+        longest = int(written.target_lengths[rows].max())
+        inputs = torch.from_numpy(written.inputs[rows, :longest])
+        targets = torch.from_numpy(written.targets[rows, :longest])
+        columns = [places[index] for index in rows]
+        for row, source in enumerate(sources):
+            found = _likelihoods(network, source, inputs, targets)
+            scores[row, columns] = found / penalties[rows]
     return scores
 
 
