@@ -1,6 +1,6 @@
 """Watch many sensors at once: what comes next, and how surprising is what came?
 
-usage: monitor.py BUNDLE --state FILE [--every FRAMES]
+usage: monitor.py BUNDLE --state FILE [--streams N] [--every FRAMES]
 
 BUNDLE is a forecaster. Lines of standard input are frames of any number of streams, the times of
 each rising: {"stream": "pump-3", "time": 1772373600, "values": [30.5]}. Each is answered by a line:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.quality.results import RESULTS, read_results, write_results
-from benchmarks.quality.rows import TARGETS, chosen, read_rows
+from benchmarks.quality.rows import TARGETS, chosen, read_rows, told_rows
 from benchmarks.quality.table import page
 from treadle.errors import TreadleError
 from treadle.files import write_atomically
@@ -43,9 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only.add_argument("--table", action="store_true", help="write README.md, measure nothing")
     asked = parser.parse_args(arguments)
     try:
-        rows = read_rows(asked.targets)
-        wanted = [] if asked.table else chosen(rows, asked.recipes)
-        return _measured(rows, wanted, asked)
+        wanted = [] if asked.table else chosen(read_rows(asked.targets), asked.recipes)
+        return _measured(wanted, asked)
     except TreadleError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _measured(rows: Mapping[str, Row], wanted: Sequence[Row], asked: argparse.Namespace) -> int:
+def _measured(wanted: Sequence[Row], asked: argparse.Namespace) -> int:
     """Measure the rows one after another, each written down when it is done."""
     status = 0
     for row in wanted:
@@ -65,8 +64,8 @@ def _measured(rows: Mapping[str, Row], wanted: Sequence[Row], asked: argparse.Na
             status = 1
             continue
         if result is not None:
-            _write(rows, {**read_results(asked.results), row.name: result}, asked.results)
-    _write(rows, read_results(asked.results), asked.results)
+            _write({**read_results(asked.results), row.name: result}, asked)
+    _write(read_results(asked.results), asked)
     return status
 
 
@@ -84,10 +83,11 @@ def _result(row: Row, asked: argparse.Namespace) -> Result | None:
     return renew(row, shop, before)
 
 
-def _write(rows: Mapping[str, Row], results: Mapping[str, Result], path: Path) -> None:
-    write_results(results, rows, path)
-    text = page(rows, read_results(path))
-    write_atomically(path.with_name("README.md"), text.encode())
+def _write(results: Mapping[str, Result], asked: argparse.Namespace) -> None:
+    rows = told_rows(asked.targets)
+    write_results(results, rows, asked.results)
+    text = page(rows, read_results(asked.results))
+    write_atomically(asked.results.with_name("README.md"), text.encode())
 
 
 if __name__ == "__main__":

@@ -54,10 +54,15 @@ class Row:
         return load_recipe(self.recipe, self.changes)
 
 
-def read_rows(path: Path = TARGETS) -> dict[str, Row]:
-    """All rows by name: those of the file in its order, then recipes that have none."""
+def told_rows(path: Path = TARGETS) -> dict[str, Row]:
+    """The rows of the file by name, in its order."""
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    rows = {name: Row.of(name, table) for name, table in tables.items()}
+    return {name: Row.of(name, table) for name, table in tables.items()}
+
+
+def read_rows(path: Path = TARGETS) -> dict[str, Row]:
+    """All rows by name: those of the file, then recipes that have none."""
+    rows = told_rows(path)
     told = {row.recipe for row in rows.values()}
     rest = [name for name in recipe_names() if name not in told]
     return rows | {name: Row.of(name, {}) for name in rest}

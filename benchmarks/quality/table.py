@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.quality.rows import Row
 from treadle.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from benchmarks.quality.results import Result
-    from benchmarks.quality.rows import Row
 
 HEAD = """\
 # Quality
@@ -26,8 +26,8 @@ PRECISIONS = ("float32", "int8", "int4")
 
 
 def page(rows: Mapping[str, Row], results: Mapping[str, Result]) -> str:
-    """All of README.md."""
-    both = [(rows[name], result) for name, result in results.items() if name in rows]
+    """All of README.md, `rows` being those of targets.toml."""
+    both = [(rows.get(name) or Row.of(name, {}), result) for name, result in results.items()]
     parts = [
         _figures(result for _, result in both),
         _section("Targets and baselines", [_held_against(*one) for one in both]),

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from treadle.contract import check_graphs, initial_files
+from treadle.delay import Delay
 from treadle.document import canonical_bytes, from_document, parse_json, to_document
 from treadle.errors import BundleError
 
@@ -190,6 +191,7 @@ class Manifest:
             if name not in self.files or name in EVIDENCE_FILES:
                 raise BundleError(f"{path} names {name!r}, which is not in files of the model")
         check_graphs(self.graphs)
+        Delay.of(self.decoding)
         for graph_name, role in TASKS[self.task].vocabularies.items():
             graph = self.graphs.get(graph_name)
             reads_ids = graph is not None and graph.inputs[0].dtype == "int64"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from treadle.answers import batches_by_length
 from treadle.decoding import read_logits
 from treadle.decoding.viterbi import TagScores, best_tags, tag_nats
+from treadle.delay import Delay
 from treadle.errors import BundleError, InputError
 from treadle.model import Model
 from treadle.score import negative_log_probabilities
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from treadle.arrays import Reading
+    from treadle.stream import Stream
 
     Sentence = str | Sequence[str]
 
@@ -45,9 +50,11 @@ class Tagging:
 class Tagger(Model):
     """A model of the task "tagging": aligned many to many.
 
-    Its vocabularies are "input", of tokens, and "tags". One that reads in both directions has no
-    stream; `tag` and `read` serve both kinds. One with a conditional random field chooses the tags
-    of a sentence together, any other each by itself.
+    Its vocabularies are "input", of tokens, and "tags". One that reads whole sentences in both
+    directions has no stream; `tag` and `read` serve all kinds. One with a conditional random field
+    chooses the tags of a sentence together, any other each by itself. What a stream's step reads
+    and answers where there is a delay, `treadle.delay.Delay` says; `tag`, `read` and `running` give
+    each token its own.
     """
 
     @property
@@ -58,13 +65,28 @@ class Tagger(Model):
         """
         outputs = self.manifest.graphs["sequence"].outputs
         tags = self.vocabularies["tags"].symbols if "tags" in self.vocabularies else ()
-        if len(outputs) != 1 or outputs[0].shape != ("batch", "time", len(tags)):
+        answers = self._delay.answers
+        if len(outputs) != 1 or outputs[0].shape != ("batch", "time", answers * len(tags)):
             raise BundleError(
                 f"graphs.sequence of {self.manifest.name} should give, at each step, one logit for "
-                f"each of the {len(tags)} tags, got {[list(t.shape) for t in outputs]}; export the "
-                "bundle again"
+                f"each of the {len(tags)} tags of {answers} tokens, got "
+                f"{[list(t.shape) for t in outputs]}; export the bundle again"
             )
         return tags
+
+    @property
+    def delay(self) -> int | None:
+        """Tokens that may have to be read after one before its tag is known, at most.
+
+        0: its tag is said at once. None: only the end of the sentence decides. Raises BundleError.
+        """
+        whole = "step" not in self.manifest.graphs or self.scores is not None
+        return None if whole else self._delay.steps
+
+    @property
+    def _delay(self) -> Delay:
+        """What a step reads and answers; of a graph of whole sentences, each token its own."""
+        return Delay.of(self.manifest.decoding) or Delay()
 
     @property
     def scores(self) -> TagScores | None:
@@ -110,7 +132,7 @@ class Tagger(Model):
         rows = [self._encoded(index, one) for index, one in enumerate(_tokens(sentences))]
         made: dict[int, NDArray[np.float32]] = {}
         for batch in batches_by_length(rows, _ROWS):
-            x, lengths = self.reading("sequence").stacked([rows[index] for index in batch])
+            x, lengths = self._tokens_read().stacked([rows[index] for index in batch])
             read = read_logits(self.read(x, lengths), 0)
             made |= {
                 index: row[:length]
@@ -128,16 +150,20 @@ class Tagger(Model):
         if "step" not in self.manifest.graphs:
             whole: NDArray[np.float32] = read_whole(self, x, lengths)
             return whole
-        x, lengths = self.reading("sequence").padded(x, lengths, "time", least=1)
+        delay = self._delay
+        x, lengths = self._tokens_read().padded(x, lengths, "time", least=1)
         with closing(self.stream(batch_size=len(x))) as stream:
-            every: NDArray[np.float32] = stream.unroll(x, lengths)
-            return every
+            made = delay.aligned(stream.unroll(delay.read(x), delay.count(lengths)), x.shape[1])
+        inside = np.arange(x.shape[1]) < lengths[:, None]
+        every: NDArray[np.float32] = np.where(inside[:, :, None], made, np.float32(0))
+        return every
 
     def running(self, tokens: Iterable[str]) -> Iterator[str]:
-        """The tag of each token as soon as it comes, one step a token.
+        """The tag of each token, in order, as soon as `delay` allows.
 
-        They are those of `tag`. Raises StateError for a model that reads in both directions,
-        InputError for one whose tags depend on later ones.
+        They are those of `tag`, and none is missing once the tokens end. Raises StateError for a
+        model that reads whole sentences in both directions, InputError for one whose tags depend
+        on each other.
         """
         if self.scores is not None:
             raise InputError(
@@ -145,9 +171,11 @@ class Tagger(Model):
                 "before its end; call tag(sentence)"
             )
         with closing(self.stream()) as stream:
-            for step, token in enumerate(tokens):
-                logits = read_logits(stream.step(self._ids([token])), step)
-                yield self.tags[int(logits[0].argmax())]
+            padding = np.zeros(self._tokens_read().features, np.int64)
+            answered = _answered(stream, self._delay, map(self._one, tokens), padding)
+            for step, answers in enumerate(answered):
+                for logits in read_logits(answers, step):
+                    yield self.tags[int(logits.argmax())]
 
     def nats(
         self, sentences: Sequence[Sentence], tags: Sequence[Sequence[str]]
@@ -184,13 +212,54 @@ class Tagger(Model):
         if "input" not in self.vocabularies:
             raise BundleError(f"{self.manifest.name} has no vocabulary 'input'; export it again")
         read = TokenReading.of(self.vocabularies["input"], self.manifest.decoding)
-        columns, features = read.columns, self.reading("sequence").features
-        if read.characters < 0 or features != columns:
+        if read.characters < 0 or self._tokens_read().features != read.columns:
             raise BundleError(
                 f"decoding.characters of {self.manifest.name} should fit what a step reads, "
-                f"{list(features)} ids, got {read.characters}; export the bundle again"
+                f"{list(self.reading('sequence').features)} ids, got {read.characters}; export the "
+                "bundle again"
             )
         return read.ids(tokens)
+
+    def _one(self, token: str) -> NDArray[np.int64]:
+        """What the graph reads of one token, [] or [1 + characters + 2]."""
+        [ids] = self._ids([token])
+        return np.asarray(ids, np.int64)
+
+    def _tokens_read(self) -> Reading:
+        """What the graph reads of one token, whether a step reads one or a window of them."""
+        reading, delay = self.reading("sequence"), self._delay
+        if not delay.chunk:
+            return reading
+        columns, rest = divmod(reading.features[0] if reading.features else 0, delay.window)
+        if rest or not columns or len(reading.features) != 1:
+            raise BundleError(
+                f"decoding.delay of {self.manifest.name} says that a step reads {delay.window} "
+                f"tokens, but it reads {list(reading.features)} ids; export the bundle again"
+            )
+        return replace(reading, features=() if columns == 1 else (columns,))
+
+
+def _answered(
+    stream: Stream, delay: Delay, tokens: Iterator[NDArray[np.int64]], padding: NDArray[np.int64]
+) -> Iterator[NDArray[np.float32]]:
+    """The logits of tokens, in order: [n, N] of so many of them as soon as they are known."""
+    if not delay.chunk:
+        for step, row in enumerate(chain(tokens, repeat(padding, delay.steps))):
+            logits = stream.step(row[None])
+            if step >= delay.steps:
+                yield logits
+        return
+    waiting: list[NDArray[np.int64]] = []
+    for row in tokens:
+        waiting.append(row)
+        if len(waiting) == delay.window:
+            yield stream.step(np.stack(waiting).reshape(1, -1)).reshape(delay.chunk, -1)
+            del waiting[: delay.chunk]
+    while waiting:  # of windows that the end cuts short
+        window = [*waiting, *repeat(padding, delay.window - len(waiting))]
+        logits = stream.step(np.stack(window).reshape(1, -1)).reshape(delay.chunk, -1)
+        yield logits[: len(waiting)]
+        del waiting[: delay.chunk]
 
 
 def _tokens(sentences: Sentence | Sequence[Sentence]) -> list[tuple[str, ...]]:

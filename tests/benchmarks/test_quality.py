@@ -13,7 +13,7 @@ from benchmarks.quality import __main__ as command
 from benchmarks.quality import measuring
 from benchmarks.quality.counting import COUNTED
 from benchmarks.quality.results import RESULTS, Result, read_results
-from benchmarks.quality.rows import Row, chosen, read_rows
+from benchmarks.quality.rows import Row, chosen, read_rows, told_rows
 from benchmarks.quality.table import page
 from treadle.data import Pair, Tagged
 from treadle.errors import DataError, InputError, QualityError
@@ -81,7 +81,7 @@ def test_every_recipe_has_a_row_and_every_result_too() -> None:
 
 def test_the_page_is_made_of_the_results() -> None:
     written = RESULTS.with_name("README.md").read_text(encoding="utf-8")
-    assert written == page(read_rows(), read_results()), "run: python -m benchmarks.quality --table"
+    assert written == page(told_rows(), read_results()), "run: python -m benchmarks.quality --table"
 
 
 def test_rows_are_chosen_by_their_name_or_their_recipe() -> None:

@@ -23,7 +23,8 @@ def blocks(path: Path, language: str) -> list[str]:
 
 def commands(path: Path) -> list[list[str]]:
     """The words of every command in the document's shell blocks, those in pipes apart."""
-    lines = [line for text in blocks(path, "bash") for line in text.splitlines()]
+    whole = [text.replace("\\\n", " ") for text in blocks(path, "bash")]
+    lines = [line for text in whole for line in text.splitlines()]
     split = [shlex.split(part, comments=True) for line in lines for part in line.split("|")]
     return [words for words in split if words]
 
@@ -42,6 +43,12 @@ def check_treadle(arguments: list[str]) -> None:
     assert unknown == [], f"treadle {name} has no option {unknown}"
 
 
+def check_torchrun(arguments: list[str]) -> None:
+    module, *rest = arguments[arguments.index("-m") + 1 :]
+    assert module == "treadle"
+    check_treadle(rest)
+
+
 def check_make(arguments: list[str]) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][a-z0-9 -]*):", makefile, flags=re.MULTILINE))
@@ -58,7 +65,12 @@ def check_pip(arguments: list[str]) -> None:
         assert set((named[1] or "cpu").split(",")) <= set(extras)
 
 
-CHECKS = {"treadle": check_treadle, "make": check_make, "pip": check_pip}
+CHECKS = {
+    "treadle": check_treadle,
+    "torchrun": check_torchrun,
+    "make": check_make,
+    "pip": check_pip,
+}
 
 
 @EVERY_DOCUMENT

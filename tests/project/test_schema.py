@@ -56,6 +56,15 @@ def write_as(task: str, writer: Callable[[Path], Path]) -> Callable[[Path], Path
     return write
 
 
+def write_delayed_tagger(directory: Path) -> Path:
+    """The manifest of a tagger that answers two tokens at a time, seeing one more."""
+    bundle = write_as("tagging", write_language_model)(directory)
+    document = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    document["decoding"] |= {"delay": 2, "chunk": 2}
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    return bundle
+
+
 def write_forecaster(directory: Path) -> Path:
     """The manifest of a forecaster, which reads numbers and has no vocabulary."""
     bundle = write_language_model(directory, features=3)
@@ -79,6 +88,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "forecaster": write_forecaster,
     "whole classifier": write_as("classification", write_whole_sequence),
     "tagger": write_as("tagging", write_language_model),
+    "delayed tagger": write_delayed_tagger,
 }
 # Neither a digest nor a size is looked at before the file it belongs to is: opening does that.
 JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}
@@ -87,6 +97,7 @@ AGREEMENTS = re.compile(
     "which is not in files|must have the same state and the same context|as second axis"
     "|must have the inputs of graphs.sequence and the outputs of graphs.step"
     "|must be an output of graphs.encode|must start from an output of graphs.encode|twice"
+    "|waits for those behind it"
 )
 WRONG_VALUES: list[Any] = [None, True, -1, 0, 0.5, "nonsense", "a/b", [], {}, ["batch", "time"]]
 

@@ -89,8 +89,17 @@ def test_the_interval_covers_the_true_rise_as_often_as_it_says() -> None:
     assert 0.88 <= covered <= 0.99
 
 
+def test_the_interval_of_few_examples_covers_as_often_as_it_says() -> None:
+    random, covered = np.random.default_rng(3), []
+    before = random.exponential(2.0, 300)
+    for _ in range(400):
+        rise = paired_rise(before, before + 0.01 + random.normal(0, 0.3, 300))
+        covered.append(rise.low <= 0.01 / before.mean() <= rise.high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
 def test_too_few_symbols_for_an_interval() -> None:
-    rise = paired_rise(np.ones(150), np.full(150, 1.5))
+    rise = paired_rise(np.ones(19), np.full(19, 1.5))
     assert (rise.relative, rise.low, rise.high) == (0.5, -math.inf, math.inf)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.train.tiny import TEXT, TINY_CHARACTERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 KILLED = """
@@ -35,3 +39,11 @@ def characters(tmp_path: Path, *changes: str) -> list[str]:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     return [*TINY_CHARACTERS, f"data.options.path={text}", "network.dropout=0.3", *changes]
+
+
+@contextmanager
+def without_curves() -> Iterator[None]:
+    """Trainings that draw no picture after an epoch, which takes longer than a tiny one trains."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("treadle_train.callbacks.recorder.write_curve", lambda _run, _history: None)
+        yield

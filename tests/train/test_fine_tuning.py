@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from treadle_train.run import Run
 
 
+pytestmark = pytest.mark.xdist_group("fine-tuning")  # one run to start from, and one tuned
+
+
 @pytest.fixture(scope="module")
 def changes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     text = tmp_path_factory.mktemp("text") / "text.txt"

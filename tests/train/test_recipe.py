@@ -37,6 +37,7 @@ def test_the_recipes_of_the_package() -> None:
         "tag-entities",
         "tag-pos",
         "translate-ja-en",
+        "vowels",
         "words",
     ]
 

@@ -18,6 +18,7 @@ from treadle.errors import DataError, RecipeError
 from treadle_train import mixed_precision, training
 from treadle_train.catalogue import load_recipe
 from treadle_train.cells import CELLS
+from treadle_train.curve import write_curve
 from treadle_train.modules.base import TaskModule
 from treadle_train.networks import Transducer
 from treadle_train.run import load_run
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.usefixtures("tiny_data")
-def test_a_run_holds_everything_that_comes_after(tmp_path: Path) -> None:
+def test_a_run_holds_everything_that_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("treadle_train.callbacks.recorder.write_curve", write_curve)
     out = tmp_path / "run"
     run = train(tiny_transducer("training.epochs=12", "training.learning_rate=0.03"), out)
     assert sorted(file.name for file in out.iterdir()) == [

@@ -71,11 +71,15 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies, __: Network) -> dic
 
 
 def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:
-    """How tokens are read, and what a conditional random field has learnt, where there is one."""
+    """How tokens are read, how long a tag waits, and what a random field has learnt, if any."""
+    waits = network.whole or network.crf is not None
     decoding: dict[str, Any] = {
         "lowercase": recipe.batching.lowercase,
         "characters": recipe.network.characters,
+        "delay": None if waits else network.delay.steps,
     }
+    if network.delay.chunk:
+        decoding["chunk"] = network.delay.chunk
     if network.crf is not None:
         weights = network.crf.named_parameters()
         decoding["scores"] = {name: weight.tolist() for name, weight in weights}

@@ -64,6 +64,7 @@ def train(
         raise click.UsageError("--from goes with --quantize")
     loaded = load_recipe(recipe, changes)  # a mistake is named before torch is imported
     from treadle_train.fine_tuning import FineTuning, short_schedule
+    from treadle_train.processes.group import this_process
     from treadle_train.run import load_run
     from treadle_train.training import train as train_recipe
 
@@ -83,8 +84,12 @@ def train(
         again = ["treadle", "train", recipe, "--out", str(out)]
         for option, values in (("--set", changes), ("--quantize", [quantize]), ("--from", [start])):
             again += [part for value in values if value for part in (option, str(value))]
-        click.echo(f"\nInterrupted. Continue with: {shlex.join([*again, '--resume'])}", err=True)
+        if this_process().first:
+            line = shlex.join([*again, "--resume"])
+            click.echo(f"\nInterrupted. Continue with: {line}", err=True)
         context.exit(130)
+    if not this_process().first:
+        return
     if as_json:
         document = {"run": str(out), "recipe": run.name, "history": run.history}
         click.echo(json.dumps(document))

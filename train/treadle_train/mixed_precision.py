@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from typing_extensions import override
 
-from treadle_train.recipe import PrecisionName
+from treadle_train.recipe import AcceleratorName, PrecisionName, TrainingSection
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +24,10 @@ _capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabil
 """Of this processor; a torch that cannot say has none."""
 
 
-def usable_precision(asked: PrecisionName) -> PrecisionName:
-    """`asked`, or float32 where this processor lacks instructions for bfloat16; then it says so."""
-    if asked == "bfloat16" and not any(_capabilities().get(f) for f in _FAST):
+def usable_precision(section: TrainingSection) -> PrecisionName:
+    """What is asked, or float32 where this processor cannot multiply so; then it says so."""
+    asked, on_cpu = section.precision, section.accelerator == "cpu"
+    if asked == "bfloat16" and on_cpu and not any(_capabilities().get(f) for f in _FAST):
         logger.warning(
             "This processor has no instructions for bfloat16, so training multiplies in float32: "
             "it takes about twice as long, and the weights at the end are others."
@@ -35,16 +36,16 @@ def usable_precision(asked: PrecisionName) -> PrecisionName:
     return asked
 
 
-def precision_plugin(precision: PrecisionName) -> Precision:
+def precision_plugin(precision: PrecisionName, accelerator: AcceleratorName) -> Precision:
     """What Lightning wraps around a training step."""
-    return _Bfloat16() if precision == "bfloat16" else Precision()
+    return _Bfloat16(accelerator) if precision == "bfloat16" else Precision()
 
 
 class _Bfloat16(MixedPrecision):
     """Autocast around training steps only, so that validation sees what will be exported."""
 
-    def __init__(self) -> None:
-        super().__init__("bf16-mixed", "cpu")
+    def __init__(self, accelerator: AcceleratorName) -> None:
+        super().__init__("bf16-mixed", accelerator)
 
     @override
     @contextmanager

@@ -34,12 +34,13 @@ def rank_answers(
     start, end = target.vocabulary.start or 0, target.vocabulary.end or 0
     written = Pairs.of([[0]], [ids for ids in known if ids is not None], start=start, end=end)
     penalties = np.array([length_penalty(int(n), alpha) for n in written.target_lengths])
+    device = network.output.weight.device
     order = np.argsort(written.target_lengths, kind="stable")
     for first in range(0, len(order), RANKED_TOGETHER):
         rows = order[first : first + RANKED_TOGETHER]
         longest = int(written.target_lengths[rows].max())
-        inputs = torch.from_numpy(written.inputs[rows, :longest])
-        targets = torch.from_numpy(written.targets[rows, :longest])
+        inputs = torch.from_numpy(written.inputs[rows, :longest]).to(device)
+        targets = torch.from_numpy(written.targets[rows, :longest]).to(device)
         columns = [places[index] for index in rows]
         for row, source in enumerate(sources):
             found = _likelihoods(network, source, inputs, targets)
@@ -52,7 +53,8 @@ def _likelihoods(
 ) -> NDArray[np.float64]:
     """The log-probability of each answer [A], its inputs and targets int64 [A, T]."""
     rows = len(inputs)
-    context, initial = network.encode(torch.tensor([source]), torch.tensor([len(source)]))
+    ids, length = torch.tensor([source]), torch.tensor([len(source)])
+    context, initial = network.encode(ids.to(inputs.device), length.to(inputs.device))
     spread = {name: value.expand(rows, *value.shape[1:]) for name, value in context.items()}
     first = {name: value.expand(rows, *value.shape[1:]) for name, value in initial.items()}
     state = network.initial_state(rows) | first
@@ -60,5 +62,5 @@ def _likelihoods(
     nats = functional.cross_entropy(
         logits.flatten(0, 1).double(), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    summed: NDArray[np.float64] = -nats.reshape(rows, -1).sum(dim=1).numpy()
+    summed: NDArray[np.float64] = -nats.reshape(rows, -1).sum(dim=1).cpu().numpy()
     return summed

@@ -25,6 +25,8 @@ TagFigureName = Literal["accuracy", "span_f1"]
 TextFigureName = Literal["word_error_rate", "bleu", "rouge_l", "hits_at_10"]
 TooLongName = Literal["error", "leave-out"]
 PrecisionName = Literal["float32", "bfloat16"]
+AcceleratorName = Literal["cpu", "cuda"]
+StrategyName = Literal["auto", "ddp"]
 ScheduleName = Literal["one-cycle", "constant", "cosine", "plateau"]
 
 
@@ -158,7 +160,9 @@ class TaggerSection:
 
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
-    dropouts are as in `ClassifierSection`.
+    dropouts are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
+    one have a say in its tag; chunk: in both directions, backwards is read within so many tokens
+    and `lookahead` behind them (0: whole sentences).
     """
 
     embedding_size: int = at_least(1, 96)
@@ -174,6 +178,35 @@ class TaggerSection:
     embedding_dropout: float = rate(0.0)
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
+    chunk: int = at_least(0, 0, below=2**12)
+    lookahead: int = at_least(0, 0, below=2**12)
+
+    def __post_init__(self) -> None:
+        check_delay(
+            bidirectional=self.bidirectional,
+            crf=self.crf,
+            chunk=self.chunk,
+            lookahead=self.lookahead,
+        )
+
+
+def check_delay(*, bidirectional: bool, crf: bool, chunk: int, lookahead: int) -> None:
+    """Raise RecipeError for a delay that the rest of a tagger makes no use of."""
+    if crf and (chunk or lookahead):
+        raise RecipeError(
+            "With network.crf the tags of a sentence are chosen together, at its end, whatever "
+            "network.chunk and network.lookahead are; leave them 0, or set network.crf = false."
+        )
+    if chunk and not bidirectional:
+        raise RecipeError(
+            f"network.chunk is of layers that read backwards as well, got {chunk} with "
+            "network.bidirectional = false; set it to true, or use network.lookahead alone."
+        )
+    if lookahead and bidirectional and not chunk:
+        raise RecipeError(
+            f"A tagger in both directions reads whole sentences, so that network.lookahead = "
+            f"{lookahead} adds nothing; set network.chunk, or network.bidirectional = false."
+        )
 
 
 def check_forget_bias(cell: str, forget_bias: float) -> None:
@@ -344,7 +377,9 @@ class TrainingSection:
     patience: epochs without a better validation figure before training stops (0: never);
     threads: 0 takes every core; checkpoint_steps: steps between checkpoints inside an epoch;
     validation_limit: examples to validate on (0: all); precision: of the products in training,
-    where the processor has them in bfloat16 (mixed_precision.py).
+    where the processor has them in bfloat16 (mixed_precision.py). accelerator, devices, num_nodes,
+    strategy: Lightning's words; as many processes as devices × num_nodes share every batch, and
+    "auto" is "ddp" where there are several (processes/).
     """
 
     epochs: int = at_least(1, 4)
@@ -365,6 +400,10 @@ class TrainingSection:
     checkpoint_steps: int = at_least(1, 200)
     validation_limit: int = at_least(0, 0)
     precision: PrecisionName = "float32"
+    accelerator: AcceleratorName = "cpu"
+    devices: int = at_least(1, 1)
+    num_nodes: int = at_least(1, 1)
+    strategy: StrategyName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

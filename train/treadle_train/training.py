@@ -12,6 +12,8 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from treadle.data import open_dataset
 from treadle.errors import RecipeError
@@ -24,7 +26,23 @@ from treadle_train.checkpoint import read_checkpoint
 from treadle_train.fine_tuning import FineTuning
 from treadle_train.mixed_precision import precision_plugin, usable_precision
 from treadle_train.modules.base import TaskModule
-from treadle_train.recipe import PrecisionName, Recipe, recipe_from_table, recipe_to_table
+from treadle_train.processes.accelerators import check_accelerator
+from treadle_train.processes.group import (
+    BACKENDS,
+    Group,
+    joined,
+    process_count,
+    started_outside,
+)
+from treadle_train.processes.launching import node_rank, run_in_processes
+from treadle_train.processes.shares import Shares, divided
+from treadle_train.recipe import (
+    PrecisionName,
+    Recipe,
+    TrainingSection,
+    recipe_from_table,
+    recipe_to_table,
+)
 from treadle_train.report import write_report
 from treadle_train.run import (
     RUN,
@@ -54,24 +72,69 @@ def train(
     fine_tuning rounds the weights in every forward pass, and may start from another run's.
     Ctrl-C writes a checkpoint and raises KeyboardInterrupt.
 
+    More than one process (`training.devices`, `training.num_nodes`) is started here, unless
+    torchrun has started this one; all of them need to see `out`, and each returns the run.
+
     Raises RecipeError when `out` is in the way, holds another recipe's run, or does not fit the
-    run to start from; DataError; TrainingError when a loss, a gradient or a figure is not finite,
-    with what was written before left as it is.
+    run to start from, or when the processes are not as the recipe says; DataError; DeviceError
+    where the accelerator is none; TrainingError when a loss, a gradient or a figure is not finite,
+    or a process ends before its time, with what was written before left as it is.
     """
     path = Path(out)
+    check_accelerator(recipe, quantized=fine_tuning is not None)
+    work = recipe, path, resume, force, fine_tuning, progress
+    if process_count(recipe.training) > 1 and not started_outside():
+        if node_rank(recipe.training) == 0:
+            _prepare(*work[:-1])
+        run_in_processes(recipe.training, _train_here, *work)
+        if not read_run(path)["finished"]:  # one of them was interrupted, and so all were
+            raise KeyboardInterrupt
+        return load_run(path)
+    with joined(recipe) as group:
+        return _train_in(group, *work)
+
+
+def _train_here(recipe: Recipe, *work: Any) -> None:
+    """The work of a process that was started for it."""
+    with joined(recipe) as group:
+        _train_in(group, recipe, *work)
+
+
+def _prepare(
+    recipe: Recipe, path: Path, resume: bool, force: bool, fine_tuning: FineTuning | None
+) -> dict[str, Any] | None:
+    """Make way for the run, and say how its weights are quantized, if they are."""
     quantization = None
     if fine_tuning is not None:
         fine_tuning.check(recipe, path)
         quantization = fine_tuning.to_json(recipe)
     asked = {**recipe_to_table(recipe), "quantization": quantization}
     _make_way(path, asked, resume=resume, force=force)
+    return quantization
+
+
+def _train_in(
+    group: Group,
+    recipe: Recipe,
+    path: Path,
+    resume: bool,
+    force: bool,
+    fine_tuning: FineTuning | None,
+    progress: Progress,
+) -> Run:
+    """Train as one process of the group; the first one writes."""
+    if not group.first:
+        progress = "none"
+    quantization = group.from_first(lambda: _prepare(recipe, path, resume, force, fine_tuning))
     dataset = open_dataset(recipe.data.name, recipe.data.options)
     task = open_task(recipe, dataset)
     with _torch_settings(recipe):
         module = task.new_module()
+        module.group = group
         document = begin_run(
-            recipe, dataset, torch.get_num_threads(), usable_precision(recipe.training.precision)
+            recipe, dataset, torch.get_num_threads(), usable_precision(recipe.training)
         )
+        document["processes"] = group.count
         if fine_tuning is not None:
             fine_tuning.begin(module, task.vocabularies)
             document["quantization"] = quantization
@@ -85,8 +148,10 @@ def train(
             if progress != "none":
                 print(report, file=sys.stderr, flush=True)
         _fit(path, task, module, document, progress)
+        group.wait()
         run = load_run(path)
-        write_report(run, dataset.split("validation"), report)
+        if group.first:
+            write_report(run, dataset.split("validation"), report)
     return run
 
 
@@ -99,7 +164,7 @@ def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -
         document = read_run(path)
         started = recipe_to_table(recipe_from_table(document["recipe"]))  # with later keys, too
         before = {**started, "quantization": document.get("quantization")}
-        changed = _differences(before, asked)
+        changed = [said for said in _differences(before, asked) if not said.startswith(_PLACES)]
         if changed:
             raise RecipeError(
                 f"The run {path} was started with another recipe: {'; '.join(changed)}. Resume it "
@@ -117,6 +182,10 @@ def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -
     if not (path / RUN).exists():
         raise RecipeError(f"{path} is no run, so --force does not replace it; remove it yourself.")
     shutil.rmtree(path)
+
+
+_PLACES = tuple(f"training.{key} " for key in ("accelerator", "devices", "num_nodes", "strategy"))
+"""Where a training runs, which may change when it is resumed."""
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
@@ -142,7 +211,8 @@ def _torch_settings(recipe: Recipe) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         log.setLevel(logging.ERROR)
-        torch.set_num_threads(recipe.training.threads or _cores())
+        share = max(1, _cores() // recipe.training.devices)
+        torch.set_num_threads(recipe.training.threads or share)
         torch.manual_seed(recipe.training.seed)
         torch.set_flush_denormal(True)
         try:
@@ -166,46 +236,65 @@ def _fit(
     document: dict[str, Any],
     progress: Progress,
 ) -> None:
-    section = module.section
+    section, group = module.section, module.group
     path.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(path, document, section.patience)
     keeper = Keeper(
         path / "checkpoint", module, recorder, section.checkpoint_steps, task.steps_per_epoch()
     )
-    checkpoint = read_checkpoint(path / "checkpoint")
-    if checkpoint is None:
+    checkpoint = group.from_first(lambda: read_checkpoint(path / "checkpoint"))
+    if checkpoint is not None:
+        keeper.restore(checkpoint)
+        if progress != "none":
+            _name_other_processes(checkpoint.document.get("processes", 1), group.count)
+    elif group.first:
         write_vocabularies(path, task.vocabularies)
         write_run(path, document)
-    else:
-        keeper.restore(checkpoint)
     if module.position.epoch < section.epochs and not recorder.exhausted:
         extra = progress_callbacks(progress, recorder, section.epochs)
         rounder = [] if module.rounding is None else [Rounder(module, module.rounding)]
         averager = [] if module.average is None else [Averager(module.average)]
         callbacks = [*rounder, *averager, recorder, keeper, *extra]
-        trainer = _trainer(section.epochs, document["precision"], module, callbacks)
+        trainer = _trainer(section, document["precision"], module, callbacks)
         try:
             trainer.fit(module, datamodule=_Batches(task, module))
         except Interrupted as interruption:
             raise KeyboardInterrupt from interruption
-    write_run(
-        path, document | {"history": recorder.history, "best": recorder.best, "finished": True}
-    )
+    if group.first:
+        ended = {"history": recorder.history, "best": recorder.best, "finished": True}
+        write_run(path, document | ended)
+
+
+def _name_other_processes(before: int, now: int) -> None:
+    if before != now:
+        print(
+            f"This training began in {before} process{'es' * (before > 1)} and goes on in {now}: "
+            "it is as good, and its weights are not to the bit those that it would have had.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _trainer(
-    epochs: int,
+    section: TrainingSection,
     precision: PrecisionName,
     module: TaskModule[Any],
     callbacks: list[lightning.Callback],
 ) -> lightning.Trainer:
     """A trainer that starts at the module's epoch and asks for new batches in each."""
+    together = module.group.count > 1
+    backend = BACKENDS[section.accelerator]
     trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=epochs,
-        accumulate_grad_batches=module.section.accumulate,
-        plugins=[precision_plugin(precision)],
+        accelerator=section.accelerator,
+        devices=section.devices,
+        num_nodes=section.num_nodes,
+        strategy=DDPStrategy(process_group_backend=backend) if together else "auto",
+        max_epochs=section.epochs,
+        accumulate_grad_batches=section.accumulate,
+        plugins=[
+            precision_plugin(precision, section.accelerator),
+            *([TorchElasticEnvironment()] if together else []),
+        ],
         callbacks=callbacks,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -228,11 +317,17 @@ class _Batches(lightning.LightningDataModule):
     def __init__(self, task: Task, module: TaskModule[Any]) -> None:
         super().__init__()
         self.task, self.module = task, module
-        self.validation = _Sized(task.validation_batches())
+        batches, group = task.validation_batches(), module.group
+        if group.count > 1 and module.validation_lists is not None:
+            shares = divided(batches, group)
+            module.shares_validation = shares is not None
+            batches = batches if shares is None else shares
+        self.validation = _Sized(batches)
 
     def train_dataloader(self) -> Any:
-        position = self.module.position
-        return self.task.train_batches(position.epoch, position.batch)
+        position, group = self.module.position, self.module.group
+        batches = self.task.train_batches(position.epoch, position.batch)
+        return batches if group.count == 1 else Shares(batches, group)
 
     def val_dataloader(self) -> Any:
         return self.validation

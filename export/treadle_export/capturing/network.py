@@ -157,8 +157,8 @@ def _interface(
 
 
 def _output_size(network: Network) -> int:
-    """The width V of the logits."""
-    return int(network.get_parameter("output.bias").shape[0])
+    """The width V of a step's logits."""
+    return network.answers * int(network.get_parameter("output.bias").shape[0])
 
 
 def _context_tensor(port: Port) -> ContextTensor:

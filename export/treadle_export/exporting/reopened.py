@@ -19,7 +19,9 @@ from treadle_export.canonical import BOUND, OPSET, CanonicalGraph, CanonicalMode
 from treadle_export.passes.active_mask import RemoveActiveMask
 from treadle_export.passes.bounds import mark_scan_bounds
 from treadle_export.passes.loop_over_time import is_looped
-from treadle_export.quantization.precision import Precision, layer_plan
+from treadle_export.passes.lower_recurrent import form_of
+from treadle_export.passes.recurrent_weights import GATES
+from treadle_export.quantization.precision import Precision, form_in, layer_plan
 
 _REPLAYED = frozenset({"stream", "batch", "chunk"})
 
@@ -43,9 +45,11 @@ class Reopened:
     def plan(self, precision: Precision, exceptions: Mapping[str, str]) -> dict[str, Any]:
         """The plan of the same layers in a precision, as `precision.plan_of` makes it."""
         plan: dict[str, Any] = {}
-        for name in self.model.graphs:
+        for name, graph in self.model.graphs.items():
+            nodes = [node for node in graph.model.graph if node.op_type in GATES]
+            forms = {form_of(node, form_in(name)) for node in nodes} or {form_in(name)}
             layers = self.manifest.plan.get(name, [])
-            plan[name] = [layer_plan(name, layer["operator"], precision) for layer in layers]
+            plan[name] = [layer_plan(max(forms), layer["operator"], precision) for layer in layers]
         if exceptions:
             plan["weights"] = dict(exceptions)
         return plan

@@ -130,7 +130,9 @@ def _noting(layer: Layer, calls: list[Any]) -> Any:
 
     def noted(x: Tensor, state: dict[str, Tensor], lengths: Tensor | None = None) -> Any:
         outputs, final = unroll(x, state, lengths)
-        calls.append((layer, x, state, outputs))
+        steps = x.shape[1] if lengths is None else int(lengths[0])
+        if steps:  # equations know nothing of padding
+            calls.append((layer, x[:, :steps], state, outputs[:, :steps]))
         return outputs, final
 
     return noted

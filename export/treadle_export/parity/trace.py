@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
 from treadle.texts import TextReading
@@ -40,9 +41,12 @@ class Trace:
 def trace_of(run: Run, steps: int = STEPS) -> Trace:
     """The first test examples of a run: a text, or one source under many targets.
 
+    Where a step answers several symbols at a time, there are so many fewer of them.
+
     Raises:
         ExportError: the test data are shorter than the trace.
     """
+    steps = -(-steps // run.network.answers)
     source, tokens = _READERS[run.network.task](run, steps)
     if len(tokens) < steps:
         raise ExportError(
@@ -99,14 +103,15 @@ def _series(run: Run, steps: int) -> tuple[list[int], Sequence[Any]]:
 
 
 def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:
-    """Sentences one after another, as if they were one."""
+    """What the steps of sentences read, one after another, as if they were one."""
     reading = TokenReading.of(run.vocabularies["input"], run.decoding)
-    ids: list[Any] = []
+    delay = Delay.of(run.decoding) or Delay()
+    read: list[Any] = []
     for example in run.dataset().split("test"):
-        ids += list(reading.ids(example.tokens))
-        if len(ids) >= steps:
+        read += list(delay.read(reading.ids(example.tokens)[None])[0])
+        if len(read) >= steps:
             break
-    return [], ids[:steps]
+    return [], read[:steps]
 
 
 _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {

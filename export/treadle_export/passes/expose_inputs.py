@@ -19,7 +19,8 @@ def expose_inputs(model: ir.Model) -> dict[str, list[str]]:
     """
     scans = {
         id(attribute.as_graph()): node
-        for node in model.graph
+        for graph in model.graphs()
+        for node in graph
         for attribute in node.attributes.values()
         if attribute.type == ir.AttributeType.GRAPH
     }
@@ -29,8 +30,10 @@ def expose_inputs(model: ir.Model) -> dict[str, list[str]]:
         x = given(node, 0)
         if x not in outputs:
             outputs[x] = f"{_PREFIX}{len(outputs)}"
-            within = scans.get(id(node.graph))
-            _expose(model.graph, x if within is None else _scanned(within, x), outputs[x])
+            value, within = x, scans.get(id(node.graph))
+            while within is not None:  # a Scan may stand in another one
+                value, within = _scanned(within, value), scans.get(id(within.graph))
+            _expose(model.graph, value, outputs[x])
         exposed.setdefault(outputs[x], []).append(product_name(given(node, 1)))
     return exposed
 

@@ -2,9 +2,11 @@
 
 onnxruntime's fused kernels are float32 only and its RNN kernel lets a row feel its neighbours;
 primitive operators can be quantized and stay exact in company. A `cell` is one step (time is 1 and
-its axis folds away); a `scan` hoists the input's product out of the loop and masks padded steps.
+its axis folds away); a `scan` hoists the input's product out of the loop and masks padded steps. A
+graph of one step may hold layers that read a window within it: they have lengths, and are scans.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Literal
 
@@ -23,9 +25,9 @@ Form = Literal["cell", "scan"]
 
 
 class LowerRecurrent(ir.passes.InPlacePass):
-    """Rewrites every node of `operators` in the given form.
+    """Rewrites every node of `operators` in the given form, or as `form_of` has it.
 
-    Requires, for `cell`: a graph of one step, each such node forward and without lengths.
+    Requires, for `cell`: a graph of one step, each such node forward or with lengths.
     Ensures: none of `operators` is left.
     """
 
@@ -40,24 +42,34 @@ class LowerRecurrent(ir.passes.InPlacePass):
     def requires(self, model: ir.Model) -> None:
         for node in self._nodes(model) if self.form == "cell" else ():
             bidirectional = node.attributes.get_string("direction", "forward") != "forward"
-            if bidirectional or (len(node.inputs) > 4 and node.inputs[4] is not None):
+            if bidirectional and form_of(node, self.form) == "cell":
                 raise ir.passes.PreconditionError(
-                    f"{node.op_type} node {node.name!r} is bidirectional or has lengths: "
-                    f"it cannot run one step at a time; lower it as scan"
+                    f"{node.op_type} node {node.name!r} is bidirectional: it cannot run one step "
+                    f"at a time; lower it as scan"
                 )
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         nodes = self._nodes(model)
+        seen: Counter[str] = Counter()
         for node in nodes:
-            if self.form == "cell":
+            if form_of(node, self.form) == "cell":
                 _as_cell(node, model.graph)
-            else:
-                _as_scan(node, model.graph)
+                continue
+            recurrence = recurrence_of(node)
+            seen[recurrence.name] += 1  # a layer may read twice, and names are there once
+            again = f"again{seen[recurrence.name]}." if seen[recurrence.name] > 1 else ""
+            _as_scan(node, model.graph, recurrence, again)
         return ir.passes.PassResult(model, modified=bool(nodes))
 
     def ensures(self, model: ir.Model) -> None:
         if left := self._nodes(model):
             raise ir.passes.PostconditionError(f"{len(left)} recurrent nodes are left")
+
+
+def form_of(node: ir.Node, form: Form) -> Form:
+    """How a recurrent node is lowered where its graph asks for `form`."""
+    lengths = node.inputs[4] if len(node.inputs) > 4 else None
+    return form if lengths is None else "scan"
 
 
 def _initial(node: ir.Node, recurrence: Recurrence) -> list[ir.Value]:
@@ -96,8 +108,8 @@ def _as_cell(node: ir.Node, graph: ir.Graph) -> None:
     e.replace(node, output, *finals)
 
 
-def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
-    e, r = Emitter(graph), recurrence_of(node)
+def _as_scan(node: ir.Node, graph: ir.Graph, r: Recurrence, again: str) -> None:
+    e = Emitter(graph)
     x, lengths = given(node, 0), node.inputs[4]
     initial = _initial(node, r)
     lengths64 = None if lengths is None else e.op("Cast", lengths, to=ir.DataType.INT64)
@@ -110,13 +122,13 @@ def _as_scan(node: ir.Node, graph: ir.Graph) -> None:
     finals: list[list[ir.Value]] = []
     for index, direction in enumerate(r.directions):
         state = [e.op("Gather", value, e.constant(np.int64(index)), axis=0) for value in initial]
-        *last, y = _scan(e, r, direction, projections[index], state, valid)
+        *last, y = _scan(e, r, direction, projections[index], state, valid, again)
         y.meta[BOUND] = hidden_bound(r.operator, direction.activations, bound_of(initial[0]))
         outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
         finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])
     joined = [_joined(e, [parts[k] for parts in finals], 0) for k in range(len(initial))]
     output = _joined(e, outputs, 1)
-    e.name_after(f"{r.name}.")
+    e.name_after(f"{r.name}.{again}")
     e.replace(node, output, *joined)
 
 
@@ -149,10 +161,12 @@ def _scan(
     projected: ir.Value,
     state: list[ir.Value],
     valid: ir.Value | None,
+    again: str,
 ) -> list[ir.Value]:
     """A Scan over `projected` [T, B, G*H]: the final states [B, H] and the outputs [T, B, H]."""
     scanned = [projected] if valid is None else [projected, valid]
-    body = _body(e.root, r, direction, bound_of(state[0]), with_mask=valid is not None)
+    bound, masked = bound_of(state[0]), valid is not None
+    body = _body(e.root, r, direction, bound, with_mask=masked, again=again)
     return list(
         e.ops(
             "Scan",
@@ -166,11 +180,17 @@ def _scan(
 
 
 def _body(
-    root: ir.Graph, r: Recurrence, direction: Direction, initial: float | None, *, with_mask: bool
+    root: ir.Graph,
+    r: Recurrence,
+    direction: Direction,
+    initial: float | None,
+    *,
+    with_mask: bool,
+    again: str,
 ) -> ir.Graph:
     """One step: (state, projected[, valid]) -> (next state, output); `initial` bounds the first."""
     e = Emitter(root)
-    prefix = f"{r.name}{'.reverse' if direction.reverse else ''}.scan"
+    prefix = f"{r.name}{'.reverse' if direction.reverse else ''}.{again}scan"
     floats = ir.TensorType(ir.DataType.FLOAT)
     rows = ir.Shape(["batch", r.hidden_size])
     names = ("hidden", "cell")[: 2 if r.operator == "LSTM" else 1]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle.data import Dataset, Series, open_dataset
+from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
 from treadle.texts import TextReading
@@ -153,9 +154,10 @@ def _labelled(
 def _tagged(
     examples: list[Any], description: Description, count: int
 ) -> tuple[tuple[Batch, ...], int]:
-    """Sentences of one length go together."""
+    """Sentences of one length go together, as the steps read them."""
     reading = TokenReading.of(description.vocabularies["input"], description.decoding)
-    rows: list[NDArray[Any]] = [reading.ids(one.tokens) for one in _spread(examples, count)]
+    delay, chosen = Delay.of(description.decoding) or Delay(), _spread(examples, count)
+    rows: list[NDArray[Any]] = [delay.read(reading.ids(one.tokens)[None])[0] for one in chosen]
     return _of_one_length(rows), len(rows)
 
 

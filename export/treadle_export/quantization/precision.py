@@ -24,7 +24,7 @@ from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.halve import HalveWeights
 from treadle_export.passes.loop_over_time import loop_over_time, rounds_by_length
-from treadle_export.passes.lower_recurrent import Form, LowerRecurrent
+from treadle_export.passes.lower_recurrent import Form, LowerRecurrent, form_of
 from treadle_export.passes.own_blocks import OwnBlocks
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.quantize_blocks import QuantizeBlocks
@@ -129,19 +129,24 @@ def plan_of(
     plan: dict[str, Any] = {}
     for name, graph in model.graphs.items():
         layers = [node for node in graph.model.graph if node.op_type in GATES]
-        plan[name] = [layer_plan(name, node.op_type, precision) for node in layers]
+        forms = [form_of(node, form_in(name)) for node in layers]
+        plan[name] = [
+            layer_plan(form, node.op_type, precision)
+            for form, node in zip(forms, layers, strict=True)
+        ]
     if exceptions:
         plan["weights"] = dict(exceptions)
     return plan
 
 
-def layer_plan(graph_name: str, operator: str, precision: Precision) -> dict[str, str]:
+def layer_plan(form: Form, operator: str, precision: Precision) -> dict[str, str]:
     """What the plan says of one recurrent layer."""
-    lowering = _form(graph_name) if operator in precision.lowered else "fused"
+    lowering = form if operator in precision.lowered else "fused"
     return {"operator": operator, "lowering": lowering, "precision": precision.name}
 
 
-def _form(graph_name: str) -> Form:
+def form_in(graph_name: str) -> Form:
+    """How a recurrent layer of a graph is lowered, unless it reads a window within a step."""
     return "cell" if graph_name == "step" else "scan"
 
 
@@ -177,7 +182,7 @@ def lower(
 
     def structure(name: str, graph: ir.Model) -> ir.Model:
         passes = [
-            LowerRecurrent(_form(name), precision.lowered),
+            LowerRecurrent(form_in(name), precision.lowered),
             SplitGates(gates or {}),
             MoveSingleAxes(),
             FoldSeams(),

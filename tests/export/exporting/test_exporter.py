@@ -102,8 +102,9 @@ class _Reads:
 
 
 def test_the_same_export_twice_is_the_same_bundle(
-    run: Run, exported: Exported, tmp_path: Path
+    run: Run, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(material, "capture", capture)  # and not what was captured before
     again = {name: tmp_path / path.name for name, path in exported[0].items()}
     export_run(run, again)
     for name, path in again.items():
@@ -232,5 +233,6 @@ def test_a_network_that_cannot_be_traced_is_an_error(
         return token, state
 
     monkeypatch.setattr(network, "step", peeks)
+    monkeypatch.setattr(material, "capture", capture)
     with pytest.raises(UnsupportedGraph, match=r"entry point 'step' that torch\.export can trace"):
         export_run(run, {"float32": tmp_path / "x.treadle"})

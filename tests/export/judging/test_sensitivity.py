@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.export.captures import captured
 from tests.export.small_models import canonical, untrained_run
 from treadle.errors import ExportError
-from treadle_export.capturing.network import capture
 from treadle_export.commands.quantize_options import Share
 from treadle_export.commands.requantize import requantize as requantize_command
 from treadle_export.commands.sensitivity import sensitivity as sensitivity_command
@@ -38,7 +38,7 @@ INT4 = PRECISIONS["int4"]
 @pytest.fixture(scope="module")
 def quantizer(made_up: None, tmp_path_factory: pytest.TempPathFactory) -> Quantizer:
     run = untrained_run(tmp_path_factory.mktemp("run"), "network.encoder_layers=1")
-    return Quantizer(capture(run.network), description_of(run), 40)
+    return Quantizer(captured(run.network), description_of(run), 40)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_damaged_matrix_is_found(made_up: None, tmp_path: Path) -> None:
         weights = damaged.network.get_parameter("output.weight")
         weights.mul_(3)
         weights[:, 0] = 60.0
-    quantizer = Quantizer(capture(damaged.network), description_of(damaged), 0)
+    quantizer = Quantizer(captured(damaged.network), description_of(damaged), 0)
     found = sensitivity(Judge(quantizer, 8), INT4, by_gate=False)
     assert max(found.harms, key=lambda harm: abs(harm.rise)).weight == "output"
 

@@ -13,10 +13,10 @@ import torch
 
 import treadle
 from tests.export import small_models
+from tests.export.captures import captured
 from tests.export.small_models import canonical
 from treadle.errors import ExportError
 from treadle.selfcheck import verify
-from treadle_export.capturing.network import capture
 from treadle_export.exporting.exporter import export_run
 from treadle_export.exporting.material import description_of
 from treadle_export.passes.quantize import ZERO
@@ -70,7 +70,7 @@ def fine_tuned(kind: str) -> tuple[Run, CanonicalModel]:
     rounding.put()
     tuned = FineTuned("int4", rounding.scales, "word_error_rate", 10.0, 10.1)
     run = replace(small_models.untrained_run("nowhere"), network=made, fine_tuned=tuned)
-    return run, capture(made)
+    return run, captured(made)
 
 
 class Watched(Rounding):
@@ -145,7 +145,7 @@ def test_training_rounds_what_the_export_rounds_and_nothing_else(kind: str) -> N
 @pytest.mark.parametrize("kind", ["model", pytest.param("transducer", marks=pytest.mark.slow)])
 def test_what_is_folded_into_a_table_is_not_rounded(kind: str) -> None:
     made = small(kind)
-    assert check(made, capture(made), Watched())
+    assert check(made, captured(made), Watched())
 
 
 def test_the_export_of_a_fine_tuned_run_holds_what_training_saw() -> None:
@@ -162,8 +162,8 @@ def names(model: CanonicalModel) -> list[str]:
 
 
 def test_a_gate_alone_is_still_known() -> None:
-    run, captured = fine_tuned("plain")
-    quantizer = Quantizer(captured, description_of(run), learned=learned_blocks(run))
+    run, canonical_model = fine_tuned("plain")
+    quantizer = Quantizer(canonical_model, description_of(run), learned=learned_blocks(run))
     gates = {"recurrent.layers.0.recurrent": ("input", "output", "forget", "cell")}
     model = quantizer.lowered(precision_named("int4"), gates=gates)
     assert any("layers.0.recurrent.forget.int4" in name for name in names(model))
@@ -202,7 +202,7 @@ def test_from_training_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = train(recipe, tmp_path / "run", fine_tuning=FineTuning("int4"), progress="none")
 
     rounding = Watched(run)
-    lower(capture(run.network), precision_named("int4"), rounding=rounding)
+    lower(captured(run.network), precision_named("int4"), rounding=rounding)
     last = [weights.detach().numpy().T for weights in passes[-1].values()]
     assert columns(rounding.given.values()) == columns(last)
 
@@ -229,8 +229,8 @@ def test_from_training_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_other_precisions_are_rounded_as_ever() -> None:
-    run, captured = fine_tuned("plain")
-    quantizer = Quantizer(captured, description_of(run), 0, learned=learned_blocks(run))
+    run, canonical_model = fine_tuned("plain")
+    quantizer = Quantizer(canonical_model, description_of(run), 0, learned=learned_blocks(run))
     assert quantizer.evidence(precision_named("int4"), {})["method"] == "fine-tuned"
     found = quantizer.evidence(precision_named("int4-fast"), {})
     assert found == {"method": "nearest", "bits": 4, "block_size": 128, "calibration": None}

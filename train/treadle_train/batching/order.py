@@ -10,6 +10,14 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, epoch]))
 
 
+def batch_seed(seed: int, step: int, rank: int) -> int:
+    """What torch draws from in a batch, as for dropout: in each process something else."""
+    alone = (seed << 32) + step
+    if rank == 0:
+        return alone
+    return int(np.random.SeedSequence([alone, rank]).generate_state(1, np.uint64)[0])
+
+
 def with_unknowns(ids: Tensor, rate: float, unknown: int, draw: int) -> Tensor:
     """Replace a share `rate` of `ids` (int64, any shape) by `unknown`, chosen by the seed `draw`.
 

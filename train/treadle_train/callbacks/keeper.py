@@ -31,7 +31,8 @@ class Keeper(Callback):
 
     It must come after the Recorder, whose state it keeps. A step is one of the optimizer, which may
     take several batches. The first Ctrl-C lets the step end, writes a checkpoint and raises
-    Interrupted; a second one raises it at once.
+    Interrupted; a second one raises it at once. Where processes train together, one that hears
+    Ctrl-C ends all of them after the same step, and the first process writes.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Keeper(Callback):
         """Take weights, position and history from a checkpoint; the optimizer follows later."""
         document = checkpoint.document
         self.module.network.load_state_dict(checkpoint.tensors["network"])
-        self.module.restore_carried(checkpoint.tensors.get("carried", {}))
+        self.module.restore_whole_carried(checkpoint.tensors.get("carried", {}))
         if self.module.rounding is not None:
             self.module.rounding.restore(checkpoint.tensors["scales"])
         if self.module.average is not None:
@@ -83,22 +84,23 @@ class Keeper(Callback):
         position = self.module.position
         position.batch += 1
         position.step += 1
+        stop = self.module.group.any(self.interrupted)
         if position.batch == self.steps_per_epoch:
-            if self.interrupted:
+            if stop:
                 raise Interrupted
             return
         steps, gathered = divmod(position.batch, self.module.section.accumulate)
         if gathered:
             return  # half of a gradient is in no checkpoint
-        if self.interrupted or steps % self.every == 0:
+        if stop or steps % self.every == 0:
             self._write(trainer)
-        if self.interrupted:
+        if stop:
             raise Interrupted
 
     @override
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Do not make Ctrl-C wait for the end of validation."""
-        if self.interrupted:
+        """Do not make Ctrl-C wait for the end of validation, unless others wait there."""
+        if self.interrupted and self.module.group.count == 1:
             raise Interrupted
 
     @override
@@ -109,7 +111,7 @@ class Keeper(Callback):
         self.module.position.epoch += 1
         self.module.position.batch = 0
         self._write(trainer)
-        if self.interrupted:
+        if self.module.group.any(self.interrupted):
             raise Interrupted
 
     @override
@@ -131,6 +133,7 @@ class Keeper(Callback):
         position, totals = self.module.position, self.module.train_totals
         document = {
             "position": vars(position).copy(),
+            "processes": self.module.group.count,
             "train_totals": {"loss": totals.loss, "symbols": totals.symbols},
             "recorder": self.recorder.state(),
             "parameter_groups": optimizer.state_dict()["param_groups"],
@@ -139,13 +142,14 @@ class Keeper(Callback):
         tensors = {
             "network": dict(self.module.network.state_dict()),
             "optimizer": optimizer_tensors(optimizer),
-            "carried": self.module.carried_state(),
+            "carried": self.module.whole_carried(),
             "scales": {} if self.module.rounding is None else self.module.rounding.scales,
             "average": {} if self.module.average is None else self.module.average.state(),
         }
         for name, weights in tensors["network"].items():
             self.module.check_finite(f"weight {name}", weights.abs().max().item())
-        write_checkpoint(self.folder, Checkpoint(tensors, document), position.step)
+        if self.module.group.first:
+            write_checkpoint(self.folder, Checkpoint(tensors, document), position.step)
 
 
 def _schedule(module: TaskModule[Any]) -> LRScheduler:

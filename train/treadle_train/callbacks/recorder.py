@@ -20,7 +20,8 @@ class Recorder(Callback):
     """Keeps the history of a run, also in run.json, and the weights of its best epoch.
 
     The first of the module's figures decides; which way is better stands in the table of metrics,
-    and less is of what is not in it. Training stops when it has not
+    and less is of what is not in it. Of epochs with the same figure, as a small validation split
+    has many, the one with the least loss is the best. Training stops when it has not
     improved for `patience` epochs (0: never).
     """
 
@@ -87,15 +88,30 @@ class Recorder(Callback):
         self.started, self.before = time.perf_counter(), 0.0
         self.history.append(row)
         name, value = next(iter(figures.items()))
-        if self.best is None or as_loss(name, value) < as_loss(name, self.best["value"]):
+        better = self.best is None or self._merit(name, row) < self._merit(name, self._best_row())
+        if better:
             self.best = {"epoch": row["epoch"], "value": value}
-            weights = {k: v.contiguous() for k, v in module.trained_weights().items()}
-            write_atomically(self.run / WEIGHTS, save(weights))
+        if module.group.first:
+            self._write(module, weights=better)
+        if self.exhausted:
+            trainer.should_stop = True
+
+    def _write(self, module: TaskModule[Any], *, weights: bool) -> None:
+        if weights:
+            tensors = {k: v.contiguous() for k, v in module.trained_weights().items()}
+            write_atomically(self.run / WEIGHTS, save(tensors))
         write_run(self.run, self.document | {"history": self.history, "best": self.best})
         write_history(self.run, self.history)
         write_curve(self.run, self.history)
-        if self.exhausted:
-            trainer.should_stop = True
+
+    def _best_row(self) -> dict[str, float]:
+        """The history of the best epoch."""
+        return self.history[int(self.best["epoch"]) - 1] if self.best else {}
+
+    @staticmethod
+    def _merit(name: str, row: dict[str, float]) -> tuple[float, float]:
+        """What decides between epochs: less is better."""
+        return as_loss(name, row[f"validation_{name}"]), row.get("validation_loss", 0.0)
 
 
 def _task_module(module: lightning.LightningModule) -> TaskModule[Any]:

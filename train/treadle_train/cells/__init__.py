@@ -3,11 +3,14 @@
 Cell    one time step and its unrolling      Elman, LSTM, GRU
 Layer   one cell in one or two directions    state names "hidden", "cell", "reverse.hidden", …
 Stack   layers on top of each other          state names "0.hidden", "1.cell", …
+
+A LatencyControlledStack reads both ways, backwards in windows that overlap.
 """
 
 from treadle_train.cells.cell import Cell, HiddenState
 from treadle_train.cells.elman import Elman
 from treadle_train.cells.gru import GRU
+from treadle_train.cells.latency import LatencyControlledStack
 from treadle_train.cells.layer import Layer
 from treadle_train.cells.lstm import LSTM, LSTMState
 from treadle_train.cells.peephole import PeepholeLSTM
@@ -22,6 +25,7 @@ __all__ = [
     "Elman",
     "HiddenState",
     "LSTMState",
+    "LatencyControlledStack",
     "Layer",
     "PeepholeLSTM",
     "Stack",

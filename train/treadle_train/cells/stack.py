@@ -69,7 +69,7 @@ class Stack(nn.Module):
         """One time step: x [B, I] to (output [B, H], next state). No bidirectional layers."""
         ends: State = {}
         for index, layer in enumerate(self._layers()):
-            output, end = layer.step(self._read(x, index), _part(state, index))
+            output, end = layer.step(self._read(x, index), part_of(state, f"{index}."))
             x = output + x if index and self.residual else output
             ends |= {f"{index}.{name}": value for name, value in end.items()}
         return x, ends
@@ -80,7 +80,7 @@ class Stack(nn.Module):
         """All time steps: x [B, T, I] to (outputs [B, T, D*H], state at each row's length)."""
         ends: State = {}
         for index, layer in enumerate(self._layers()):
-            output, end = layer.unroll(self._read(x, index), _part(state, index), lengths)
+            output, end = layer.unroll(self._read(x, index), part_of(state, f"{index}."), lengths)
             x = output + x if index and self.residual else output
             ends |= {f"{index}.{name}": value for name, value in end.items()}
         return x, ends
@@ -97,6 +97,6 @@ class Stack(nn.Module):
         return list(self.layers)  # type: ignore[arg-type]
 
 
-def _part(state: State, index: int) -> State:
-    prefix = f"{index}."
+def part_of(state: State, prefix: str) -> State:
+    """What `state` holds under `prefix`, without it."""
     return {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}

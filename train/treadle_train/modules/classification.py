@@ -18,6 +18,8 @@ _FIGURES = {"accuracy": accuracy, "macro_f1": macro_f1}
 class ClassifierModule(TaskModule[Classifier]):
     """Cross-entropy of the label of each sequence, with label smoothing while training."""
 
+    validation_lists = ("predictions", "answers")
+
     def __init__(self, network: Classifier, recipe: ClassifierRecipe, steps: int) -> None:
         super().__init__(network, recipe.training, steps)
         self.metric = recipe.metric

@@ -50,7 +50,7 @@ class ForecasterModule(CarryingModule[Forecaster]):
         """The mean loss of differences [..., S, Q], forecast less what it should be."""
         if not self.quantiles or (self.training and self.teachers):
             return (off**2).mean()
-        shares = torch.tensor(self.quantiles)
+        shares = torch.tensor(self.quantiles, device=off.device)
         return torch.maximum(-shares * off, (1 - shares) * off).mean()
 
     @override
@@ -61,7 +61,7 @@ class ForecasterModule(CarryingModule[Forecaster]):
         self.errors = errors_of(network, frames, forecasts, self.horizons, self.quantiles)
         off = differences(
             forecasts.numpy(),
-            frames[:, network.target].numpy(),
+            frames[:, network.target].cpu().numpy(),
             network.steps,
             first=network.season - 1,
         )
@@ -87,12 +87,12 @@ def _read(
 
 @torch.no_grad()
 def forecasts_of(network: Forecaster, frames: Tensor) -> Tensor:
-    """Values ahead [N, S, Q] after every frame [N, C], the state carried through; Q in order."""
+    """Values ahead [N, S, Q] on the CPU after every frame [N, C], the state carried; Q in order."""
     state, made = network.initial_state(1), []
     for part in torch.split(frames, _FRAMES):
         ahead, state = network.sequence(part[None], None, state)
         made.append(network.arranged(ahead)[0].sort(dim=-1).values)
-    return torch.cat(made)
+    return torch.cat(made).cpu()
 
 
 def errors_of(
@@ -108,7 +108,7 @@ def errors_of(
     """
     return horizon_errors(
         forecasts[..., quantiles.index(0.5) if quantiles else 0].numpy(),
-        frames[:, network.target].numpy(),
+        frames[:, network.target].cpu().numpy(),
         horizons,
         first=network.season - 1,
         deviation=network.deviation,

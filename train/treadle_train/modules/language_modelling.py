@@ -23,6 +23,8 @@ class LanguageModelModule(CarryingModule[LanguageModel]):
     validation text, for bits per character.
     """
 
+    validation_lists = ()
+
     def __init__(
         self,
         network: LanguageModel,

@@ -21,7 +21,7 @@ def own_inputs(network: Transducer, batch: PairBatch, share: float) -> Tensor:
     ahead, step by step, and the loss then be taken in one unrolling of the inputs that came out.
     Draws from torch's random state.
     """
-    own = torch.rand(batch.inputs.shape) < share
+    own = torch.rand(batch.inputs.shape, device=batch.inputs.device) < share
     own[:, 0] = False
     if not bool(own.any()):
         return batch.inputs

@@ -22,6 +22,8 @@ class TaggerModule(TaskModule[Tagger]):
     tags: their names, in the order of the logits.
     """
 
+    validation_lists = ("found", "right")
+
     def __init__(
         self, network: Tagger, recipe: TaggerRecipe, steps: int, tags: tuple[str, ...]
     ) -> None:

@@ -35,6 +35,8 @@ class TransducerModule(TaskModule[Transducer]):
     sources, of which any listed answer counts. target: how answers are read.
     """
 
+    validation_lists = ("predictions", "sources", "answers")
+
     def __init__(
         self, network: Transducer, recipe: TransducerRecipe, steps: int, target: TextReading
     ) -> None:

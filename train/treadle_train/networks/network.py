@@ -31,6 +31,11 @@ class Network(nn.Module, ABC):
         """What one step reads; ids of symbols unless it says otherwise."""
         return Port("token", "int64", ("batch",))
 
+    @property
+    def answers(self) -> int:
+        """How many steps of a sequence one step answers; their logits lie side by side."""
+        return 1
+
     def embedding_readers(self) -> dict[str, str]:
         """Embeddings, and the stack of recurrent layers that reads nothing but it, by name."""
         return {}

@@ -9,16 +9,25 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from treadle.decoding.viterbi import TagScores, best_tags
+from treadle.delay import Delay
 from treadle.errors import RecipeError
 from treadle.manifest import Tensor as Port
+from treadle_train.cells.latency import LatencyControlledStack
 from treadle_train.cells.layer import State
+from treadle_train.cells.ragged import valid_positions
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.characters import CharacterFeatures
 from treadle_train.networks.crf import ConditionalRandomField
 from treadle_train.networks.dropout import SymbolDropout
+from treadle_train.networks.lookahead import Lookahead
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
+from treadle_train.recipe import check_delay
+
+_AHEAD = "lookahead"
+"""Under which name the look-ahead's state is carried."""
 
 
 def alphabet_size(symbols: Sequence[str]) -> int:
@@ -35,7 +44,14 @@ class Tagger(Network):
     scores are in no graph: a bundle carries them beside. One that is `bidirectional` has
     hidden_size / 2 units each way and no step: it reads whole sequences.
 
-    Raises RecipeError for an odd hidden_size in both directions, or an unknown cell.
+    What bounds the delay of a tag (`treadle.delay.Delay`): in one direction `lookahead` mixes what
+    the layers say of so many tokens behind one into its logits (networks/lookahead.py), which a
+    step gives so many steps later; the end of a sequence is followed by steps of padding. In both
+    directions `chunk` makes the layers latency-controlled (cells/latency.py), with so many tokens
+    in a chunk and `lookahead` behind it; a step then reads a window and answers its chunk.
+
+    Raises RecipeError for an odd hidden_size in both directions, an unknown cell, and a `chunk` or
+    `lookahead` that does not go with the rest.
     """
 
     task = "tagging"
@@ -57,16 +73,21 @@ class Tagger(Network):
         embedding_dropout: float = 0.0,
         symbol_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        chunk: int = 0,
+        lookahead: int = 0,
         *,
         alphabet: int = 2,
     ) -> None:
         super().__init__()
+        check_delay(bidirectional=bidirectional, crf=crf, chunk=chunk, lookahead=lookahead)
         if bidirectional and hidden_size % 2:
             raise RecipeError(
                 f"hidden_size is {hidden_size}, but a tagger in both directions takes half of it "
                 "each way: choose an even number."
             )
-        self.bidirectional = bidirectional
+        self.whole = bidirectional and not chunk
+        self.delay = Delay(chunk - 1 + lookahead if chunk else lookahead, chunk)
+        self.looped = bool(chunk)
         self.embedding = nn.Embedding(symbols, embedding_size)
         # Small, as most words are rare: theirs would stay noise that drowns the others.
         nn.init.uniform_(self.embedding.weight, -(embedding_size**-0.5), embedding_size**-0.5)
@@ -74,15 +95,16 @@ class Tagger(Network):
         self.characters = (
             CharacterFeatures(alphabet, character_size, character_features) if characters else None
         )
-        self.recurrent = Stack(
-            embedding_size + (character_features if characters else 0),
-            hidden_size // 2 if bidirectional else hidden_size,
-            layers,
-            cell,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
+        size = embedding_size + (character_features if characters else 0)
+        units = hidden_size // 2 if bidirectional else hidden_size
+        dropouts = (dropout, recurrent_dropout)
+        self.recurrent: Stack | LatencyControlledStack = (
+            LatencyControlledStack(size, units, layers, cell, chunk, lookahead, *dropouts)
+            if chunk
+            else Stack(size, units, layers, cell, bidirectional, *dropouts)
         )
+        late = 0 if chunk else lookahead
+        self.lookahead = Lookahead(self.recurrent.output_size, late) if late else None
         self.symbol_dropout = SymbolDropout(symbol_dropout)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.dropout = nn.Dropout(dropout)
@@ -92,28 +114,51 @@ class Tagger(Network):
     @property
     def graphs(self) -> tuple[str, ...]:
         """No step where the end is needed for the beginning."""
-        return ("sequence",) if self.bidirectional else ("step", "sequence")
+        return ("sequence",) if self.whole else ("step", "sequence")
 
     @property
     def read(self) -> Port:
-        """The id of a token; with characters, its id and theirs, as `TokenReading` gives them."""
-        return Port("token", "int64", ("batch", self.columns)) if self.columns else super().read
+        """The id of a token; with characters, its id and theirs, as `TokenReading` gives them.
+
+        Those of the tokens of a window lie side by side.
+        """
+        if not (self.columns or self.delay.chunk):
+            return super().read
+        return Port("token", "int64", ("batch", (self.columns or 1) * self.delay.window))
+
+    @property
+    def answers(self) -> int:
+        """Of how many tokens one step gives the logits."""
+        return self.delay.answers
 
     def embedding_readers(self) -> dict[str, str]:
-        """The embedding is read by the first layer, unless characters stand beside it."""
-        return {} if self.characters is not None else {"embedding": "recurrent"}
+        """The embedding is read by the first layer, unless something stands between."""
+        apart = self.characters is not None or self.delay.chunk
+        return {} if apart else {"embedding": "recurrent"}
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name; none where nothing is carried."""
-        if self.bidirectional:
+        if self.whole:
             return {}
-        return qualified("recurrent", self.recurrent.initial_state(batch_size))
+        state = qualified("recurrent", self.recurrent.initial_state(batch_size))
+        if self.lookahead is not None:
+            state |= qualified(_AHEAD, self.lookahead.initial_state(batch_size))
+        return state
 
     def emissions(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, T, N] of whole sequences x int64 [B, T], zero where padded."""
+        """Logits [B, T, N] of whole sequences x int64 [B, T], zero where padded.
+
+        They stand where their tokens do, whatever the delay.
+        """
         start = self.recurrent.initial_state(x.shape[0])
-        hidden, _ = self.recurrent.unroll(self._embed(x), start, lengths)
-        return zero_padding(self._logits(hidden), lengths)
+        if self.lookahead is None:
+            hidden, _ = self.recurrent.unroll(self._embed(x), start, lengths)
+            return zero_padding(self._logits(hidden), lengths)
+        late, carried = self.delay.steps, self.lookahead.initial_state(x.shape[0])
+        read, steps = self._embed(_padded(x, lengths, late)), lengths + late
+        hidden, _ = self.recurrent.unroll(read, start, steps)
+        mixed, _ = self.lookahead.sequence(hidden, steps, carried)
+        return zero_padding(self._logits(mixed[:, late:]), lengths)
 
     @torch.no_grad()
     def tag(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -127,21 +172,52 @@ class Tagger(Network):
         return torch.from_numpy(best)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One time step: x int64 [B] to (logits [B, N], next state)."""
-        hidden, end = self.recurrent.step(self._embed(x), unqualified("recurrent", state))
-        return self._logits(hidden), qualified("recurrent", end)
+        """One time step: what `read` says, of B rows, to (logits [B, N], next state).
+
+        The logits of a chunk's tokens lie side by side, [B, C * N].
+        """
+        before = unqualified("recurrent", state)
+        if isinstance(self.recurrent, Stack):
+            hidden, end = self.recurrent.step(self._embed(x), before)
+            after = qualified("recurrent", end)
+            if self.lookahead is not None:
+                hidden, carried = self.lookahead.step(hidden, unqualified(_AHEAD, state))
+                after |= qualified(_AHEAD, carried)
+            return self._logits(hidden), after
+        tokens = x.reshape(x.shape[0], self.delay.window, *[self.columns] * bool(self.columns))
+        known = (tokens if self.characters is None else tokens[..., 0]) != 0
+        place = torch.arange(1, self.delay.window + 1, device=x.device)
+        lengths = (known * place).amax(dim=1)  # the id 0 is padding
+        hidden, end = self.recurrent.window(self._embed(tokens), lengths, before)
+        return self._logits(hidden).flatten(1), qualified("recurrent", end)
 
     def sequence(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        """All time steps: x int64 [B, T], lengths int64 [B].
+        """All time steps: what they read, int64 [B, T] or [B, T, …], lengths int64 [B].
 
-        To (logits [B, T, N], zero where padded, state at each row's length); in both directions to
-        (logits, nothing).
+        To (logits of the steps, zero where padded, state at each row's length); where whole
+        sequences are read to (logits, nothing).
         """
-        if self.bidirectional:
+        if self.whole:
             return self.emissions(x, lengths), {}
-        start = unqualified("recurrent", state)
-        hidden, end = self.recurrent.unroll(self._embed(x), start, lengths)
-        return zero_padding(self._logits(hidden), lengths), qualified("recurrent", end)
+        if isinstance(self.recurrent, LatencyControlledStack):
+            return self._windows(x, lengths, state)
+        before = unqualified("recurrent", state)
+        hidden, end = self.recurrent.unroll(self._embed(x), before, lengths)
+        after = qualified("recurrent", end)
+        if self.lookahead is not None:
+            hidden, kept = self.lookahead.sequence(hidden, lengths, unqualified(_AHEAD, state))
+            after |= qualified(_AHEAD, kept)
+        return zero_padding(self._logits(hidden), lengths), after
+
+    def _windows(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        """Window after window, x int64 [B, T, W * columns]."""
+        valid, outputs = valid_positions(lengths, x.shape[1]), []
+        for time in range(x.shape[1]):
+            inside = valid[:, time, None]
+            logits, after = self.step(x[:, time], state)
+            outputs.append(torch.where(inside, logits, 0.0))
+            state = {name: torch.where(inside, after[name], state[name]) for name in state}
+        return torch.stack(outputs, dim=1), state
 
     def _embed(self, x: Tensor) -> Tensor:
         """What the first layer reads of x int64 [...], or [..., columns]."""
@@ -155,3 +231,9 @@ class Tagger(Network):
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.output(self.dropout(hidden))
         return logits
+
+
+def _padded(x: Tensor, lengths: Tensor, steps: int) -> Tensor:
+    """Ids [B, T, …] with `steps` of padding behind each row's length: [B, T + steps, …]."""
+    inside = valid_positions(lengths, x.shape[1]).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+    return functional.pad(x * inside, (*[0, 0] * (x.ndim - 2), 0, steps))
