@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Pair, Series, Tagged
+    from treadle.data import Classified, Frames, Pair, Series, Tagged
     from treadle.forecaster import Forecaster
     from treadle.language_model import LanguageModel
     from treadle.model import Model
+    from treadle.speech_transducer import SpeechTransducer
     from treadle.tagger import Tagger
     from treadle.transducer import Transducer
 
@@ -47,6 +48,10 @@ def _tags(model: Tagger, examples: Sequence[Tagged]) -> bytes:
 
 def _answers(model: Transducer, pairs: Sequence[Pair]) -> bytes:
     return _listed([best.symbols for [best] in model.transduce([one.inputs for one in pairs])])
+
+
+def _transcripts(model: SpeechTransducer, examples: Sequence[Frames]) -> bytes:
+    return _listed([best.symbols for [best] in model.transcribe([one.values for one in examples])])
 
 
 def _likeliest(model: LanguageModel, text: str) -> bytes:
@@ -76,6 +81,7 @@ PREDICTIONS: dict[str, Callable[[Any, Any], bytes]] = {
     "classification": _labels,
     "forecasting": _forecasts,
     "language-modelling": _likeliest,
+    "speech-transduction": _transcripts,
     "tagging": _tags,
     "transduction": _answers,
 }

@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from treadle.model import Model, load
     from treadle.packing import pack
     from treadle.pool import Member, Pool
+    from treadle.speech_snapshot import SpeechSnapshot
+    from treadle.speech_transducer import SpeechTransducer
     from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
     from treadle.tagger import Tagger, Tagging
+    from treadle.transcriber import Transcriber, Transcription
     from treadle.transducer import Transducer
     from treadle.vocabulary import Vocabulary
     from treadle.whole_sequence_model import WholeSequenceModel
@@ -68,11 +71,15 @@ __all__ = [
     "QualityError",
     "RecipeError",
     "Snapshot",
+    "SpeechSnapshot",
+    "SpeechTransducer",
     "StateError",
     "StatefulModel",
     "Stream",
     "Tagger",
     "Tagging",
+    "Transcriber",
+    "Transcription",
     "Transducer",
     "TreadleError",
     "UnsupportedGraph",
@@ -97,10 +104,14 @@ _HOMES = {
     "Pool": "treadle.pool",
     "Prediction": "treadle.classifier",
     "Snapshot": "treadle.state",
+    "SpeechSnapshot": "treadle.speech_snapshot",
+    "SpeechTransducer": "treadle.speech_transducer",
     "StatefulModel": "treadle.stateful_model",
     "Stream": "treadle.stream",
     "Tagger": "treadle.tagger",
     "Tagging": "treadle.tagger",
+    "Transcriber": "treadle.transcriber",
+    "Transcription": "treadle.transcriber",
     "Transducer": "treadle.transducer",
     "Vocabulary": "treadle.vocabulary",
     "WholeSequenceModel": "treadle.whole_sequence_model",

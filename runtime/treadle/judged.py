@@ -18,6 +18,7 @@ from treadle.metrics import (
     nats_per_character,
     perplexity,
     span_f1,
+    symbol_error_rate,
 )
 from treadle.text_metrics import TEXT_FIGURES, different, hits_at
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Pair, Series, Tagged
+    from treadle.data import Classified, Frames, Pair, Series, Tagged
     from treadle.forecast_errors import HorizonErrors
     from treadle.forecaster import Forecaster
     from treadle.language_model import LanguageModel
+    from treadle.speech_transducer import SpeechTransducer
     from treadle.tagger import Tagger
     from treadle.transducer import Transducer
 
@@ -107,6 +109,21 @@ def _forecast_nats(model: Forecaster, series: Series) -> NDArray[np.float64]:
     return model.losses(series.of(model.channels))
 
 
+def _symbol_errors(model: SpeechTransducer, examples: Sequence[Frames], beam: int | None) -> float:
+    """Of the best transcripts; a beam of 1 is greedy search."""
+    found = model.transcribe(
+        [example.values for example in examples], beam=None if beam == 1 else beam
+    )
+    said = [best.symbols for [best] in found]
+    return symbol_error_rate(said, [example.symbols or () for example in examples])
+
+
+def _transcript_nats(model: SpeechTransducer, examples: Sequence[Frames]) -> NDArray[np.float64]:
+    """Nats of each right transcript, over all its alignments."""
+    inputs = [example.values for example in examples]
+    return model.nats(inputs, [example.symbols or () for example in examples])
+
+
 def _tags(
     model: Tagger, examples: Sequence[Tagged]
 ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
@@ -152,6 +169,9 @@ JUDGED: dict[str, Judged] = {
             ),
         },
         _text_nats,
+    ),
+    "speech-transduction": Judged(
+        {"symbol_error_rate": _symbol_errors}, _transcript_nats, decoded=("symbol_error_rate",)
     ),
     "tagging": Judged(
         {

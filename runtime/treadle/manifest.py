@@ -55,6 +55,13 @@ TASKS: dict[str, Task] = {
     ),
     "forecasting": Task(("step", "sequence"), {}, chooses=False),
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
+    # A transducer of speech by RNN-T has two more graphs than one by CTC.
+    "speech-transduction": Task(
+        ("step", "sequence"),
+        {"predictor": "output"},
+        chooses=False,
+        optional=("prompt", "predictor", "joiner"),
+    ),
     # A tagger in both directions has no step either.
     "tagging": Task(
         ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")

@@ -47,6 +47,7 @@ CLASSES = {
     "classification": "treadle.classifier:Classifier",
     "forecasting": "treadle.forecaster:Forecaster",
     "language-modelling": "treadle.language_model:LanguageModel",
+    "speech-transduction": "treadle.speech_transducer:SpeechTransducer",
     "tagging": "treadle.tagger:Tagger",
     "transduction": "treadle.transducer:Transducer",
     "stateful": "treadle.stateful_model:StatefulModel",
@@ -67,7 +68,7 @@ def load(
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
-    A Classifier, Forecaster, LanguageModel, Tagger, Transducer, StatefulModel or
+    A Classifier, Forecaster, LanguageModel, SpeechTransducer, Tagger, Transducer, StatefulModel or
     WholeSequenceModel. `source` is the path of a bundle, packed or not, the bytes of a packed one,
     or a resource of a package, as `open_bundle` takes it; what is packed is unpacked into temporary
     files until the model closes.

@@ -63,6 +63,10 @@ EDITIONS = {
         (2_400, 300, 300),
         "sha256:82a90ddf9aadd01ca4202d2c7c95967f9a9a08a3b6e35876ec68a9c475a37d06",
     ),
+    "connected-digits": (
+        (3_842, 243, 242),
+        "sha256:c7eb670d2f4a7e3713fa6d5c12891b928b306d0dda71305dcb910b85f37f8032",
+    ),
     "japanese-vowels": (
         (243, 27, 370),
         "sha256:306bca650bf6b702034fe905657a978fcd339856fbb76a29600d3d2b43cd54b1",
@@ -157,6 +161,20 @@ def test_spoken_digits_and_vowels_are_frames() -> None:
         assert len({e.label for e in examples}) == labels
     speakers = [e.label for e in vowels.split("validation")]
     assert all(speakers.count(label) == 3 for label in set(speakers))
+
+
+def test_strings_of_digits_keep_their_utterances_in_one_split() -> None:
+    strings, spoken = here("connected-digits"), here("spoken-digits")
+    for name, split in strings.splits.items():
+        known = {one.values[0].tobytes() for one in spoken.split(name)}
+        others = {
+            one.values[0].tobytes()
+            for other in spoken.splits
+            for one in spoken.split(other)
+            if other != name
+        }
+        assert {3, 4, 5, 6, 7} == {len(one.symbols) for one in split}
+        assert all(one.values[0].tobytes() in known - others for one in split)
 
 
 def test_donors_begin_with_gt_and_acceptors_end_in_ag() -> None:

@@ -24,6 +24,8 @@ def test_the_recipes_of_the_package() -> None:
         "answer",
         "characters",
         "characters-war-and-peace",
+        "connected-digits-ctc",
+        "connected-digits-rnnt",
         "digits",
         "forecast-transformer",
         "pronounce-en",

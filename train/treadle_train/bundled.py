@@ -10,9 +10,11 @@ from typing import Any
 from treadle.texts import LOWERCASE
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks import Forecaster, Network, Tagger
+from treadle_train.networks.speech_transducer import BLANK
 from treadle_train.recipe import (
     ForecasterRecipe,
     LanguageModelRecipe,
+    SpeechTransducerRecipe,
     TaggerRecipe,
     TransducerRecipe,
 )
@@ -70,6 +72,12 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies, __: Network) -> dic
     return {"start": symbols.index("\n") if "\n" in symbols else 0}
 
 
+def _decoding_of_speech(
+    recipe: SpeechTransducerRecipe, _: Vocabularies, __: Network
+) -> dict[str, Any]:
+    return {"kind": recipe.network.kind, "blank": BLANK, "frames": recipe.network.frames}
+
+
 def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:
     """How tokens are read, how long a tag waits, and what a random field has learnt, if any."""
     waits = network.whole or network.crf is not None
@@ -90,6 +98,7 @@ BUNDLED: dict[str, Bundled] = {
     "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
     "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
+    "speech-transduction": Bundled(lambda _: "symbol_error_rate", _decoding_of_speech),
     "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
     "transduction": Bundled(lambda recipe: str(recipe.metric), _decoding_of_transducer),
 }

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pair, Series, Tagged
+from treadle.data import Classified, Frames, Pair, Series, Tagged
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.forecast_errors import mean_over
@@ -23,15 +23,25 @@ from treadle.metrics import (
     macro_f1,
     perplexity,
     span_f1,
+    symbol_error_rate,
 )
+from treadle.stacking import stacked
 from treadle.text_metrics import TEXT_FIGURES, different, hits_at
 from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
+from treadle_train.greedy_frames import read_greedily
 from treadle_train.modules.forecasting import errors_of, forecasts_of
-from treadle_train.networks import Classifier, Forecaster, LanguageModel, Tagger, Transducer
+from treadle_train.networks import (
+    Classifier,
+    Forecaster,
+    LanguageModel,
+    SpeechTransducer,
+    Tagger,
+    Transducer,
+)
 from treadle_train.ranking import rank_answers
 from treadle_train.run import Run, load_run
 
@@ -162,10 +172,28 @@ def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
     return accuracy([*chain(*said)], [*chain(*right)])
 
 
+def transcribe(run: Run, network: SpeechTransducer, examples: Sequence[Frames]) -> list[list[str]]:
+    """What was said in each utterance, greedily; those of similar length go together."""
+    rows = [stacked(one.values, int(run.decoding["frames"])) for one in examples]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    said: dict[int, list[str]] = {}
+    for first in range(0, len(rows), ROWS):
+        chosen = order[first : first + ROWS]
+        found = read_greedily(network, *padded([rows[index] for index in chosen]))
+        said |= zip(chosen, map(run.vocabularies["output"].decode, found), strict=True)
+    return [said[index] for index in range(len(rows))]
+
+
+def _transcript_figure(run: Run, network: SpeechTransducer, examples: Sequence[Frames]) -> float:
+    said = transcribe(run, network, examples)
+    return symbol_error_rate(said, [one.symbols or () for one in examples])
+
+
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
     "forecasting": _forecast_figure,
     "language-modelling": _text_figure,
+    "speech-transduction": _transcript_figure,
     "tagging": _tag_figure,
     "transduction": _answer_figure,
 }

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Pair
+from treadle.data import Classified, Frames, Pair
 from treadle.texts import TextReading
-from treadle_train.evaluation import answer_pairs, predict_labels
-from treadle_train.networks import Classifier, LanguageModel, Transducer
+from treadle_train.evaluation import answer_pairs, predict_labels, transcribe
+from treadle_train.networks import Classifier, LanguageModel, SpeechTransducer, Transducer
 from treadle_train.run import Run
 
 EXAMPLES = 20
@@ -99,6 +99,19 @@ def _wrong_labels(run: Run, network: Classifier, examples: Sequence[Classified])
     ]
 
 
+def _wrong_transcripts(
+    run: Run, network: SpeechTransducer, examples: Sequence[Frames]
+) -> list[str]:
+    """Utterances whose transcript is another, first come first shown."""
+    rows = [
+        [f"{len(example)} frames", _code(" ".join(said)), _code(" ".join(example.symbols or ()))]
+        for example, said in zip(examples, transcribe(run, network, examples), strict=True)
+        if tuple(said) != example.symbols
+    ]
+    title = f"## Errors\n\n{len(rows)} of the {len(examples)} utterances of the validation split.\n"
+    return [title, *table(("utterance", "answer", "right"), rows[:EXAMPLES])]
+
+
 def _shown(example: Classified) -> str:
     inputs = example.inputs
     if isinstance(inputs, np.ndarray):
@@ -113,6 +126,7 @@ def _cut(text: str) -> str:
 MISTAKES: Mapping[str, Callable[[Run, Any, Any], list[str]]] = {
     "classification": _wrong_labels,
     "language-modelling": _surprises,
+    "speech-transduction": _wrong_transcripts,
     "transduction": _wrong_answers,
 }
 """Task -> (run, network, validation split) -> lines; a task that is not here shows none."""

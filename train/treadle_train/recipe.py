@@ -21,6 +21,7 @@ SymbolName = Literal["characters", "words", "subwords"]
 FigureName = Literal["accuracy", "macro_f1"]
 RelativeName = Literal["last", "season"]
 ErrorName = Literal["mse", "mae"]
+TransducerKind = Literal["ctc", "rnn-t"]
 TagFigureName = Literal["accuracy", "span_f1"]
 TextFigureName = Literal["word_error_rate", "bleu", "rouge_l", "hits_at_10"]
 TooLongName = Literal["error", "leave-out"]
@@ -209,6 +210,29 @@ def check_delay(*, bidirectional: bool, crf: bool, chunk: int, lookahead: int) -
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpeechTransducerSection:
+    """Sizes of a `treadle_train.networks.SpeechTransducer`, and what is dropped while it trains.
+
+    kind: "ctc" or "rnn-t", which has besides the encoder a predictor (an embedding and one
+    recurrent layer of `predictor_size`) and a joiner of `joint_size`. features: numbers in a frame;
+    frames: how many are read at a time, in one step. dropout: of what goes from layer to layer and
+    to the output, of the encoder.
+    """
+
+    kind: TransducerKind = "ctc"
+    features: int = at_least(1, 13)
+    frames: int = at_least(1, 1)
+    hidden_size: int = at_least(1, 128)
+    layers: int = at_least(1, 1)
+    cell: CellName = "gru"
+    embedding_size: int = at_least(1, 32)
+    predictor_size: int = at_least(1, 64)
+    joint_size: int = at_least(1, 64)
+    dropout: float = rate(0.2)
+    recurrent_dropout: float = rate(0.0)
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -363,6 +387,14 @@ class TokenSection:
     batch_size: int = at_least(1, 32)
     window: int = at_least(0, 0)
     unknown_rate: float = rate(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtteranceSection:
+    """How utterances become batches: batch_size and window as in `BucketSection`."""
+
+    batch_size: int = at_least(1, 32)
+    window: int = at_least(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -530,10 +562,39 @@ class TaggerRecipe:
             )
 
 
-Recipe = ClassifierRecipe | ForecasterRecipe | LanguageModelRecipe | TaggerRecipe | TransducerRecipe
+@dataclass(frozen=True, kw_only=True)
+class SpeechTransducerRecipe:
+    """A recipe with task = "speech-transduction"."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["speech-transduction"]
+    data: DataSection
+    network: SpeechTransducerSection
+    batching: UtteranceSection
+    training: TrainingSection
+
+    def __post_init__(self) -> None:
+        if self.training.label_smoothing:
+            raise RecipeError(
+                "training.label_smoothing is of labels that are chosen one by one, and here those "
+                "of all steps are chosen together; set it to 0."
+            )
+
+
+Recipe = (
+    ClassifierRecipe
+    | ForecasterRecipe
+    | LanguageModelRecipe
+    | SpeechTransducerRecipe
+    | TaggerRecipe
+    | TransducerRecipe
+)
 RECIPE_TYPES: dict[str, type[Recipe]] = {
     "classification": ClassifierRecipe,
     "forecasting": ForecasterRecipe,
+    "speech-transduction": SpeechTransducerRecipe,
     "tagging": TaggerRecipe,
     "transduction": TransducerRecipe,
     "language-modelling": LanguageModelRecipe,

@@ -11,6 +11,7 @@ from treadle.ladder import Rung, compare
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine
 from treadle_export.parity import equations
+from treadle_export.parity.joined import joined_by
 from treadle_export.parity.origin import Carried, Floats, Reference, rung_of
 from treadle_export.parity.trace import Trace, encode_feeds
 from treadle_train.cells import Layer
@@ -41,6 +42,7 @@ class NetworkOrigin:
             context=context_arrays,
             final=final,
             carried=stepped,
+            joined=joined_by(self.network, trace.symbols, unrolled),
         )
 
 

@@ -1,7 +1,7 @@
 """The inputs over which a model is compared with itself: real text of its own data set."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
+from treadle.stacking import stacked
 from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
@@ -24,10 +25,14 @@ STEPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One row of real inputs: source int64 [S] (empty without an encoder), inputs [N, …]."""
+    """One row of real inputs: source int64 [S] (empty without an encoder), inputs [N, …].
+
+    symbols: int64 [M], what the predictor of an RNN-T reads; empty where there is none.
+    """
 
     source: NDArray[np.int64]
     inputs: NDArray[Any]
+    symbols: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def padded_source(self) -> NDArray[np.int64]:
@@ -53,7 +58,8 @@ def trace_of(run: Run, steps: int = STEPS) -> Trace:
             f"expected at least {steps} test symbols to carry a state over, got {len(tokens)}; "
             f"use a larger data set"
         )
-    return Trace(np.array(source, np.int64), np.array(tokens))
+    symbols = _taken(_said(run), steps) if "predictor" in run.network.graphs else []
+    return Trace(np.array(source, np.int64), np.array(tokens), np.array(symbols, np.int64))
 
 
 def _source_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
@@ -102,6 +108,23 @@ def _series(run: Run, steps: int) -> tuple[list[int], Sequence[Any]]:
     return [], run.dataset().split("test")[:steps].of(run.decoding["channels"])
 
 
+def _spoken(run: Run, steps: int) -> tuple[list[int], list[Any]]:
+    """Utterances one after another, as if they were one."""
+    rows: list[Any] = []
+    for example in run.dataset().split("test"):
+        rows += list(stacked(example.values, int(run.decoding["frames"])))
+        if len(rows) >= steps:
+            break
+    return [], rows[:steps]
+
+
+def _said(run: Run) -> Iterator[int]:
+    """What a predictor reads, utterance after utterance: the blank and the transcript."""
+    for example in run.dataset().split("test"):
+        yield int(run.decoding["blank"])
+        yield from run.vocabularies["output"].encode_symbols(example.symbols)
+
+
 def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     """What the steps of sentences read, one after another, as if they were one."""
     reading = TokenReading.of(run.vocabularies["input"], run.decoding)
@@ -118,6 +141,7 @@ _READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
     "classification": _labelled,
     "forecasting": _series,
     "language-modelling": _text,
+    "speech-transduction": _spoken,
     "tagging": _tagged,
     "transduction": _source_and_targets,
 }

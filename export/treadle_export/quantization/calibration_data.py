@@ -13,6 +13,7 @@ from treadle.data import Dataset, Series, open_dataset
 from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
+from treadle.stacking import stacked
 from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle.vocabulary import Vocabulary
@@ -161,6 +162,15 @@ def _tagged(
     return _of_one_length(rows), len(rows)
 
 
+def _spoken(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Utterances of one length go together."""
+    frames = int(description.decoding["frames"])
+    rows: list[NDArray[Any]] = [stacked(one.values, frames) for one in _spread(examples, count)]
+    return _of_one_length(rows), len(rows)
+
+
 def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
     groups: dict[int, list[NDArray[Any]]] = defaultdict(list)
     for row in rows:
@@ -200,6 +210,7 @@ READINGS: dict[str, Reading] = {
     "classification": Reading(1_000, "sequences", _labelled),
     "forecasting": Reading(4_000, "frames", _series),
     "language-modelling": Reading(20_000, "symbols", _text),
+    "speech-transduction": Reading(500, "utterances", _spoken),
     "tagging": Reading(1_000, "sentences", _tagged),
     "transduction": Reading(4_000, "pairs", _pairs),
 }

@@ -10,6 +10,7 @@ import numpy as np
 from click.core import ParameterSource
 
 from treadle.commands.options import write
+from treadle.commands.utterance import read_utterance
 from treadle.errors import InputError, TreadleError
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from treadle.forecaster import Forecast, Forecaster
     from treadle.language_model import LanguageModel
     from treadle.model import Model
+    from treadle.speech_transducer import SpeechTransducer
     from treadle.tagger import Tagger
+    from treadle.transcriber import Transcriber as Reader
     from treadle.transducer import Transducer
 
 GENERATED = 200  # symbols a prompt is continued by, unless --max-length says otherwise
@@ -170,10 +173,51 @@ class TokenTagger:
         return {"input": line, **asdict(tagging)}
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Answers lines with a transducer of speech.
+
+    A line is the path of an .npy file of one utterance, float32 [time, features].
+    """
+
+    model: SpeechTransducer
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = ("beam", "n_best")
+
+    def write(self, line: str) -> None:
+        """Print the transcripts of one file, tab between."""
+        frames = read_utterance(line)
+        with self._reader() as reader:
+            reader.feed(frames[None])
+            [found] = reader.final(n_best=self.options["n_best"])
+        write("\t".join(one.text for one in found) + "\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The transcripts of one file, and those on the way, whenever they changed."""
+        partials: list[dict[str, Any]] = []
+        with self._reader() as reader:
+            for number, frame in enumerate(read_utterance(line), 1):
+                reader.feed(frame[None])
+                [now] = reader.partial()
+                if now.text != (partials[-1]["text"] if partials else ""):
+                    partials.append({"frames": number, "text": now.text, "settled": now.settled})
+            [found] = reader.final(n_best=self.options["n_best"])
+        hypotheses = [
+            {"text": h.text, "symbols": h.symbols, "frames": h.frames, "score": h.score}
+            for h in found
+        ]
+        return {"input": line, "partial": partials, "hypotheses": hypotheses}
+
+    def _reader(self) -> Reader:
+        beam = self.options["beam"]
+        return self.model.transcriber(beam=None if beam == 1 else beam)
+
+
 ANSWERERS: dict[str, type[Answerer]] = {
     "classification": Labeller,
     "forecasting": Foreteller,
     "language-modelling": Continuer,
+    "speech-transduction": Listener,
     "tagging": TokenTagger,
     "transduction": Transcriber,
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from treadle.data.connected_digits import open_connected_digits
 from treadle.data.dataset import SPLITS, Dataset
 from treadle.data.descriptions import open_descriptions
 from treadle.data.entities import open_wnut17
@@ -53,6 +54,7 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "tanaka-enja": open_tanaka,
     "etth1": open_etth1,
     "spoken-digits": open_spoken_digits,
+    "connected-digits": open_connected_digits,
     "japanese-vowels": open_japanese_vowels,
     "splice-junctions": open_splice_junctions,
     "folk-songs": open_folk_songs,

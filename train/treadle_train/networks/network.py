@@ -36,6 +36,12 @@ class Network(nn.Module, ABC):
         """How many steps of a sequence one step answers; their logits lie side by side."""
         return 1
 
+    @property
+    def answer(self) -> Port:
+        """What one step gives; the logits of its output layer unless it says otherwise."""
+        size = self.answers * int(self.get_parameter("output.bias").shape[0])
+        return Port("logits", "float32", ("batch", size))
+
     def embedding_readers(self) -> dict[str, str]:
         """Embeddings, and the stack of recurrent layers that reads nothing but it, by name."""
         return {}

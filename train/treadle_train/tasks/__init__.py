@@ -8,6 +8,7 @@ from treadle_train.recipe import Recipe
 from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.forecasting import Forecasting
 from treadle_train.tasks.language_modelling import LanguageModelling
+from treadle_train.tasks.speech_transduction import SpeechTransduction
 from treadle_train.tasks.tagging import Tagging
 from treadle_train.tasks.task import Task
 from treadle_train.tasks.transduction import Transduction
@@ -17,6 +18,7 @@ __all__ = [
     "Classification",
     "Forecasting",
     "LanguageModelling",
+    "SpeechTransduction",
     "Tagging",
     "Task",
     "Transduction",
@@ -27,6 +29,7 @@ TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "classification": Classification,
     "forecasting": Forecasting,
     "language-modelling": LanguageModelling,
+    "speech-transduction": SpeechTransduction,
     "tagging": Tagging,
     "transduction": Transduction,
 }
