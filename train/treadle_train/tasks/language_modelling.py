@@ -1,5 +1,6 @@
 """Language modelling: one long text, symbol by symbol."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from treadle.data import Dataset
 from treadle.errors import DataError
 from treadle_train.batching.lanes import LaneBatch, LaneBatches
+from treadle_train.embeddings.word_vectors import open_word_vectors
 from treadle_train.modules.language_modelling import LanguageModelModule
 from treadle_train.networks.build import build_language_model
 from treadle_train.recipe import LanguageModelRecipe
@@ -30,6 +32,9 @@ class LanguageModelling(Task):
             [text], symbols.of, symbols.size, least_count=symbols.least_count
         )
         self.vocabularies = {"symbols": vocabulary}
+        if recipe.vectors.file:
+            counts, size = Counter(vocabulary.split(text)), recipe.network.embedding_size
+            self.vectors = open_word_vectors(recipe.vectors, vocabulary, counts, size)
         self.ids = self._encode(text)
         limit = recipe.training.validation_limit or None
         validation = _text(dataset, "validation")
@@ -45,7 +50,9 @@ class LanguageModelling(Task):
         """The recipe's language model with its loss."""
         network = build_language_model(self.recipe, self.vocabularies)
         steps = self.steps_per_epoch() * self.recipe.training.epochs
-        return LanguageModelModule(network, self.recipe, steps, self.characters_per_symbol)
+        module = LanguageModelModule(network, self.recipe, steps, self.characters_per_symbol)
+        module.held = self.begin_with_vectors(network.embedding)
+        return module
 
     def train_batches(self, epoch: int, first: int) -> Iterable[LaneBatch]:
         """The text in lanes, the state carried from batch to batch."""
