@@ -139,8 +139,8 @@ def _forecast_figure(run: Run, network: Forecaster, series: Series) -> float:
     return mean_over(errors, "mae" if run.evaluation["metric"] == "mae" else "mse")
 
 
-def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
-    """The run's metric over all sentences, those of similar length together."""
+def predict_tags(run: Run, network: Tagger, examples: Sequence[Tagged]) -> list[list[str]]:
+    """The best tags of each sentence; those of similar length go together."""
     reading = TokenReading.of(run.vocabularies["input"], run.decoding)
     rows = [reading.ids(one.tokens) for one in examples]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
@@ -150,6 +150,12 @@ def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
         x, lengths = padded([rows[index] for index in chosen])
         for index, row in zip(chosen, network.tag(x, lengths).tolist(), strict=True):
             said[index] = [tags[best] for best in row[: len(rows[index])]]
+    return said
+
+
+def _tag_figure(run: Run, network: Tagger, examples: Sequence[Tagged]) -> float:
+    """The run's metric over all sentences."""
+    said = predict_tags(run, network, examples)
     right = [one.tags for one in examples]
     if run.evaluation["metric"] == "span_f1":
         return span_f1(said, right)

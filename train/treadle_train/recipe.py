@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from treadle.errors import RecipeError
+from treadle_train.embeddings.loading import Format
 from treadle_train.sections import at_least, rate, read_section
 
 CellName = Literal["elman", "elman-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
@@ -96,8 +97,8 @@ class LanguageModelSection:
 class ClassifierSection:
     """Sizes of a `treadle_train.networks.Classifier`, and what is dropped while it trains.
 
-    features: numbers in a frame; 0 where it reads symbols. The dropouts are as in
-    `TransducerSection`; that before the last layer is `dropout`.
+    features: numbers in a frame; 0 where it reads symbols. The other keys are as in
+    `TransducerSection`; the dropout before the last layer is `dropout`.
     """
 
     embedding_size: int = at_least(1, 64)
@@ -111,6 +112,13 @@ class ClassifierSection:
     embedding_dropout: float = rate(0.0)
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +128,7 @@ class ForecasterSection:
     horizons: how many steps ahead figures are means over; every step up to the largest is forecast.
     quantiles: what is forecast of each, rising, one of them 0.5; none: the mean. season: frames
     that are read at a time, and the distance at which relative_to "season" looks back. dropout: of
-    what goes from layer to layer and to the output.
+    what goes from layer to layer and to the output. The other keys are as in `TransducerSection`.
     """
 
     horizons: tuple[int, ...] = (24,)
@@ -132,8 +140,13 @@ class ForecasterSection:
     cell: CellName = "gru"
     dropout: float = rate(0.2)
     recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
 
     def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
         if not self.horizons or min(self.horizons) < 1 or not _rising(self.horizons):
             raise RecipeError(
                 f"network.horizons should be rising numbers of steps from 1, got "
@@ -157,7 +170,7 @@ class TaggerSection:
 
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
-    dropouts are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
+    other keys are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
     one have a say in its tag; chunk: in both directions, backwards is read within so many tokens
     and `lookahead` behind them (0: whole sentences).
     """
@@ -177,8 +190,20 @@ class TaggerSection:
     recurrent_dropout: float = rate(0.0)
     chunk: int = at_least(0, 0, below=2**12)
     lookahead: int = at_least(0, 0, below=2**12)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
 
     def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
+        keys = ("variational_dropout", "residual", "layer_norm", "forget_bias")
+        asked = [key for key in keys if getattr(self, key)]
+        if self.chunk and asked:
+            raise RecipeError(
+                f"network.{asked[0]} is of layers that read whole sequences, and with "
+                "network.chunk they read windows; set one of the two to its default."
+            )
         check_delay(
             bidirectional=self.bidirectional,
             crf=self.crf,
@@ -245,6 +270,33 @@ def check_tied_sizes(embedding_size: int, hidden_size: int) -> None:
             f"tied_embedding needs embedding_size and hidden_size to be equal, as the output layer "
             f"multiplies hidden states with the embedding's rows; got {embedding_size} and "
             f"{hidden_size}: set one to the other, or tied_embedding = false."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorsSection:
+    """Vectors of words that others trained, which the embedding starts with.
+
+    file: a published set ("glove"), or the path of a file in one of the formats of
+    `embeddings.load_embeddings`; "": none. lowercase: a word without a vector takes that of its
+    lower case. words: so many of the file's first words join the vocabulary, so that a trained
+    network knows words that its training has not seen; sound where vectors are frozen, or move
+    little. frozen: training leaves the vectors of the file as they are, and learns the others.
+    """
+
+    file: str = ""
+    format: Format = "detect"
+    lowercase: bool = False
+    words: int = at_least(0, 0)
+    frozen: bool = False
+
+
+def check_vectors(vectors: VectorsSection, key: str, reads: str) -> None:
+    """Raise RecipeError where vectors of words are asked for and others are read by `key`."""
+    if vectors.file and reads != "words":
+        raise RecipeError(
+            f"vectors.file holds vectors of words, but {key} is {reads!r}; set {key} = 'words', or "
+            "leave the vectors out."
         )
 
 
@@ -407,6 +459,18 @@ class TransducerTrainingSection(TrainingSection):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaggerTrainingSection(TrainingSection):
+    """The optimization of a tagger.
+
+    outside_cost: so many nats more must the right tag of a token inside a span be worth than "O",
+    in training only (`modules.tagging.TaggerModule`); a tagger then finds more of the spans, and
+    more that are none.
+    """
+
+    outside_cost: float = at_least(0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodingSection:
     """When a decoder gives up."""
 
@@ -441,6 +505,15 @@ class LanguageModelRecipe:
     batching: LaneSection
     training: TrainingSection
     symbols: SymbolSection = field(default_factory=SymbolSection)
+    vectors: VectorsSection = field(default_factory=VectorsSection)
+
+    def __post_init__(self) -> None:
+        check_vectors(self.vectors, "symbols.of", self.symbols.of)
+        if self.vectors.words:
+            raise RecipeError(
+                "vectors.words lets words join that are read and never answered, and a language "
+                "model has to tell how likely each of its words is; set vectors.words = 0."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -456,8 +529,10 @@ class ClassifierRecipe:
     batching: ReadingSection
     training: TrainingSection
     metric: FigureName = "accuracy"
+    vectors: VectorsSection = field(default_factory=VectorsSection)
 
     def __post_init__(self) -> None:
+        check_vectors(self.vectors, "batching.of", self.batching.of)
         if (self.batching.of == "frames") != bool(self.network.features):
             raise RecipeError(
                 f"network.features says how many numbers a frame has, and is 0 where "
@@ -499,8 +574,9 @@ class TaggerRecipe:
     data: DataSection
     network: TaggerSection
     batching: TokenSection
-    training: TrainingSection
+    training: TaggerTrainingSection
     metric: TagFigureName = "accuracy"
+    vectors: VectorsSection = field(default_factory=VectorsSection)
 
     def __post_init__(self) -> None:
         if self.network.crf and self.training.label_smoothing:

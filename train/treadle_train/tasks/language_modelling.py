@@ -11,6 +11,7 @@ from treadle.data import Dataset
 from treadle.errors import DataError
 from treadle.vocabulary import Kind, Vocabulary
 from treadle_train.batching.lanes import LaneBatch, LaneBatches
+from treadle_train.embeddings.word_vectors import open_word_vectors
 from treadle_train.modules.language_modelling import LanguageModelModule
 from treadle_train.networks.build import build_language_model
 from treadle_train.recipe import LanguageModelRecipe, SymbolSection
@@ -30,7 +31,11 @@ class LanguageModelling(Task):
     def __init__(self, recipe: LanguageModelRecipe, dataset: Dataset[Any]) -> None:
         self.recipe = recipe
         text = _text(dataset, "train")
-        self.vocabularies = {"symbols": _vocabulary(recipe.symbols, text)}
+        vocabulary = _vocabulary(recipe.symbols, text)
+        self.vocabularies = {"symbols": vocabulary}
+        if recipe.vectors.file:
+            counts, size = Counter(vocabulary.split(text)), recipe.network.embedding_size
+            self.vectors = open_word_vectors(recipe.vectors, vocabulary, counts, size)
         self.ids = self._encode(text)
         limit = recipe.training.validation_limit or None
         validation = _text(dataset, "validation")
@@ -46,7 +51,9 @@ class LanguageModelling(Task):
         """The recipe's language model with its loss."""
         network = build_language_model(self.recipe, self.vocabularies)
         steps = self.steps_per_epoch() * self.recipe.training.epochs
-        return LanguageModelModule(network, self.recipe, steps, self.characters_per_symbol)
+        module = LanguageModelModule(network, self.recipe, steps, self.characters_per_symbol)
+        module.held = self.begin_with_vectors(network.embedding)
+        return module
 
     def train_batches(self, epoch: int, first: int) -> Iterable[LaneBatch]:
         """The text in lanes, the state carried from batch to batch."""
