@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Conditioned, Frames, Pronunciation, Series, Tagged
+    from treadle.data import Classified, Conditioned, Frames, Pair, Series, Tagged
     from treadle.forecaster import Forecaster
     from treadle.generator import Generator
     from treadle.language_model import LanguageModel
@@ -49,8 +49,8 @@ def _tags(model: Tagger, examples: Sequence[Tagged]) -> bytes:
     return _listed([one.tags for one in model.tag([example.tokens for example in examples])])
 
 
-def _answers(model: Transducer, words: Sequence[Pronunciation]) -> bytes:
-    return _listed([best.symbols for [best] in model.transduce([one.word for one in words])])
+def _answers(model: Transducer, pairs: Sequence[Pair]) -> bytes:
+    return _listed([best.symbols for [best] in model.transduce([one.inputs for one in pairs])])
 
 
 def _transcripts(model: SpeechTransducer, examples: Sequence[Frames]) -> bytes:

@@ -59,13 +59,16 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
         "mse": "variances",
         "mae": "deviations",
         "word_error_rate": "%",
+        "bleu": "BLEU",
+        "rouge_l": "%",
+        "hits_at_10": "%",
         "symbol_error_rate": "%",
         "perplexity": "symbols",
         "bits_per_character": "bits/character",
         "nats_per_character": "nats/character",
     }
     better = {metric.name for metric in METRICS.values() if metric.higher_is_better}
-    assert better == {"accuracy", "macro_f1", "span_f1"}
+    assert better == {"accuracy", "macro_f1", "span_f1", "bleu", "rouge_l", "hits_at_10"}
 
 
 def test_a_rise_that_is_the_same_everywhere_is_certain() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def test_the_recipes_of_the_package() -> None:
     assert recipe_names() == [
+        "answer",
         "characters",
         "characters-war-and-peace",
         "connected-digits-ctc",
@@ -30,12 +31,15 @@ def test_the_recipes_of_the_package() -> None:
         "melody",
         "pronounce-en",
         "pronounce-en-large",
+        "pronounce-sigmorphon",
         "sentiment",
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
+        "summarize",
         "tag-entities",
         "tag-pos",
+        "translate-ja-en",
         "vowels",
         "words",
     ]

@@ -16,7 +16,7 @@ from tests.train.tagged import open_names, tiny_tagger
 from tests.train.tiny import TEXT, tiny_transducer, tiny_words
 from treadle.data import DATASETS
 from treadle_train.catalogue import load_recipe
-from treadle_train.evaluation import decode_words, predict_labels, predict_tags
+from treadle_train.evaluation import answer_pairs, predict_labels, predict_tags
 from treadle_train.mistakes import EXAMPLES
 from treadle_train.modules.forecasting import forecasts_of
 from treadle_train.networks import Classifier, Forecaster, Tagger, Transducer
@@ -40,15 +40,15 @@ def test_a_transducer_shows_its_errors_and_no_others(tmp_path: Path) -> None:
     assert len(re.findall(r"^\| [123] \| ", text, re.MULTILINE)) == 3  # a row an epoch
     shown = [cells(line) for line in text.splitlines() if line.startswith("| `")]
     words = tiny_words().split("validation")
-    answers = decode_words(run, run.network, words)
+    answers = answer_pairs(run, run.network, words)
     wrong = [
-        (entry.word, " ".join(answer))
+        (entry.source, answer)
         for entry, answer in zip(words, answers, strict=True)
-        if tuple(answer) not in entry.pronunciations
+        if tuple(answer.split()) not in entry.targets
     ]
     assert wrong
     assert [(word, answer) for word, answer, *_ in shown] == wrong[:EXAMPLES]
-    assert f"{len(wrong)} of the first {len(words)} words" in text
+    assert f"{len(wrong)} of the first {len(words)} pairs" in text
 
 
 def test_a_language_model_shows_what_surprised_it(tmp_path: Path) -> None:

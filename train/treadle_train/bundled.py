@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.texts import LOWERCASE
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks import Forecaster, Network, Tagger
 from treadle_train.networks.speech_transducer import BLANK
@@ -42,6 +43,18 @@ def _decoding_of_output(
         "start": output.start,
         "end": output.end,
         "max_length": recipe.decoding.max_length,
+    }
+
+
+def _decoding_of_transducer(
+    recipe: TransducerRecipe, vocabularies: Vocabularies, network: Network
+) -> dict[str, Any]:
+    return {
+        **_decoding_of_output(recipe, vocabularies, network),
+        "beam": recipe.decoding.beam,
+        "length_penalty": recipe.decoding.length_penalty,
+        LOWERCASE["input"]: recipe.source.lowercase,
+        LOWERCASE["output"]: recipe.target.lowercase,
     }
 
 
@@ -97,5 +110,5 @@ BUNDLED: dict[str, Bundled] = {
     "language-modelling": Bundled(figure_of, _decoding_of_text),
     "speech-transduction": Bundled(lambda _: "symbol_error_rate", _decoding_of_speech),
     "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
-    "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_output),
+    "transduction": Bundled(lambda recipe: str(recipe.metric), _decoding_of_transducer),
 }

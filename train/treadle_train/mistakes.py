@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from treadle.data import Classified, Frames, Pronunciation, Series, Tagged
+from treadle.data import Classified, Frames, Pair, Series, Tagged
 from treadle.forecast_errors import differences
-from treadle_train.evaluation import decode_words, predict_labels, predict_tags, transcribe
+from treadle.texts import TextReading
+from treadle_train.evaluation import answer_pairs, predict_labels, predict_tags, transcribe
 from treadle_train.modules.forecasting import forecasts_of
 from treadle_train.networks import (
     Classifier,
@@ -26,8 +27,8 @@ from treadle_train.run import Run
 
 EXAMPLES = 20
 """Errors that are shown."""
-WORDS = 500
-"""Words that are looked through for errors."""
+PAIRS = 500
+"""Pairs that are looked through for errors."""
 SYMBOLS = 2000
 """Symbols that are looked through for surprises."""
 CONTEXT = 24
@@ -52,25 +53,22 @@ def _code(text: str) -> str:
     return f"`{shown or ' '}`"
 
 
-def _wrong_words(run: Run, network: Transducer, words: Sequence[Pronunciation]) -> list[str]:
-    """Words whose answer is none of the listed ones, first come first shown."""
-    words = words[:WORDS]
-    answers = decode_words(run, network, words)
+def _wrong_answers(run: Run, network: Transducer, pairs: Sequence[Pair]) -> list[str]:
+    """Sources whose answer is none of the right ones, first come first shown."""
+    pairs = pairs[:PAIRS]
+    answers = answer_pairs(run, network, pairs)
+    written = TextReading.of(run.vocabularies, run.decoding, "output").written
     wrong = [
-        (entry, answer)
-        for entry, answer in zip(words, answers, strict=True)
-        if tuple(answer) not in entry.pronunciations
+        (pair, answer)
+        for pair, answer in zip(pairs, answers, strict=True)
+        if answer not in map(written, pair.answers)
     ]
     rows = [
-        [
-            _code(entry.word),
-            _code(" ".join(answer)),
-            ", ".join(_code(" ".join(right)) for right in entry.pronunciations),
-        ]
-        for entry, answer in wrong[:EXAMPLES]
+        [_code(_cut(pair.inputs)), _code(answer), ", ".join(map(_code, pair.answers))]
+        for pair, answer in wrong[:EXAMPLES]
     ]
-    title = f"## Errors\n\n{len(wrong)} of the first {len(words)} words of the validation split.\n"
-    return [title, *table(("word", "answer", "right"), rows)]
+    title = f"## Errors\n\n{len(wrong)} of the first {len(pairs)} pairs of the validation split.\n"
+    return [title, *table(("source", "answer", "right"), rows)]
 
 
 def _surprises(run: Run, network: LanguageModel, text: str) -> list[str]:
@@ -224,6 +222,6 @@ MISTAKES: Mapping[str, Callable[[Run, Any, Any], list[str]]] = {
     "language-modelling": _surprises,
     "speech-transduction": _wrong_transcripts,
     "tagging": _wrong_tags,
-    "transduction": _wrong_words,
+    "transduction": _wrong_answers,
 }
 """Task -> (run, network, validation split) -> lines; a task that is not here shows none."""

@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from treadle.errors import RecipeError
+from treadle.searchable import LENGTH_PENALTY, WIDEST_BEAM
+from treadle.vocabulary import Kind
 from treadle_train.embeddings.loading import Format
 from treadle_train.sections import at_least, rate, read_section
 
@@ -25,6 +27,8 @@ GivenName = Literal["start", "every-step"]
 WrittenName = Literal["symbols", "characters", "words"]
 LikelihoodName = Literal["nats_per_symbol", "perplexity"]
 TagFigureName = Literal["accuracy", "span_f1"]
+TextFigureName = Literal["word_error_rate", "bleu", "rouge_l", "hits_at_10"]
+TooLongName = Literal["error", "leave-out"]
 PrecisionName = Literal["float32", "bfloat16"]
 AcceleratorName = Literal["cpu", "cuda"]
 StrategyName = Literal["auto", "ddp"]
@@ -337,9 +341,11 @@ class BucketSection:
     """How pairs of sequences become batches.
 
     window: so many batches are sorted by length together (0: the whole epoch); unknown_rate: the
-    share of source symbols replaced by the unknown symbol, so that it learns a meaning.
+    share of source symbols replaced by the unknown symbol, so that it learns a meaning; too_long:
+    what becomes of a training pair of which a side is longer than its `longest`.
     """
 
+    too_long: TooLongName = "error"
     batch_size: int = at_least(1, 256)
     window: int = at_least(0, 0)
     unknown_rate: float = rate(0.002)
@@ -393,6 +399,43 @@ class SymbolSection:
                 f"symbols.least_count leaves rare words out, and {self.of} are never left out; set "
                 'symbols.of = "words", or symbols.least_count = 1.'
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideSection:
+    """What a transducer takes one side of a pair for: `of` is a kind of `treadle.vocabulary`.
+
+    size: as in `SymbolSection`, with all special symbols; least_count: a symbol that the training
+    split has less often is unknown; lowercase: texts are put in lower case; longest: the most
+    symbols of a training text (0: no limit).
+    """
+
+    of: Kind
+    size: int = at_least(0, 0)
+    least_count: int = at_least(1, 1)
+    lowercase: bool = False
+    longest: int = at_least(0, 0)
+
+    def __post_init__(self) -> None:
+        if self.of == "subwords" and self.least_count > 1:
+            raise RecipeError(
+                "least_count is of whole symbols, and subwords are learnt by their frequency; "
+                "choose a smaller size instead."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSection(SideSection):
+    """The source; its characters unless the recipe says otherwise."""
+
+    of: Kind = "characters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSection(SideSection):
+    """The target; what white space separates unless the recipe says otherwise."""
+
+    of: Kind = "symbols"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -522,14 +565,20 @@ class TaggerTrainingSection(TrainingSection):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingSection:
-    """When a decoder gives up."""
+    """How a bundle searches unless told otherwise, and when it gives up.
+
+    beam: hypotheses kept, 1 is greedy; length_penalty: the exponent of the length penalty
+    (`treadle.decoding.beam`).
+    """
 
     max_length: int = at_least(1, 40)
+    beam: int = at_least(1, 1, below=WIDEST_BEAM + 1)
+    length_penalty: float = at_least(0, LENGTH_PENALTY, below=10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransducerRecipe:
-    """A recipe with task = "transduction"."""
+    """A recipe with task = "transduction". metric: what it is judged and chosen by."""
 
     name: str
     summary: str
@@ -539,7 +588,10 @@ class TransducerRecipe:
     network: TransducerSection
     batching: BucketSection
     training: TransducerTrainingSection
+    source: SourceSection = field(default_factory=SourceSection)
+    target: TargetSection = field(default_factory=TargetSection)
     decoding: DecodingSection = field(default_factory=DecodingSection)
+    metric: TextFigureName = "word_error_rate"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """A run directory: what training leaves behind and everything else starts from.
 
 run.json              recipe with every default, data digest, versions, seed, history, what
-                      bucketing saves, and how many words have given vectors
+                      bucketing saves, how many words have given vectors, and how many
+                      training examples were left out
 weights.safetensors   of the best epoch; after fine-tuning for int4 as rounded, with their scales
 vocabularies/         one JSON file each
 checkpoint/           to resume from

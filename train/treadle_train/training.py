@@ -139,6 +139,10 @@ def _train_in(
         if fine_tuning is not None:
             fine_tuning.begin(module, task.vocabularies)
             document["quantization"] = quantization
+        if task.left_out:
+            document["left_out"] = task.left_out
+            if progress != "none":
+                print(f"left out: {task.left_out} training examples", file=sys.stderr, flush=True)
         reports = {"bucketing": task.bucketing_report(), "vectors": task.vectors}
         for name, report in reports.items():
             if report is not None:

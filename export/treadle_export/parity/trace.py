@@ -12,6 +12,7 @@ from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.manifest import SOURCE_MULTIPLE
 from treadle.stacking import stacked
+from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
@@ -45,7 +46,7 @@ class Trace:
 
 
 def trace_of(run: Run, steps: int = STEPS) -> Trace:
-    """The first test examples of a run: a text, or one word's source under many targets.
+    """The first test examples of a run: a text, or one source under many targets.
 
     Where a step answers several symbols at a time, there are so many fewer of them.
 
@@ -65,12 +66,12 @@ def trace_of(run: Run, steps: int = STEPS) -> Trace:
     return Trace(source, np.array(tokens), np.array(symbols, np.int64))
 
 
-def _word_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
-    """The longest word, and what a decoder reads of all of them."""
+def _source_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
+    """The longest source, and what a decoder reads of all of them."""
     examples = run.dataset().split("test")
-    longest = max(examples[:steps], key=lambda example: len(example.word))
-    source = run.vocabularies["input"].encode(longest.word, unknown="symbol")
-    return source, _taken(_targets(run), steps)
+    longest = max(examples[:steps], key=lambda example: len(example.inputs))
+    reading = TextReading.of(run.vocabularies, run.decoding, "input")
+    return reading.ids(longest.inputs, unknown="symbol"), _taken(_targets(run), steps)
 
 
 def _text(run: Run, steps: int) -> tuple[list[int], list[int]]:
@@ -79,11 +80,18 @@ def _text(run: Run, steps: int) -> tuple[list[int], list[int]]:
 
 
 def _targets(run: Run) -> Iterator[int]:
-    """What a decoder reads, word after word: the start symbol and the first listed answer."""
-    start = int(run.decoding["start"])
-    for example in run.dataset().split("test"):
-        yield start
-        yield from run.vocabularies["output"].encode(" ".join(example.pronunciations[0]))
+    """What a decoder reads, pair after pair: the start symbol and the first target.
+
+    Targets of the test split, then of the others for as long as they are few.
+    """
+    start, dataset = int(run.decoding["start"]), run.dataset()
+    reading = TextReading.of(run.vocabularies, run.decoding, "output")
+    for split in ("test", "validation", "train"):
+        for example in dataset.split(split):
+            ids = reading.known_ids(example.answers[0])
+            if ids is not None:
+                yield start
+                yield from ids
 
 
 def _taken(tokens: Iterator[int], count: int) -> list[int]:
@@ -148,7 +156,7 @@ _READERS: dict[str, Callable[[Run, int], tuple[list[int] | NDArray[Any], Sequenc
     "language-modelling": _text,
     "speech-transduction": _spoken,
     "tagging": _tagged,
-    "transduction": _word_and_targets,
+    "transduction": _source_and_targets,
 }
 """Task -> (run, steps) -> what an encoder reads, and what every step reads."""
 

@@ -14,6 +14,7 @@ from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
 from treadle.stacking import stacked
+from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
@@ -123,29 +124,25 @@ def _text(text: str, description: Description, count: int) -> tuple[tuple[Batch,
     return (Batch(lanes),), lanes.size
 
 
-def _pronunciations(
+def _pairs(
     examples: list[Any], description: Description, count: int
 ) -> tuple[tuple[Batch, ...], int]:
-    words = _spread(examples, count)
+    """Pairs with equally long sources and equally long targets go together."""
+    source = TextReading.of(description.vocabularies, description.decoding, "input")
+    target = TextReading.of(description.vocabularies, description.decoding, "output")
     start = int(description.decoding["start"])
-    return _words(words, description.vocabularies, start), len(words)
-
-
-def _words(
-    words: list[Any], vocabularies: Mapping[str, Vocabulary], start: int
-) -> tuple[Batch, ...]:
-    """Words with equally long sources and equally long targets go together."""
     groups: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = defaultdict(list)
-    space = " " if vocabularies["output"].kind == "symbols" else ""
-    for word in words:
-        source = vocabularies["input"].encode(word.word, unknown="symbol")
-        answer = vocabularies["output"].encode(space.join(word.pronunciations[0]), unknown="symbol")
-        groups[len(source), len(answer)].append((source, [start, *answer]))
-    return tuple(
+    chosen = _spread(examples, count)
+    for pair in chosen:
+        ids = source.ids(pair.inputs, unknown="symbol")
+        answer = target.ids(pair.answers[0], unknown="symbol")
+        groups[len(ids), len(answer)].append((ids, [start, *answer]))
+    batches = tuple(
         Batch(np.array([t for _, t in part], np.int64), np.array([s for s, _ in part], np.int64))
         for _, rows in sorted(groups.items())
         for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
     )
+    return batches, len(chosen)
 
 
 def _labelled(
@@ -234,5 +231,5 @@ READINGS: dict[str, Reading] = {
     "language-modelling": Reading(20_000, "symbols", _text),
     "speech-transduction": Reading(500, "utterances", _spoken),
     "tagging": Reading(1_000, "sentences", _tagged),
-    "transduction": Reading(4_000, "words", _pronunciations),
+    "transduction": Reading(4_000, "pairs", _pairs),
 }

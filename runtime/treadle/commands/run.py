@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from treadle.commands.answering import Answerer
 
 search_options = together(
-    click.option("--beam", default=1, show_default=True, help="Hypotheses kept; 1 is greedy."),
+    click.option(
+        "--beam", type=int, show_default="the bundle's", help="Hypotheses kept; 1 is greedy."
+    ),
     click.option("--n-best", default=1, show_default=True, help="Answers a line, tab between."),
-    click.option("--length-normalization", default=0.6, show_default=True, help="0: none."),
+    click.option(
+        "--length-normalization", type=float, show_default="the bundle's", help="0: none."
+    ),
 )
 sampling_options = together(
     click.option("--temperature", default=1.0, show_default=True, help="0: always the likeliest."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.data.connected_digits import open_connected_digits
 from treadle.data.dataset import SPLITS, Dataset
+from treadle.data.descriptions import open_descriptions
 from treadle.data.entities import open_wnut17
 from treadle.data.examples import (
     Classified,
@@ -25,7 +26,7 @@ from treadle.data.files import open_files
 from treadle.data.folk_songs import open_folk_songs
 from treadle.data.forecasting import open_etth1
 from treadle.data.options import check_options, unknown
-from treadle.data.pronunciation import Pronunciation, open_cmudict
+from treadle.data.pronunciation import open_cmudict
 from treadle.data.reviews import open_movie_reviews
 from treadle.data.sigmorphon import open_sigmorphon
 from treadle.data.small_talk import open_chatterbot
@@ -48,7 +49,6 @@ __all__ = [
     "Frames",
     "Labelled",
     "Pair",
-    "Pronunciation",
     "Series",
     "Tagged",
     "given_of",
@@ -72,6 +72,7 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "splice-junctions": open_splice_junctions,
     "folk-songs": open_folk_songs,
     "chatterbot-corpus": open_chatterbot,
+    "package-descriptions": open_descriptions,
 }
 
 

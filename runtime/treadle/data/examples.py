@@ -32,7 +32,7 @@ class Labelled:
     @property
     def inputs(self) -> str:
         """What is labelled, as one text: tokens with spaces between."""
-        return self.text if isinstance(self.text, str) else " ".join(self.text)
+        return _joined(self.text)
 
     def content(self) -> bytes:
         """Everything the example says."""
@@ -76,6 +76,16 @@ class Pair:
     def __post_init__(self) -> None:
         if not self.targets:
             raise DataError(f"expected a target for the source {str(self.source)[:80]!r}, got none")
+
+    @property
+    def inputs(self) -> str:
+        """The source as one text: tokens with spaces between."""
+        return _joined(self.source)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every target as one text."""
+        return tuple(map(_joined, self.targets))
 
     def content(self) -> bytes:
         """Everything the example says."""
@@ -195,6 +205,10 @@ def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
     """The same numbers; what float32 cannot hold becomes infinite, which every example refuses."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, np.float32)
+
+
+def _joined(text: Text) -> str:
+    return text if isinstance(text, str) else " ".join(text)
 
 
 def _check_values(values: NDArray[np.float32], columns: str) -> None:

@@ -17,10 +17,12 @@ from treadle_train.modules.held import HeldEntries
 class Task(ABC):
     """A recipe together with its data, ready to make batches.
 
-    vectors: what its network's embedding starts with, if the recipe names any.
+    left_out: training examples that the recipe asked to leave out. vectors: what its network's
+    embedding starts with, if the recipe names any.
     """
 
     vocabularies: dict[str, Vocabulary]
+    left_out: int = 0
     vectors: WordVectors | None = None
 
     @abstractmethod
