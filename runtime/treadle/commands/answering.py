@@ -185,7 +185,7 @@ class Writer:
 
     def write(self, line: str) -> None:
         """Print one line's sequence symbol by symbol, or those of a beam, tab between."""
-        if self.options["beam"] > 1:
+        if (self.options["beam"] or 1) > 1:
             write("\t".join(hypothesis.text for hypothesis in self._hypotheses(line)) + "\n")
             return
         between = ""
@@ -201,8 +201,9 @@ class Writer:
         return {"input": line, "hypotheses": _documents(self._hypotheses(line))}
 
     def _hypotheses(self, line: str) -> list[Hypothesis]:
-        options = self.options | self._seed()
-        if options["beam"] > 1 and options["temperature"] == 1:
+        asked = {name: value for name, value in self.options.items() if value is not None}
+        options = asked | self._seed()
+        if options.get("beam", 1) > 1 and options["temperature"] == 1:
             options["temperature"] = 0.0  # the command's default is to draw, a beam searches
         return self.model.generate(self._given(line), **options)[0]
 
