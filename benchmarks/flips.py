@@ -16,7 +16,7 @@ import torch
 
 import treadle
 from treadle.transducer import Transducer
-from treadle_train.evaluation import decode_words
+from treadle_train.evaluation import answer_pairs
 from treadle_train.networks import Transducer as TransducerNetwork
 from treadle_train.run import load_run
 
@@ -35,14 +35,16 @@ def main() -> int:
         return 2
     words = run.dataset().split("test")[: arguments.limit]
     with torch.inference_mode():
-        expected = decode_words(run, run.network, words)
+        split = run.vocabularies["output"].split
+        expected = [split(text) for text in answer_pairs(run, run.network, words)]
     rows = []
     for path in arguments.bundles:
         with treadle.load(path, unknown="symbol") as model:
             if not isinstance(model, Transducer):
                 print(f"{path} is no transducer", file=sys.stderr)
                 return 2
-            answers = [list(best.symbols) for (best,) in model.transduce([w.word for w in words])]
+            found = model.transduce([word.inputs for word in words], beam=1)
+            answers = [split(model.vocabularies["output"].text(best.ids)) for (best,) in found]
         pairs = list(zip(expected, answers, strict=True))
         changed = sum(mine != theirs for mine, theirs in pairs)
         symbols = sum(a != b for pair in pairs for a, b in zip_longest(*pair))

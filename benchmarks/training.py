@@ -27,7 +27,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from typing_extensions import override
 
-from treadle.data import Dataset, Pronunciation
+from treadle.data import Dataset, Pair
 from treadle.errors import RecipeError
 from treadle_train.batching.bucketed import IGNORED, PairBatch
 from treadle_train.batching.lanes import LaneBatch
@@ -222,10 +222,10 @@ def made_up(recipe: Recipe, batches: int) -> Dataset[Any]:
     return Dataset("made-up", {}, "CC0-1.0", "a random generator", "sha256:none", splits)
 
 
-def _word(draw: random.Random) -> Pronunciation:
+def _word(draw: random.Random) -> Pair:
     length = min(max(3, round(draw.gauss(7.5, 2.2))), 20)
     phones = draw.choices(PHONES, k=max(2, length - draw.randrange(3)))
-    return Pronunciation("".join(draw.choices(LETTERS, k=length)), (tuple(phones),))
+    return Pair("".join(draw.choices(LETTERS, k=length)), (tuple(phones),))
 
 
 def _plain(recipe: Recipe, task: Task) -> nn.Module:

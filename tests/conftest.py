@@ -12,6 +12,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # single thread; more would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
+from _pytest import nodes
 from hypothesis import HealthCheck, settings
 
 # A slow machine is not a failed property, so no deadline.
@@ -24,3 +26,15 @@ settings.register_profile(
     "explore", deadline=None, max_examples=500, suppress_health_check=SLOW_IS_FINE
 )
 settings.load_profile(os.environ.get("TREADLE_EXAMPLES", "repeatable"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let `--dist loadgroup` see its groups: pytest 9.2 does not read what xdist 3.8 writes."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        groups = {str(mark.args[0]) for mark in item.iter_markers("xdist_group")}
+        suffix = f"@{'_'.join(sorted(groups))}"
+        if groups and not item.nodeid.endswith(suffix):
+            item._id = nodes.coerce_node_id(item.nodeid + suffix)  # type: ignore[attr-defined]

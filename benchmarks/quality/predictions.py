@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.data import given_of, written_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Pronunciation, Series, Tagged
+    from treadle.data import Classified, Conditioned, Frames, Pair, Series, Tagged
     from treadle.forecaster import Forecaster
+    from treadle.generator import Generator
     from treadle.language_model import LanguageModel
     from treadle.model import Model
+    from treadle.speech_transducer import SpeechTransducer
     from treadle.tagger import Tagger
     from treadle.transducer import Transducer
 
@@ -45,8 +49,12 @@ def _tags(model: Tagger, examples: Sequence[Tagged]) -> bytes:
     return _listed([one.tags for one in model.tag([example.tokens for example in examples])])
 
 
-def _answers(model: Transducer, words: Sequence[Pronunciation]) -> bytes:
-    return _listed([best.symbols for [best] in model.transduce([one.word for one in words])])
+def _answers(model: Transducer, pairs: Sequence[Pair]) -> bytes:
+    return _listed([best.symbols for [best] in model.transduce([one.inputs for one in pairs])])
+
+
+def _transcripts(model: SpeechTransducer, examples: Sequence[Frames]) -> bytes:
+    return _listed([best.symbols for [best] in model.transcribe([one.values for one in examples])])
 
 
 def _likeliest(model: LanguageModel, text: str) -> bytes:
@@ -54,6 +62,17 @@ def _likeliest(model: LanguageModel, text: str) -> bytes:
     ids = model.vocabularies["symbols"].encode(text, unknown="symbol")
     inputs = np.array([model.manifest.decoding["start"], *ids[:-1]])
     return _listed([logits.argmax(-1).tolist() for logits in _unrolled(model, inputs)])
+
+
+def _written(model: Generator, examples: Sequence[Conditioned]) -> bytes:
+    """The likeliest symbol at each place of what is written, after all that stands before it."""
+    vocabulary, likeliest = model.vocabularies["output"], []
+    for one in examples:
+        ids = vocabulary.encode(written_of(one), unknown="symbol")
+        with closing(model.stream(model.sources(given_of(one)))) as stream:
+            logits = stream.unroll(np.array([[model.manifest.decoding["start"], *ids]]))
+        likeliest.append(logits[0].argmax(-1).tolist())
+    return _listed(likeliest)
 
 
 def _forecasts(model: Forecaster, series: Series) -> bytes:
@@ -75,7 +94,9 @@ def _listed(answers: list[Any]) -> bytes:
 PREDICTIONS: dict[str, Callable[[Any, Any], bytes]] = {
     "classification": _labels,
     "forecasting": _forecasts,
+    "generation": _written,
     "language-modelling": _likeliest,
+    "speech-transduction": _transcripts,
     "tagging": _tags,
     "transduction": _answers,
 }

@@ -31,15 +31,19 @@ if TYPE_CHECKING:
     from treadle.bundle import Bundle, open_bundle
     from treadle.classifier import Classifier, Prediction
     from treadle.forecaster import Forecast, Forecaster
+    from treadle.generator import Generator
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
     from treadle.model import Model, load
     from treadle.packing import pack
     from treadle.pool import Member, Pool
+    from treadle.speech_snapshot import SpeechSnapshot
+    from treadle.speech_transducer import SpeechTransducer
     from treadle.state import Snapshot
     from treadle.stateful_model import StatefulModel
     from treadle.stream import Stream
     from treadle.tagger import Tagger, Tagging
+    from treadle.transcriber import Transcriber, Transcription
     from treadle.transducer import Transducer
     from treadle.vocabulary import Vocabulary
     from treadle.whole_sequence_model import WholeSequenceModel
@@ -56,6 +60,7 @@ __all__ = [
     "ExportError",
     "Forecast",
     "Forecaster",
+    "Generator",
     "Hypothesis",
     "InputError",
     "LanguageModel",
@@ -68,11 +73,15 @@ __all__ = [
     "QualityError",
     "RecipeError",
     "Snapshot",
+    "SpeechSnapshot",
+    "SpeechTransducer",
     "StateError",
     "StatefulModel",
     "Stream",
     "Tagger",
     "Tagging",
+    "Transcriber",
+    "Transcription",
     "Transducer",
     "TreadleError",
     "UnsupportedGraph",
@@ -89,6 +98,7 @@ _HOMES = {
     "Classifier": "treadle.classifier",
     "Forecast": "treadle.forecaster",
     "Forecaster": "treadle.forecaster",
+    "Generator": "treadle.generator",
     "Hypothesis": "treadle.answers",
     "LanguageModel": "treadle.language_model",
     "Manifest": "treadle.manifest",
@@ -97,10 +107,14 @@ _HOMES = {
     "Pool": "treadle.pool",
     "Prediction": "treadle.classifier",
     "Snapshot": "treadle.state",
+    "SpeechSnapshot": "treadle.speech_snapshot",
+    "SpeechTransducer": "treadle.speech_transducer",
     "StatefulModel": "treadle.stateful_model",
     "Stream": "treadle.stream",
     "Tagger": "treadle.tagger",
     "Tagging": "treadle.tagger",
+    "Transcriber": "treadle.transcriber",
+    "Transcription": "treadle.transcriber",
     "Transducer": "treadle.transducer",
     "Vocabulary": "treadle.vocabulary",
     "WholeSequenceModel": "treadle.whole_sequence_model",

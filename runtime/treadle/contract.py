@@ -34,6 +34,10 @@ def check_graphs(graphs: dict[str, Graph]) -> None:
         _check_prompt(graphs["prompt"], graphs["sequence"], graphs["step"])
     if "encode" in graphs:
         _check_encode(graphs["encode"])
+    if "predictor" in graphs or "joiner" in graphs:
+        _require("joiner" in graphs, "graphs.predictor has no meaning without graphs.joiner")
+        _require("predictor" in graphs, "graphs.joiner has no meaning without graphs.predictor")
+        _check_joined(graphs["step"], graphs["predictor"], graphs["joiner"])
     _check_origins(graphs)
 
 
@@ -77,14 +81,40 @@ def _check_tensors(name: str, graph: Graph) -> None:
         )
 
 
-def _check_step(step: Graph) -> None:
-    _require(len(step.inputs) == 1, f"graphs.step must have one input, has {len(step.inputs)}")
-    for tensor in (*step.inputs, *step.outputs):
+def _check_step(step: Graph, name: str = "step") -> None:
+    _require(len(step.inputs) == 1, f"graphs.{name} must have one input, has {len(step.inputs)}")
+    _check_fixed(step, name)
+
+
+def _check_fixed(graph: Graph, name: str) -> None:
+    for tensor in (*graph.inputs, *graph.outputs):
         _require(
             all(isinstance(size, int) for size in tensor.shape[1:]),
-            f"graphs.step: {tensor.name!r} has the shape {list(tensor.shape)}, "
+            f"graphs.{name}: {tensor.name!r} has the shape {list(tensor.shape)}, "
             "but one step has one free axis, 'batch'",
         )
+
+
+def _check_joined(step: Graph, predictor: Graph, joiner: Graph) -> None:
+    """The predictor steps by symbols; the joiner makes logits of what it and the encoder give."""
+    _check_step(predictor, "predictor")
+    _require(
+        not predictor.context and all(port.initial == "zeros" for port in predictor.state),
+        "graphs.predictor has no context, and its states start from zeros",
+    )
+    _check_fixed(joiner, "joiner")
+    _require(
+        not joiner.state and not joiner.context and joiner.active is None,
+        "graphs.joiner has no state, no context and no active mask",
+    )
+    _require(
+        len(joiner.inputs) == 2 and len(joiner.outputs) == 1,
+        "graphs.joiner must have two inputs and one output",
+    )
+    _require(
+        _shapes(joiner.inputs) == _shapes((*step.outputs, *predictor.outputs)),
+        "graphs.joiner must read the output of graphs.step and that of graphs.predictor",
+    )
 
 
 def _check_sequence(sequence: Graph, step: Graph) -> None:

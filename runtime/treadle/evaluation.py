@@ -10,6 +10,7 @@ from treadle.data import open_dataset
 from treadle.errors import BundleError, DataError, InputError
 from treadle.judged import JUDGED
 from treadle.metrics import METRICS
+from treadle.searchable import usual_beam
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 class Evaluation:
     """A figure with its unit and direction, over how many examples, in how many seconds.
 
-    Examples are words for transduction, symbols for language modelling, frames for forecasting,
-    whole inputs for classification, and sentences for tagging. `beam` is how many hypotheses
-    decoding kept, 1 for greedy search, None where nothing is decoded.
+    Examples are pairs for transduction, symbols for language modelling, frames for forecasting,
+    whole inputs for classification, sentences for tagging, and sequences for generation. `beam` is
+    how many hypotheses decoding kept, 1 for greedy search, None where nothing is decoded.
     """
 
     metric: str
@@ -52,25 +53,27 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, *, split: str = "test", limit: int | None = None, beam: int = 1
+    model: Model, *, split: str = "test", limit: int | None = None, beam: int | None = None
 ) -> Evaluation:
     """Measure a bundle on a split of its data set, or on the first `limit` examples of it.
 
-    What is measured of a task stands in `judged.py`. Words are decoded by a search of `beam`
-    hypotheses (1 is greedy) and count as right when they match any listed answer; text is scored
-    with the state carried from its first symbol to its last, and so is a series, whose figure is
-    the mean over horizons. Raises DataError when the data is missing or is not what the model was
-    trained and judged on, BundleError when the manifest does not say what to measure, InputError
-    for a limit or a beam below 1, or a beam where nothing is decoded.
+    What is measured of a task stands in `judged.py`. Answers are found by a search of `beam`
+    hypotheses (1 is greedy, None takes the bundle's), and for a pair any of its targets is right;
+    text is scored with the state carried from its first symbol to its last, and so is a series,
+    whose figure is the mean over horizons. Raises DataError when the data is missing or is not what
+    the model was trained and judged on, BundleError when the manifest does not say what to measure,
+    InputError for a limit or a beam below 1, or a beam where nothing is decoded.
     """
     metric, task = _metric(model.manifest.evaluation), model.manifest.task
     judged = JUDGED.get(task)
-    decodes = judged is not None and judged.decodes
-    if beam < 1 or (beam > 1 and not decodes):
+    decodes = judged is not None and metric in judged.decoded
+    if beam is not None and (beam < 1 or (beam > 1 and not decodes)):
         raise InputError(
-            f"expected a beam of 1 or more for a model that decodes, and none for another, got "
-            f"{beam} for the task {task}"
+            f"expected a beam of 1 or more for a figure of what is decoded, and none for another, "
+            f"got {beam} for the {metric} of the task {task}"
         )
+    if decodes and beam is None:
+        beam = usual_beam(model.manifest)
     examples = _examples(model, split, limit)
     if judged is None or metric not in judged.figures:
         raise BundleError(f"the metric {metric} does not fit the task {task}")
@@ -89,8 +92,8 @@ def symbol_nats(
 
     Their mean is the negative log-likelihood, finer than an error rate to tell bundles apart.
 
-    For transduction over the first listed answer of each word with its end symbol, for language
-    modelling over the text. Raises what `evaluate` raises.
+    For transduction over the first target of each pair with its end symbol, for language modelling
+    over the text. Raises what `evaluate` raises.
     """
     examples = _examples(model, split, limit)
     if model.manifest.task not in JUDGED:

@@ -35,7 +35,12 @@ METRICS: dict[str, Metric] = {
         Metric("mae", "deviations", higher_is_better=False),
         Metric("span_f1", "%", higher_is_better=True),
         Metric("word_error_rate", "%", higher_is_better=False),
+        Metric("bleu", "BLEU", higher_is_better=True),
+        Metric("rouge_l", "%", higher_is_better=True),
+        Metric("hits_at_10", "%", higher_is_better=True),
+        Metric("symbol_error_rate", "%", higher_is_better=False),
         Metric("perplexity", "symbols", higher_is_better=False),
+        Metric("nats_per_symbol", "nats/symbol", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),
         Metric("nats_per_character", "nats/character", higher_is_better=False),
     )
@@ -67,6 +72,37 @@ def word_error_rate(
         for predicted, listed in zip(predictions, references, strict=True)
     )
     return 100.0 * wrong / len(predictions)
+
+
+def symbol_error_rate(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> float:
+    """Symbols to change, leave out or put in, over those of the references, in percent.
+
+    The edit distances (Levenshtein 1966) of all pairs over the symbols of all references; more than
+    100 where much is put in. Of words this is speech recognition's word error rate. Raises
+    InputError for unequal counts and references without any symbol.
+    """
+    total = sum(map(len, references))
+    if not total or len(predictions) != len(references):
+        raise InputError(
+            "the symbol error rate needs one prediction for each reference, and references with "
+            f"symbols, got {len(predictions)} predictions for {len(references)} references of "
+            f"{total} symbols"
+        )
+    pairs = zip(predictions, references, strict=True)
+    return 100.0 * sum(edit_distance(said, right) for said, right in pairs) / total
+
+
+def edit_distance(said: Sequence[str], right: Sequence[str]) -> int:
+    """The fewest symbols that are changed, left out or put in to make `right` of `said`."""
+    row = list(range(len(right) + 1))
+    for count, symbol in enumerate(said, 1):
+        above, row = row, [count]
+        for place, expected in enumerate(right):
+            changed = above[place] + (symbol != expected)
+            row.append(min(changed, above[place + 1] + 1, row[place] + 1))
+    return row[-1]
 
 
 def accuracy(predictions: Sequence[str], labels: Sequence[str]) -> float:
@@ -107,6 +143,11 @@ def _check_labels(predictions: Sequence[str], labels: Sequence[str]) -> None:
             "labels are compared one for each example, got "
             f"{len(predictions)} predictions for {len(labels)} examples"
         )
+
+
+def nats_per_symbol(nats: ArrayLike) -> float:
+    """The mean; `nats` holds one value a symbol. Raises InputError when there are none."""
+    return nats_per_character(nats)
 
 
 def nats_per_character(nats: ArrayLike, characters: int | None = None) -> float:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 LONGEST_ANSWER = 65_536
 """Steps that a bundle may ask a search to make; whoever calls may ask for more."""
+WIDEST_BEAM = 256
+"""Hypotheses that a bundle may ask a search to keep; whoever calls may ask for more."""
+LENGTH_PENALTY = 0.6
+"""The exponent of the length penalty where neither the bundle nor whoever calls says one."""
 
 
 def vocabulary_of(model: Model, role: str) -> Vocabulary:
@@ -48,6 +52,28 @@ def decoding_id(model: Model, key: str, role: str) -> int:
 def longest_answer(manifest: Manifest) -> int:
     """Steps that a search makes at most. Raises BundleError for less than 1, or no end in sight."""
     return _number(manifest, "max_length", 1, LONGEST_ANSWER)
+
+
+def usual_beam(manifest: Manifest) -> int:
+    """Hypotheses that a search keeps unless told otherwise, 1 where the bundle does not say.
+
+    Raises BundleError for less than 1, or more than anybody needs.
+    """
+    return _number(manifest, "beam", 1, WIDEST_BEAM) if "beam" in manifest.decoding else 1
+
+
+def usual_length_penalty(manifest: Manifest) -> float:
+    """The exponent of the length penalty (`decoding.beam.length_penalty`) unless told otherwise.
+
+    Raises BundleError for what is no number from 0 to 10.
+    """
+    value = manifest.decoding.get("length_penalty", LENGTH_PENALTY)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10:
+        raise BundleError(
+            f"decoding.length_penalty of {manifest.name} should be a number from 0 to 10, got "
+            f"{str(value)[:60]}; export the bundle again"
+        )
+    return float(value)
 
 
 def _number(manifest: Manifest, key: str, least: int, most: int) -> int:

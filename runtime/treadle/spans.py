@@ -10,10 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from treadle.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
 OUTSIDE = "O"
 
@@ -57,6 +61,29 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
         else:
             spans.append(Span(index, index + 1, kind))
     return spans
+
+
+def forbidden_moves(
+    tags: Sequence[str], seen: Iterable[Sequence[str]] = ()
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """What no sequence of BIO tags has: moves bool [N, N] from row to column, starts bool [N].
+
+    An "I-kind" goes on a span of its kind and begins none. None where tags are not BIO, or where a
+    sequence that was `seen` has such a move: then they are another scheme's, which may have it.
+    """
+    try:
+        spans_of(tags)
+    except InputError:
+        return None
+    opens = np.array([tag.startswith("I-") for tag in tags])
+    kinds = [tag.partition("-")[2] for tag in tags]
+    moves = np.array([[left != right for right in kinds] for left in kinds]) & opens
+    places = {tag: index for index, tag in enumerate(tags)}
+    for sequence in seen:
+        ids = [places[tag] for tag in sequence]
+        if ids and (opens[ids[0]] or moves[ids[:-1], ids[1:]].any()):
+            return None
+    return moves, opens
 
 
 def tags_of(spans: Iterable[Span], length: int) -> list[str]:

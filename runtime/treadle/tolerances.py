@@ -92,6 +92,8 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("onnx sequence", "float32"): _SAME_FLOAT,
     ("onnx step", "float32"): _SAME_FLOAT,
     ("lowered", "float32"): _SAME_FLOAT,
+    ("predictor", "float32"): _SAME_FLOAT,
+    ("joiner", "float32"): _SAME_FLOAT,
     ("stream", "float32"): _SAME_FLOAT,
     ("chunk", "float32"): _SAME_FLOAT,
     ("batch", "float32"): _SAME_FLOAT,
@@ -167,6 +169,14 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ),
     ("chunk", "float16"): _HALVES_IN_COMPANY,
     ("batch", "float16"): _HALVES_IN_COMPANY,
+}
+
+# The other graphs of an RNN-T, each step from a state of float32 as the rung `quantized` has it.
+TOLERANCES |= {
+    (f"quantized {graph}", precision): allowed
+    for (rung, precision), allowed in TOLERANCES.items()
+    if rung == "quantized"
+    for graph in ("predictor", "joiner")
 }
 
 ON_PROCESSORS: dict[tuple[str, str, str], Tolerance] = {

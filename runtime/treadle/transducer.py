@@ -1,23 +1,33 @@
-"""Transducer: one sequence of symbols to another, such as spelling to pronunciation."""
+"""Transducer: one text to another, such as spelling to pronunciation, or Japanese to English."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from treadle.answers import MOST_ROWS, Hypothesis, batches_by_length, search_for
 from treadle.decoding import Sampler, read_logits
+from treadle.decoding.beam import length_penalty
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.score import Score, negative_log_probabilities
-from treadle.searchable import decoding_id, longest_answer
+from treadle.searchable import decoding_id, longest_answer, usual_beam, usual_length_penalty
+from treadle.texts import TextReading, detokenized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from treadle.decoding import Constraining
+    from treadle.texts import Side
+
+
+RANKED_TOGETHER = 32
+"""Answers that are ranked in one call: few, so that short ones do not wait for long ones."""
 
 
 class Transducer(Model):
@@ -27,9 +37,9 @@ class Transducer(Model):
         self,
         texts: str | Sequence[str],
         *,
-        beam: int = 1,
+        beam: int | None = None,
         n_best: int = 1,
-        length_normalization: float = 0.6,
+        length_normalization: float | None = None,
         max_length: int | None = None,
         temperature: float = 0.0,
         top_k: int | None = None,
@@ -45,8 +55,9 @@ class Transducer(Model):
 
         A single string counts as a list of one; no texts give an empty list. `beam` 1 is greedy
         search, more is beam search with `length_normalization` (see `beam_search`). `max_length`
-        limits the steps and defaults to the bundle's. Texts of similar length are decoded
-        together; no answer depends on which.
+        limits the steps. All three default to the bundle's, but what is drawn has a beam of 1.
+        Texts of similar length are decoded together; no answer depends on which. Answers of words
+        are written as one writes them (`texts.detokenized`).
 
         With a `temperature` above 0 each answer is drawn, text number i as row i of the random
         numbers; for the options of drawing see `Sampler`. They and the penalty need a beam of 1.
@@ -60,12 +71,18 @@ class Transducer(Model):
         nothing at the start; StateError where it does so later, and for logits not finite.
         """
         words = [texts] if isinstance(texts, str) else list(texts)
+        sampler = Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty)
+        if beam is None:
+            drawn = sampler != Sampler(temperature=0.0, seed=seed)
+            beam = 1 if drawn else usual_beam(self.manifest)
+        if length_normalization is None:
+            length_normalization = usual_length_penalty(self.manifest)
         search = search_for(
             beam=beam,
             n_best=n_best,
             length_normalization=length_normalization,
             max_length=longest_answer(self.manifest) if max_length is None else max_length,
-            sampler=Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty),
+            sampler=sampler,
             constraint=constraint,
             stop=stop,
             time_limit=time_limit,
@@ -83,13 +100,19 @@ class Transducer(Model):
                     numbers=batch,
                 )
             answers.update(zip(batch, found, strict=True))
-        return [answers[index] for index in range(len(words))]
+        return [list(map(self._written, answers[index])) for index in range(len(words))]
+
+    def _written(self, answer: Hypothesis) -> Hypothesis:
+        if self.vocabularies["output"].kind != "words":
+            return answer
+        return replace(answer, text=detokenized(answer.text))
 
     def score(self, texts: Sequence[str], answers: Sequence[str]) -> list[Score]:
         """How likely each answer is for its text, the end symbol included.
 
         Teacher-forced: every symbol is predicted from the right ones before it. Raises InputError
-        for unequal counts, an empty text or a symbol outside a vocabulary.
+        for unequal counts, an empty text, or a symbol outside a vocabulary (unless loaded with
+        unknown="symbol").
         """
         if len(texts) != len(answers):
             raise InputError(
@@ -103,8 +126,33 @@ class Transducer(Model):
             scores.update(zip(batch, found, strict=True))
         return [scores[index] for index in range(len(texts))]
 
+    def rank(self, texts: Sequence[str], answers: Sequence[str]) -> NDArray[np.float64]:
+        """How well each of A answers fits each of N texts, float64 [N, A]; more is better.
+
+        The score by which beam search ranks with the bundle's length penalty, so it compares the
+        answers to one text, not texts. An answer that cannot be written with the vocabulary gets
+        -infinity. Raises InputError for an empty text, or a symbol of one outside the vocabulary.
+        """
+        alpha = usual_length_penalty(self.manifest)
+        reading, sources = self.text_reading("output"), [self._encoded(text) for text in texts]
+        places = [k for k, answer in enumerate(answers) if reading.known_ids(answer) is not None]
+        targets = [self._target(answers[place]) for place in places]
+        scores = np.full((len(texts), len(answers)), -np.inf)
+        for batch in batches_by_length(targets, RANKED_TOGETHER):
+            chosen = [targets[index] for index in batch]
+            columns = [places[index] for index in batch]
+            penalties = np.array([length_penalty(len(target), alpha) for target in chosen])
+            for row, source in enumerate(sources):
+                found = self._forced([source] * len(chosen), chosen)
+                scores[row, columns] = -np.array([one.nats.sum() for one in found]) / penalties
+        return scores
+
+    def text_reading(self, side: Side) -> TextReading:
+        """How texts become ids of the vocabulary "input" or "output"."""
+        return TextReading.of(self.vocabularies, self.manifest.decoding, side)
+
     def _target(self, answer: str) -> list[int]:
-        ids = self.vocabularies["output"].encode(answer)
+        ids = self.text_reading("output").ids(answer, unknown=self.unknown)
         return [*ids, decoding_id(self, "end", "output")]
 
     def _forced(self, sources: list[list[int]], targets: list[list[int]]) -> list[Score]:
@@ -123,7 +171,7 @@ class Transducer(Model):
 
     def _encoded(self, word: str) -> list[int]:
         try:
-            ids = self.vocabularies["input"].encode(word, unknown=self.unknown)
+            ids = self.text_reading("input").ids(word, unknown=self.unknown)
         except InputError as error:
             raise InputError(f"in {word!r}, {error}") from error
         if not ids:

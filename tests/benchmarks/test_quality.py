@@ -15,9 +15,10 @@ from benchmarks.quality.counting import COUNTED
 from benchmarks.quality.results import RESULTS, Result, read_results
 from benchmarks.quality.rows import Row, chosen, read_rows, told_rows
 from benchmarks.quality.table import page
-from treadle.data import Tagged
+from treadle.data import Pair, Tagged
 from treadle.errors import DataError, InputError, QualityError
 from treadle.metrics import METRICS
+from treadle.vocabulary import Vocabulary
 from treadle_train.catalogue import recipe_names
 
 if TYPE_CHECKING:
@@ -238,3 +239,27 @@ def test_labels_and_tags_by_hand() -> None:
     # "go" is B-x twice of three times; a new token gets the tag that is most frequent of all, O.
     assert COUNTED["each token's most frequent tag"](run, "accuracy") == 50
     assert COUNTED["each token's most frequent tag"](run, "span_f1") == pytest.approx(200 / 3)
+
+
+def run_of_pairs(train: list[Pair], test: list[Pair]) -> Any:
+    """As much of a run over words in lower case as counting looks at."""
+    run = run_of("rouge_l", train=train, test=test)
+    run.vocabularies = {"output": Vocabulary(("<unknown>", "a"), "words", unknown=0)}
+    run.decoding = {}
+    return run
+
+
+def test_leads_and_found_answers_by_hand() -> None:
+    test = [
+        Pair("One two three. Four five six seven. Eight nine ten eleven", ("Eight nine ten",)),
+        Pair("a reads", ("b", "one, two")),
+    ]
+    train = [Pair("four of them", ("x",)), Pair("who reads", ("One, two", "y"))]
+    run = run_of_pairs(train, test)
+    # "one two three" shares nothing with the right one, "a reads" nothing with either.
+    assert COUNTED["the first sentence"](run, "rouge_l") == 0
+    # Three of ten words are the right ones, in their order: 2 · 3 / 13.
+    assert COUNTED["the first ten words"](run, "rouge_l") == pytest.approx(300 / 13)
+    nearest = COUNTED["the target of the nearest training source by BM25"]
+    assert nearest(run, "word_error_rate") == 50
+    assert COUNTED["BM25 between question and answer"](run, "hits_at_10") == 100  # of 3 answers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from treadle.data import Dataset, Pronunciation
+from treadle.data import Dataset, Pair
 from treadle.vocabulary import Vocabulary
 from treadle_export.capturing.network import capture
 from treadle_export.engine import Arrays, Engine
@@ -116,9 +116,7 @@ def made_up_words(*, seed: int = 0) -> Dataset[Any]:
     """Words over five letters; a letter is pronounced as itself in capitals, and "e" not at all."""
     del seed  # the words are the same in every order that a recipe asks for
     words = sorted({_spelled(index) for index in range(5, 700)})
-    entries = [
-        Pronunciation(word, (tuple(word.replace("e", "").upper()) or ("E",),)) for word in words
-    ]
+    entries = [Pair(word, (tuple(word.replace("e", "").upper()) or ("E",),)) for word in words]
     return Dataset(
         name="made-up",
         options={},

@@ -161,11 +161,11 @@ def test_watching_changes_no_answer() -> None:
 
 def test_words_are_spread_over_the_training_split_and_never_padded(run: Run) -> None:
     data = calibration_data("transduction", description_of(run), 40)
-    assert (data.examples, data.unit) == (40, "words")
+    assert (data.examples, data.unit) == (40, "pairs")
     assert sum(len(batch.inputs) for batch in data.batches) == 40
     train = run.dataset().split("train")
     sources = run.vocabularies["input"]
-    known = {tuple(sources.encode(example.word)) for example in train}
+    known = {tuple(sources.encode(example.source)) for example in train}
     for batch in data.batches:
         assert batch.source is not None
         assert {tuple(row) for row in batch.source.tolist()} <= known
@@ -173,8 +173,8 @@ def test_words_are_spread_over_the_training_split_and_never_padded(run: Run) -> 
         assert not (batch.inputs == 0).any()  # no padding
         assert len(batch.inputs) == len(batch.source)
     words = {tuple(row) for b in data.batches if b.source is not None for row in b.source.tolist()}
-    assert tuple(sources.encode(train[0].word)) in words
-    assert tuple(sources.encode(train[-1].word)) in words
+    assert tuple(sources.encode(train[0].source)) in words
+    assert tuple(sources.encode(train[-1].source)) in words
 
 
 def test_the_digest_follows_the_examples(run: Run) -> None:

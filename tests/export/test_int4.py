@@ -56,7 +56,7 @@ def test_the_evidence_says_what_was_calibrated_with(bundles: dict[str, Path]) ->
         "method": "gptq",
         "bits": 4,
         "block_size": 32,
-        "calibration": {"split": "train", "examples": 60, "unit": "words"},
+        "calibration": {"split": "train", "examples": 60, "unit": "pairs"},
     }
     blocks = manifest_of(bundles["int8-block"])["evidence"]["quantization"]
     assert blocks == {"method": "nearest", "bits": 8, "block_size": 32}

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "treadle": {
         *("treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"),
         *("conllu", "pyarrow", "yaml"),  # readers of data, each inside a function
+        "sacrebleu",  # to judge translations, inside a function
     },
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),

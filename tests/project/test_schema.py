@@ -20,6 +20,7 @@ from tests.project.repository import ROOT
 from tests.runtime.tiny_bundles import (
     HIDDEN,
     start_from_file,
+    write_generator,
     write_language_model,
     write_transducer,
     write_whole_sequence,
@@ -74,6 +75,25 @@ def write_forecaster(directory: Path) -> Path:
     return bundle
 
 
+def write_speech_transducer(directory: Path) -> Path:
+    """The manifest of an RNN-T; the files of its predictor and joiner are not looked at."""
+    bundle = write_language_model(directory)
+    document = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    graphs, symbols = document["graphs"], [*document["vocabularies"].values()]
+    step = copy.deepcopy(graphs["step"])
+    encoded, predicted = ({**step["outputs"][0], "name": name} for name in ("encoded", "predicted"))
+    for name in ("step", "sequence"):
+        read = graphs[name]["inputs"][0]
+        read |= {"name": "frames", "dtype": "float32", "shape": [*read["shape"], 3]}
+        graphs[name]["outputs"][0]["name"] = "encoded"
+    graphs["predictor"] = {**step, "outputs": [predicted]}
+    joined = {"inputs": [encoded, predicted], "outputs": [{**encoded, "name": "logits"}]}
+    graphs["joiner"] = {**step, **joined, "state": [], "active": None}
+    document |= {"task": "speech-transduction", "vocabularies": {"output": symbols[0]}}
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    return bundle
+
+
 Place = tuple[str | int, ...]
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "characters": write_language_model,
@@ -83,10 +103,12 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
         {"recurrent.0.hidden": np.full(HIDDEN, 0.5, np.float32)},
     ),
     "transducer": write_transducer,
+    "generator": write_generator,
     "whole": write_whole_sequence,
     "classifier": write_as("classification", write_language_model),
     "forecaster": write_forecaster,
     "whole classifier": write_as("classification", write_whole_sequence),
+    "speech transducer": write_speech_transducer,
     "tagger": write_as("tagging", write_language_model),
     "delayed tagger": write_delayed_tagger,
 }
@@ -96,6 +118,7 @@ JUDGED_WHEN_OPENED = {"digest", "seal", "sha256", "bytes"}
 AGREEMENTS = re.compile(
     "which is not in files|must have the same state and the same context|as second axis"
     "|must have the inputs of graphs.sequence and the outputs of graphs.step"
+    "|must read the output of graphs.step and that of graphs.predictor"
     "|must be an output of graphs.encode|must start from an output of graphs.encode|twice"
     "|waits for those behind it"
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from treadle.data import Dataset, Pronunciation, open_dataset, registry
+from treadle.data import Dataset, Pair, open_dataset, registry
 from treadle.data.pronunciation import read_dictionary
 from treadle.data.registry import CMUDICT, TEXTS, Source, locate
 from treadle.errors import DataError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def cmudict() -> Dataset[list[Pronunciation]]:
+def cmudict() -> Dataset[list[Pair]]:
     pytest.importorskip("cmudict")
     return open_dataset("cmudict", {"seed": 0})
 
@@ -43,7 +43,7 @@ def small_source(content: bytes, url: str | None = None) -> Source:
 def test_cmudict_has_every_word_once_and_splits_by_word() -> None:
     dataset = cmudict()
     words = {
-        name: [e.word for e in dataset.split(name)] for name in ("train", "validation", "test")
+        name: [e.source for e in dataset.split(name)] for name in ("train", "validation", "test")
     }
     assert [len(words[name]) for name in words] == [113_448, 6_302, 6_302]
     assert len(set().union(*words.values())) == 126_052
@@ -51,7 +51,7 @@ def test_cmudict_has_every_word_once_and_splits_by_word() -> None:
 
 
 def test_cmudict_pronunciations_are_distinct_and_without_stress() -> None:
-    listed = {e.word: e.pronunciations for name in ("train", "validation", "test")
+    listed = {e.source: e.targets for name in ("train", "validation", "test")
               for e in cmudict().split(name)}  # fmt: skip
     assert listed["tomato"] == (
         ("T", "AH", "M", "EY", "T", "OW"),
@@ -73,8 +73,8 @@ def test_another_seed_gives_another_split_of_the_same_words() -> None:
     other = open_dataset("cmudict", {"seed": 1})
     assert other.digest != cmudict().digest
     assert other.split("test") != cmudict().split("test")
-    assert {e.word for part in other.splits.values() for e in part} == {
-        e.word for part in cmudict().splits.values() for e in part
+    assert {e.source for part in other.splits.values() for e in part} == {
+        e.source for part in cmudict().splits.values() for e in part
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import treadle
 from tests.runtime.tiny_bundles import reseal, write_language_model, write_transducer
-from treadle.data import DATASETS, Dataset, Pronunciation, open_dataset
+from treadle.data import DATASETS, Dataset, Pair, open_dataset
 from treadle.errors import BundleError, DataError, InputError
 from treadle.evaluation import Evaluation, check_digest, evaluate, symbol_nats
 
@@ -52,7 +52,10 @@ def test_a_language_model_is_measured_in_bits(tmp_path: Path, text_options: dict
         "metric", "unit", "value", "higher_is_better", "examples", "seconds", "beam",
     }  # fmt: skip
     assert whole.beam is None
-    with treadle.load(bundle) as model, pytest.raises(InputError, match="got 4 for the task"):
+    with (
+        treadle.load(bundle) as model,
+        pytest.raises(InputError, match="got 4 for the bits_per_character"),
+    ):
         evaluate(model, beam=4)
 
 
@@ -65,7 +68,7 @@ def test_a_word_counts_when_any_listed_answer_matches(
         words = ["ab", "cafe", "g", "head"]
         said = [best.symbols for [best] in model.transduce(words)]
         listed = [(("B",), said[0]), (said[1],), (("X",),), (said[3], ("X",))]
-        examples = [Pronunciation(w, p) for w, p in zip(words, listed, strict=True)]
+        examples = [Pair(w, p) for w, p in zip(words, listed, strict=True)]
         dataset = Dataset("tiny", {}, "none", "here", "sha256:0", {"test": examples})
         monkeypatch.setitem(DATASETS, "tiny", lambda: dataset)
         result = evaluate(model)
@@ -79,6 +82,11 @@ def test_a_word_counts_when_any_listed_answer_matches(
         likelihood = symbol_nats(model, limit=2)
         nats = [s.nats for s in model.score(words[:2], ["B", " ".join(said[1])])]
         assert np.array_equal(likelihood, np.concatenate(nats))
+        strange = [Pair("ab", ("Z",)), *examples[1:2]]
+        monkeypatch.setitem(dataset.splits, "odd", strange)
+        assert len(symbol_nats(model, split="odd")) == len(said[1]) + 1
+        with pytest.raises(DataError, match="no first target of 1 pairs can be written"):
+            symbol_nats(model, split="odd", limit=1)
         with pytest.raises(InputError, match="limit should be at least 1, got 0"):
             evaluate(model, limit=0)
         with pytest.raises(InputError, match="a beam of 1 or more"):

@@ -14,9 +14,11 @@ from treadle.metrics import (
     METRICS,
     accuracy,
     bits_per_character,
+    edit_distance,
     macro_f1,
     nats_per_character,
     paired_rise,
+    symbol_error_rate,
     word_error_rate,
 )
 
@@ -57,12 +59,16 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
         "mse": "variances",
         "mae": "deviations",
         "word_error_rate": "%",
+        "bleu": "BLEU",
+        "rouge_l": "%",
+        "hits_at_10": "%",
+        "symbol_error_rate": "%",
         "perplexity": "symbols",
         "bits_per_character": "bits/character",
         "nats_per_character": "nats/character",
     }
     better = {metric.name for metric in METRICS.values() if metric.higher_is_better}
-    assert better == {"accuracy", "macro_f1", "span_f1"}
+    assert better == {"accuracy", "macro_f1", "span_f1", "bleu", "rouge_l", "hits_at_10"}
 
 
 def test_a_rise_that_is_the_same_everywhere_is_certain() -> None:
@@ -132,3 +138,27 @@ def test_labels_agree_with_torchmetrics(pairs: list[tuple[int, int]]) -> None:
     present = sorted({*said.tolist(), *right.tolist()})
     each = functional.f1_score(said, right, "multiclass", num_classes=4, average="none")
     assert macro_f1(*ours) == pytest.approx(100 * float(each[present].mean()), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "expected"),
+    [
+        ([], [], 0),
+        ("kitten", "sitting", 3),
+        ("", "abc", 3),
+        ("abc", "", 3),
+        ("abc", "abc", 0),
+        ("ab", "ba", 2),
+        ("aab", "ab", 1),
+    ],
+)
+def test_the_edit_distance_counts_changes(said: str, right: str, expected: int) -> None:
+    assert edit_distance(said, right) == expected == edit_distance(right, said)
+
+
+def test_the_symbol_error_rate_is_over_all_symbols_together() -> None:
+    assert symbol_error_rate(["ab", "x"], ["abcd", "y"]) == pytest.approx(60.0)
+    assert symbol_error_rate(["abc"], ["a"]) == pytest.approx(200.0)
+    for said, right in (([], []), (["a"], [""]), (["a", "b"], ["a"])):
+        with pytest.raises(InputError, match="one prediction for each reference"):
+            symbol_error_rate(said, right)

@@ -24,6 +24,7 @@ from treadle.data.catalogue import CATALOGUE, published
 from treadle.data.entities import WNUT17
 from treadle.data.folk_songs import read_tunes
 from treadle.data.malformed import Malformed
+from treadle.data.notes import PITCHES
 from treadle.data.readers.rdata import read_factors
 from treadle.data.registry import locate, standing
 from treadle.data.small_talk import read_conversations
@@ -62,6 +63,10 @@ EDITIONS = {
     "spoken-digits": (
         (2_400, 300, 300),
         "sha256:82a90ddf9aadd01ca4202d2c7c95967f9a9a08a3b6e35876ec68a9c475a37d06",
+    ),
+    "connected-digits": (
+        (3_842, 243, 242),
+        "sha256:c7eb670d2f4a7e3713fa6d5c12891b928b306d0dda71305dcb910b85f37f8032",
     ),
     "japanese-vowels": (
         (243, 27, 370),
@@ -159,6 +164,20 @@ def test_spoken_digits_and_vowels_are_frames() -> None:
     assert all(speakers.count(label) == 3 for label in set(speakers))
 
 
+def test_strings_of_digits_keep_their_utterances_in_one_split() -> None:
+    strings, spoken = here("connected-digits"), here("spoken-digits")
+    for name, split in strings.splits.items():
+        known = {one.values[0].tobytes() for one in spoken.split(name)}
+        others = {
+            one.values[0].tobytes()
+            for other in spoken.splits
+            for one in spoken.split(other)
+            if other != name
+        }
+        assert {3, 4, 5, 6, 7} == {len(one.symbols) for one in split}
+        assert all(one.values[0].tobytes() in known - others for one in split)
+
+
 def test_donors_begin_with_gt_and_acceptors_end_in_ag() -> None:
     dataset = here("splice-junctions")
     examples = [example for part in dataset.splits.values() for example in part]
@@ -200,6 +219,18 @@ def test_folk_songs_come_from_four_regions() -> None:
     examples = [example for part in dataset.splits.values() for example in part]
     assert {e.label for e in examples} == {"Deutschland", "China", "Lothringen", "Luxemburg"}
     assert all([token[:2] for token in e.text[:3]] == ["M:", "L:", "K:"] for e in examples)
+
+
+def test_folk_songs_as_notes() -> None:
+    here("folk-songs")
+    dataset = open_dataset("folk-songs", {"notation": "notes"})
+    examples = [example for part in dataset.splits.values() for example in part]
+    assert [len(part) for part in dataset.splits.values()] == [6_104, 763, 763]
+    assert len({e.text for e in examples}) == len(examples)
+    assert all(e.text[0].startswith("M:") for e in examples)
+    # Most tunes end on the tonic, or a fifth or a third from it.
+    last = [next(t for t in reversed(e.text) if t[:-1] in PITCHES)[:-1] for e in examples]
+    assert sum(name in ("C", "G", "E") for name in last) > 0.8 * len(last)
 
 
 def test_tunes_that_are_none_are_named(tmp_path: Path) -> None:
@@ -278,7 +309,8 @@ def test_every_published_set_says_what_it_is() -> None:
             assert source.home.startswith("https://")
             assert source.size
     texts = {"tiny-shakespeare", "war-and-peace", "glove"}
-    assert set(DATASETS) - {"text", "files", "made-up"} == set(CATALOGUE) - texts
+    own = {"text", "files", "made-up", "package-descriptions"}
+    assert set(DATASETS) - own == set(CATALOGUE) - texts
 
 
 @pytest.mark.parametrize("packed", [False, True])

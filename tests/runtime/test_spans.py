@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.errors import InputError
-from treadle.spans import Span, score_spans, spans_of, tags_of
+from treadle.spans import OUTSIDE, Span, forbidden_moves, score_spans, spans_of, tags_of
 
 
 def test_spans_begin_go_on_and_end() -> None:
@@ -24,6 +24,26 @@ def test_spans_become_tags_and_spans_again(parts: list[tuple[int, str]]) -> None
             spans.append(Span(place, place + width, kind))
         place += width
     assert spans_of(tags_of(spans, place)) == spans
+
+
+BIO = ["B-a", "B-b", "I-a", "I-b", OUTSIDE]
+
+
+@given(st.lists(st.sampled_from(BIO), min_size=1, max_size=6))
+def test_forbidden_is_what_spans_written_anew_do_not_have(tags: list[str]) -> None:
+    """A sequence without a forbidden move is the one that its spans are written as."""
+    forbidden = forbidden_moves(BIO)
+    assert forbidden is not None
+    moves, starts = forbidden
+    ids = [BIO.index(tag) for tag in tags]
+    allowed = not (starts[ids[0]] or moves[ids[:-1], ids[1:]].any())
+    assert allowed == (tags_of(spans_of(tags), len(tags)) == tags)
+    assert (forbidden_moves(BIO, [tags]) is None) == (not allowed)
+
+
+def test_other_schemes_forbid_nothing() -> None:
+    assert forbidden_moves(["NOUN", "VERB"]) is None
+    assert forbidden_moves([OUTSIDE, "I-a"], [["I-a", OUTSIDE]]) is None
 
 
 def test_figures_count_exact_matches() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from treadle.decoding.viterbi import TagScores, best_tags, tag_nats
 from treadle.errors import InputError
+from treadle.spans import forbidden_moves
 from treadle_train.networks.crf import ConditionalRandomField
 
 
@@ -78,6 +79,34 @@ def test_minus_infinity_forbids() -> None:
     emissions = np.array([[[1.0, 0.0], [0.0, 5.0]]])
     paths, _ = best_tags(emissions, np.array([2]), never)
     assert paths.tolist() == [[1, 1]]
+
+
+@given(length=st.integers(1, 5), seed=st.integers(0, 2**16))
+def test_forbidden_moves_have_no_probability_and_are_never_chosen(length: int, seed: int) -> None:
+    """The loss and the search against all sequences of BIO tags that there are, written out."""
+    tags = ["B-a", "B-b", "I-a", "I-b", "O"]
+    forbidden = forbidden_moves(tags)
+    assert forbidden is not None
+    random, crf = np.random.default_rng(seed), ConditionalRandomField(5)
+    emissions = 3 * random.normal(size=(length, 5)).astype(np.float32)
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter.copy_(torch.from_numpy(random.normal(size=tuple(parameter.shape))))
+        crf.forbid(*map(torch.from_numpy, forbidden))
+    scores = TagScores(*(part.detach().numpy() for part in crf.parameters()))
+    every = [
+        path
+        for path in product(range(5), repeat=length)
+        if not forbidden[1][path[0]] and not any(forbidden[0][a, b] for a, b in pairwise(path))
+    ]
+    totals = np.array([score(path, emissions.astype(np.float64), scores) for path in every])
+    whole = np.log(np.exp(totals - totals.max()).sum()) + totals.max()
+    batch = torch.from_numpy(emissions).expand(len(every), -1, -1)
+    lengths = torch.full((len(every),), length)
+    nats = crf(batch, torch.tensor(every), lengths).detach().numpy()
+    np.testing.assert_allclose(nats, whole - totals, atol=2e-5)
+    [best], _ = best_tags(emissions[None], np.array([length]), scores)
+    assert tuple(best) == every[int(totals.argmax())]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,12 @@ def tiny_tagger(*changes: str) -> Recipe:
         "tag-entities",
         [
             "data.name=names",
+            "vectors.file=",
+            "vectors.words=0",
+            "vectors.frozen=false",
+            "batching.lowercase=false",
+            "network.symbol_dropout=0.3",
+            "training.outside_cost=0",
             "network.hidden_size=16",
             "network.embedding_size=8",
             "network.characters=0",

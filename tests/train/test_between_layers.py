@@ -15,7 +15,7 @@ from treadle.errors import RecipeError
 from treadle_train.catalogue import load_recipe
 from treadle_train.cells import CELLS, Stack
 from treadle_train.cells.dropout import VariationalDropout, make_dropout
-from treadle_train.networks import LanguageModel, Transducer
+from treadle_train.networks import Classifier, Forecaster, LanguageModel, Tagger, Transducer
 from treadle_train.training import train
 
 if TYPE_CHECKING:
@@ -147,11 +147,47 @@ def test_the_forget_gate_starts_open_and_all_else_as_ever() -> None:
         assert torch.equal(moved, plain)
 
 
-@pytest.mark.parametrize("recipe", ["characters", "pronounce-en"])
+@pytest.mark.parametrize("kind", ["classifier", "tagger", "forecaster"])
+def test_networks_of_every_task_hand_the_keys_on(kind: str) -> None:
+    """One mask a sequence wherever something is dropped; the rest is the stack's."""
+    keys: dict[str, Any] = {"variational_dropout": True, "residual": True, "layer_norm": True}
+    keys |= {"forget_bias": 1.5, "dropout": 0.5, "layers": 2, "cell": "lstm", "hidden_size": 6}
+    network: Classifier | Tagger | Forecaster
+    if kind == "classifier":
+        network = Classifier(7, 3, 4, bidirectional=True, embedding_dropout=0.5, **keys)
+        masks = [network.embedding_dropout]
+    elif kind == "tagger":
+        network = Tagger(7, 3, 4, bidirectional=True, embedding_dropout=0.5, **keys)
+        masks = [network.embedding_dropout, network.dropout]
+    else:
+        network = Forecaster(2, 0, 3, **keys)
+        masks = [network.dropout]
+    stack = network.recurrent
+    assert isinstance(stack, Stack)
+    for mask in [*masks, stack.dropout]:
+        assert isinstance(mask, VariationalDropout)
+        assert mask.rate == 0.5
+    assert stack.residual
+    assert isinstance(stack.norms[0], torch.nn.LayerNorm)
+    biases = {n: p for n, p in stack.named_parameters() if n.endswith("input_bias")}
+    units = 6 if kind == "forecaster" else 3
+    assert len(biases) == (2 if kind == "forecaster" else 4)
+    for bias in biases.values():
+        assert bias[units : 2 * units].tolist() == [1.5] * units
+
+
+@pytest.mark.parametrize(
+    "recipe", ["characters", "pronounce-en", "sentiment", "tag-pos", "forecast-transformer"]
+)
 def test_a_forget_bias_without_a_forget_gate_is_refused(recipe: str) -> None:
     load_recipe(recipe, ["network.cell=lstm", "network.forget_bias=1"])
     with pytest.raises(RecipeError, match=r"the cell 'gru' has none; set network\.cell"):
         load_recipe(recipe, ["network.cell=gru", "network.forget_bias=1"])
+
+
+def test_windows_have_none_of_it() -> None:
+    with pytest.raises(RecipeError, match=r"network\.residual is of layers that read whole"):
+        load_recipe("tag-pos", ["network.chunk=4", "network.residual=true"])
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])

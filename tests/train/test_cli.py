@@ -34,8 +34,7 @@ def arguments(tmp_path: Path) -> list[str]:
 def test_recipes_are_listed_by_name_and_as_json() -> None:
     assert "pronounce-en-large  " in CliRunner().invoke(recipes).stdout
     document = json.loads(CliRunner().invoke(recipes, ["--json"]).stdout)
-    first = document["recipes"][0]
-    assert first["name"] == "characters"
+    first = next(one for one in document["recipes"] if one["name"] == "characters")
     assert first["training"]["patience"] == 3
 
 

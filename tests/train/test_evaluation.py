@@ -34,7 +34,7 @@ def test_word_error_rate_counts_any_listed_answer(
     wrong = 0
     entries = tiny_words().split("test")
     for entry in entries:  # one word at a time, one step at a time
-        source = torch.tensor([run.vocabularies["input"].encode(entry.word)])
+        source = torch.tensor([run.vocabularies["input"].encode(entry.source)])
         context, initial = network.encode(source, torch.tensor([source.shape[1]]))
         said: list[str] = []
         state, token = network.initial_state(1) | initial, 1
@@ -44,7 +44,7 @@ def test_word_error_rate_counts_any_listed_answer(
             if token == 2:
                 break
             said.append(run.vocabularies["output"].symbols[token])
-        wrong += tuple(said) not in entry.pronunciations
+        wrong += tuple(said) not in entry.targets
     evaluation = evaluate_run(tmp_path)
     assert evaluation.value == pytest.approx(100 * wrong / len(entries))
     assert 0 < evaluation.value < 100

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.train.tiny import tiny_transducer
+from treadle.texts import TextReading
 from treadle.tolerances import tolerance
+from treadle.vocabulary import Vocabulary
 from treadle_train.batching.bucketed import Pairs
 from treadle_train.modules.transduction import TransducerModule
 from treadle_train.networks import Transducer
@@ -26,12 +28,15 @@ PAIRS = Pairs.of(
 )
 
 
+TARGET = TextReading(Vocabulary(("_", "(", ")", *"abcde"), "symbols", padding=0, start=1, end=2))
+
+
 def module(cell: str, attention: str) -> TransducerModule:
     recipe = tiny_transducer("training.label_smoothing=0.1")
     assert isinstance(recipe, TransducerRecipe)
     torch.manual_seed(7)
     network = Transducer(9, 8, 6, 8, cell=cell, attention=attention)
-    return TransducerModule(network, recipe, 10, start=1, end=2).eval()
+    return TransducerModule(network, recipe, 10, TARGET).eval()
 
 
 def gradients(made: TransducerModule, rows: list[int]) -> tuple[float, int, list[Tensor]]:

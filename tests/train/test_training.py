@@ -57,7 +57,15 @@ def test_a_run_holds_everything_that_comes_after(
     assert document["best"]["value"] < 50  # it learns the made-up language
     assert (out / "history.csv").read_text().startswith("epoch,step,seconds,learning_rate,")
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert run.decoding == {"start": 1, "end": 2, "max_length": 40}
+    assert run.decoding == {
+        "start": 1,
+        "end": 2,
+        "max_length": 40,
+        "beam": 1,
+        "length_penalty": 0.6,
+        "lowercase": False,
+        "lowercase_output": False,
+    }
     assert run.evaluation["metric"] == "word_error_rate"
     assert not run.network.training
 
@@ -179,7 +187,7 @@ def test_a_data_set_that_does_not_fit_the_task_is_an_error(tmp_path: Path) -> No
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     table = tiny_transducer("data.name=text", f"data.options={{path = {str(text)!r}}}")
-    with pytest.raises(DataError, match="Transduction needs words with pronunciations"):
+    with pytest.raises(DataError, match="Transduction needs pairs of a source and its targets"):
         train(table, tmp_path / "run")
     with pytest.raises(DataError, match="data set called"):
         train(tiny_transducer("data.name=texts"), tmp_path / "other")

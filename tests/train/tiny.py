@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from treadle.data import Dataset, Pronunciation
+from treadle.data import Dataset, Pair
 from treadle_train.catalogue import load_recipe
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def pronounced(word: str) -> tuple[str, ...]:
 
 def tiny_words() -> Dataset[Any]:
     entries = [
-        Pronunciation(word, (pronounced(word), ("A",))[: 1 + (index % 7 == 0)])
+        Pair(word, (pronounced(word), ("A",))[: 1 + (index % 7 == 0)])
         for index, word in enumerate(WORDS)
     ]
     return Dataset(

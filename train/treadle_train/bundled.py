@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.texts import LOWERCASE
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks import Forecaster, Network, Tagger
+from treadle_train.networks.speech_transducer import BLANK
 from treadle_train.recipe import (
     ForecasterRecipe,
+    GeneratorRecipe,
     LanguageModelRecipe,
+    SpeechTransducerRecipe,
     TaggerRecipe,
     TransducerRecipe,
 )
@@ -31,14 +35,26 @@ class Bundled:
     decoding: Callable[[Any, Vocabularies, Any], dict[str, Any]]
 
 
-def _decoding_of_transducer(
-    recipe: TransducerRecipe, vocabularies: Vocabularies, _: Network
+def _decoding_of_output(
+    recipe: TransducerRecipe | GeneratorRecipe, vocabularies: Vocabularies, _: Network
 ) -> dict[str, Any]:
     output = vocabularies["output"]
     return {
         "start": output.start,
         "end": output.end,
         "max_length": recipe.decoding.max_length,
+    }
+
+
+def _decoding_of_transducer(
+    recipe: TransducerRecipe, vocabularies: Vocabularies, network: Network
+) -> dict[str, Any]:
+    return {
+        **_decoding_of_output(recipe, vocabularies, network),
+        "beam": recipe.decoding.beam,
+        "length_penalty": recipe.decoding.length_penalty,
+        LOWERCASE["input"]: recipe.source.lowercase,
+        LOWERCASE["output"]: recipe.target.lowercase,
     }
 
 
@@ -65,6 +81,12 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies, __: Network) -> dic
     return {"start": symbols.index("\n") if "\n" in symbols else 0}
 
 
+def _decoding_of_speech(
+    recipe: SpeechTransducerRecipe, _: Vocabularies, __: Network
+) -> dict[str, Any]:
+    return {"kind": recipe.network.kind, "blank": BLANK, "frames": recipe.network.frames}
+
+
 def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:
     """How tokens are read, how long a tag waits, and what a random field has learnt, if any."""
     waits = network.whole or network.crf is not None
@@ -84,7 +106,9 @@ def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dic
 BUNDLED: dict[str, Bundled] = {
     "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
     "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
+    "generation": Bundled(lambda recipe: str(recipe.metric), _decoding_of_output),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
+    "speech-transduction": Bundled(lambda _: "symbol_error_rate", _decoding_of_speech),
     "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),
-    "transduction": Bundled(lambda _: "word_error_rate", _decoding_of_transducer),
+    "transduction": Bundled(lambda recipe: str(recipe.metric), _decoding_of_transducer),
 }

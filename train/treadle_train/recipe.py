@@ -9,6 +9,9 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from treadle.errors import RecipeError
+from treadle.searchable import LENGTH_PENALTY, WIDEST_BEAM
+from treadle.vocabulary import Kind
+from treadle_train.embeddings.loading import Format
 from treadle_train.sections import at_least, rate, read_section
 
 CellName = Literal["elman", "elman-relu", "lstm", "lstm-peephole", "gru", "gru-reset-before"]
@@ -19,7 +22,13 @@ SymbolName = Literal["characters", "words", "subwords"]
 FigureName = Literal["accuracy", "macro_f1"]
 RelativeName = Literal["last", "season"]
 ErrorName = Literal["mse", "mae"]
+TransducerKind = Literal["ctc", "rnn-t"]
+GivenName = Literal["start", "every-step"]
+WrittenName = Literal["symbols", "characters", "words"]
+LikelihoodName = Literal["nats_per_symbol", "perplexity"]
 TagFigureName = Literal["accuracy", "span_f1"]
+TextFigureName = Literal["word_error_rate", "bleu", "rouge_l", "hits_at_10"]
+TooLongName = Literal["error", "leave-out"]
 PrecisionName = Literal["float32", "bfloat16"]
 AcceleratorName = Literal["cpu", "cuda"]
 StrategyName = Literal["auto", "ddp"]
@@ -95,8 +104,8 @@ class LanguageModelSection:
 class ClassifierSection:
     """Sizes of a `treadle_train.networks.Classifier`, and what is dropped while it trains.
 
-    features: numbers in a frame; 0 where it reads symbols. The dropouts are as in
-    `TransducerSection`; that before the last layer is `dropout`.
+    features: numbers in a frame; 0 where it reads symbols. The other keys are as in
+    `TransducerSection`; the dropout before the last layer is `dropout`.
     """
 
     embedding_size: int = at_least(1, 64)
@@ -110,6 +119,13 @@ class ClassifierSection:
     embedding_dropout: float = rate(0.0)
     symbol_dropout: float = rate(0.0)
     recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +135,7 @@ class ForecasterSection:
     horizons: how many steps ahead figures are means over; every step up to the largest is forecast.
     quantiles: what is forecast of each, rising, one of them 0.5; none: the mean. season: frames
     that are read at a time, and the distance at which relative_to "season" looks back. dropout: of
-    what goes from layer to layer and to the output.
+    what goes from layer to layer and to the output. The other keys are as in `TransducerSection`.
     """
 
     horizons: tuple[int, ...] = (24,)
@@ -131,8 +147,13 @@ class ForecasterSection:
     cell: CellName = "gru"
     dropout: float = rate(0.2)
     recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
 
     def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
         if not self.horizons or min(self.horizons) < 1 or not _rising(self.horizons):
             raise RecipeError(
                 f"network.horizons should be rising numbers of steps from 1, got "
@@ -156,7 +177,7 @@ class TaggerSection:
 
     crf: tags are chosen together, by a conditional random field. characters: of a token so many are
     read beside it (0: none), by `character_features` windows over vectors of `character_size`. The
-    dropouts are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
+    other keys are as in `ClassifierSection`. lookahead: in one direction, so many tokens behind
     one have a say in its tag; chunk: in both directions, backwards is read within so many tokens
     and `lookahead` behind them (0: whole sentences).
     """
@@ -176,8 +197,20 @@ class TaggerSection:
     recurrent_dropout: float = rate(0.0)
     chunk: int = at_least(0, 0, below=2**12)
     lookahead: int = at_least(0, 0, below=2**12)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
 
     def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
+        keys = ("variational_dropout", "residual", "layer_norm", "forget_bias")
+        asked = [key for key in keys if getattr(self, key)]
+        if self.chunk and asked:
+            raise RecipeError(
+                f"network.{asked[0]} is of layers that read whole sequences, and with "
+                "network.chunk they read windows; set one of the two to its default."
+            )
         check_delay(
             bidirectional=self.bidirectional,
             crf=self.crf,
@@ -205,6 +238,58 @@ def check_delay(*, bidirectional: bool, crf: bool, chunk: int, lookahead: int) -
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpeechTransducerSection:
+    """Sizes of a `treadle_train.networks.SpeechTransducer`, and what is dropped while it trains.
+
+    kind: "ctc" or "rnn-t", which has besides the encoder a predictor (an embedding and one
+    recurrent layer of `predictor_size`) and a joiner of `joint_size`. features: numbers in a frame;
+    frames: how many are read at a time, in one step. dropout: of what goes from layer to layer and
+    to the output, of the encoder.
+    """
+
+    kind: TransducerKind = "ctc"
+    features: int = at_least(1, 13)
+    frames: int = at_least(1, 1)
+    hidden_size: int = at_least(1, 128)
+    layers: int = at_least(1, 1)
+    cell: CellName = "gru"
+    embedding_size: int = at_least(1, 32)
+    predictor_size: int = at_least(1, 64)
+    joint_size: int = at_least(1, 64)
+    dropout: float = rate(0.2)
+    recurrent_dropout: float = rate(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSection:
+    """Sizes of a `treadle_train.networks.Generator`, and what is dropped while it trains.
+
+    condition_size: numbers that a label or a vector becomes; condition_at: where they are read;
+    features: numbers of a vector, 0 where labels are given. The dropouts, residual, layer_norm and
+    forget_bias are as in `TransducerSection`.
+    """
+
+    embedding_size: int = at_least(1, 64)
+    hidden_size: int = at_least(1, 256)
+    layers: int = at_least(1, 1)
+    cell: CellName = "lstm"
+    condition_size: int = at_least(1, 32)
+    condition_at: GivenName = "every-step"
+    features: int = at_least(0, 0)
+    dropout: float = rate(0.2)
+    embedding_dropout: float = rate(0.0)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -225,13 +310,42 @@ def check_tied_sizes(embedding_size: int, hidden_size: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VectorsSection:
+    """Vectors of words that others trained, which the embedding starts with.
+
+    file: a published set ("glove"), or the path of a file in one of the formats of
+    `embeddings.load_embeddings`; "": none. lowercase: a word without a vector takes that of its
+    lower case. words: so many of the file's first words join the vocabulary, so that a trained
+    network knows words that its training has not seen; sound where vectors are frozen, or move
+    little. frozen: training leaves the vectors of the file as they are, and learns the others.
+    """
+
+    file: str = ""
+    format: Format = "detect"
+    lowercase: bool = False
+    words: int = at_least(0, 0)
+    frozen: bool = False
+
+
+def check_vectors(vectors: VectorsSection, key: str, reads: str) -> None:
+    """Raise RecipeError where vectors of words are asked for and others are read by `key`."""
+    if vectors.file and reads != "words":
+        raise RecipeError(
+            f"vectors.file holds vectors of words, but {key} is {reads!r}; set {key} = 'words', or "
+            "leave the vectors out."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class BucketSection:
     """How pairs of sequences become batches.
 
     window: so many batches are sorted by length together (0: the whole epoch); unknown_rate: the
-    share of source symbols replaced by the unknown symbol, so that it learns a meaning.
+    share of source symbols replaced by the unknown symbol, so that it learns a meaning; too_long:
+    what becomes of a training pair of which a side is longer than its `longest`.
     """
 
+    too_long: TooLongName = "error"
     batch_size: int = at_least(1, 256)
     window: int = at_least(0, 0)
     unknown_rate: float = rate(0.002)
@@ -288,6 +402,43 @@ class SymbolSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SideSection:
+    """What a transducer takes one side of a pair for: `of` is a kind of `treadle.vocabulary`.
+
+    size: as in `SymbolSection`, with all special symbols; least_count: a symbol that the training
+    split has less often is unknown; lowercase: texts are put in lower case; longest: the most
+    symbols of a training text (0: no limit).
+    """
+
+    of: Kind
+    size: int = at_least(0, 0)
+    least_count: int = at_least(1, 1)
+    lowercase: bool = False
+    longest: int = at_least(0, 0)
+
+    def __post_init__(self) -> None:
+        if self.of == "subwords" and self.least_count > 1:
+            raise RecipeError(
+                "least_count is of whole symbols, and subwords are learnt by their frequency; "
+                "choose a smaller size instead."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSection(SideSection):
+    """The source; its characters unless the recipe says otherwise."""
+
+    of: Kind = "characters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSection(SideSection):
+    """The target; what white space separates unless the recipe says otherwise."""
+
+    of: Kind = "symbols"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeriesSection:
     """Which channels of a series are read, which is forecast, and how it becomes batches.
 
@@ -320,6 +471,32 @@ class TokenSection:
     batch_size: int = at_least(1, 32)
     window: int = at_least(0, 0)
     unknown_rate: float = rate(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtteranceSection:
+    """How utterances become batches: batch_size and window as in `BucketSection`."""
+
+    batch_size: int = at_least(1, 32)
+    window: int = at_least(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritingSection:
+    """What a generator writes, and how sequences become batches.
+
+    of: "symbols" that white space separates, "characters" or "words" (`treadle.vocabulary`);
+    least_count: a symbol that the training split has less often is unknown; longest: training reads
+    so many symbols of a sequence (0: all); unknown_rate: the share of symbols that are read as the
+    unknown one; batch_size, window: as in `BucketSection`, by the length of what is written.
+    """
+
+    of: WrittenName = "symbols"
+    least_count: int = at_least(1, 1)
+    longest: int = at_least(0, 0)
+    batch_size: int = at_least(1, 64)
+    window: int = at_least(0, 0)
+    unknown_rate: float = rate(0.002)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,15 +552,33 @@ class TransducerTrainingSection(TrainingSection):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaggerTrainingSection(TrainingSection):
+    """The optimization of a tagger.
+
+    outside_cost: so many nats more must the right tag of a token inside a span be worth than "O",
+    in training only (`modules.tagging.TaggerModule`); a tagger then finds more of the spans, and
+    more that are none.
+    """
+
+    outside_cost: float = at_least(0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodingSection:
-    """When a decoder gives up."""
+    """How a bundle searches unless told otherwise, and when it gives up.
+
+    beam: hypotheses kept, 1 is greedy; length_penalty: the exponent of the length penalty
+    (`treadle.decoding.beam`).
+    """
 
     max_length: int = at_least(1, 40)
+    beam: int = at_least(1, 1, below=WIDEST_BEAM + 1)
+    length_penalty: float = at_least(0, LENGTH_PENALTY, below=10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransducerRecipe:
-    """A recipe with task = "transduction"."""
+    """A recipe with task = "transduction". metric: what it is judged and chosen by."""
 
     name: str
     summary: str
@@ -393,7 +588,10 @@ class TransducerRecipe:
     network: TransducerSection
     batching: BucketSection
     training: TransducerTrainingSection
+    source: SourceSection = field(default_factory=SourceSection)
+    target: TargetSection = field(default_factory=TargetSection)
     decoding: DecodingSection = field(default_factory=DecodingSection)
+    metric: TextFigureName = "word_error_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,6 +607,15 @@ class LanguageModelRecipe:
     batching: LaneSection
     training: TrainingSection
     symbols: SymbolSection = field(default_factory=SymbolSection)
+    vectors: VectorsSection = field(default_factory=VectorsSection)
+
+    def __post_init__(self) -> None:
+        check_vectors(self.vectors, "symbols.of", self.symbols.of)
+        if self.vectors.words:
+            raise RecipeError(
+                "vectors.words lets words join that are read and never answered, and a language "
+                "model has to tell how likely each of its words is; set vectors.words = 0."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,8 +631,10 @@ class ClassifierRecipe:
     batching: ReadingSection
     training: TrainingSection
     metric: FigureName = "accuracy"
+    vectors: VectorsSection = field(default_factory=VectorsSection)
 
     def __post_init__(self) -> None:
+        check_vectors(self.vectors, "batching.of", self.batching.of)
         if (self.batching.of == "frames") != bool(self.network.features):
             raise RecipeError(
                 f"network.features says how many numbers a frame has, and is 0 where "
@@ -467,8 +676,9 @@ class TaggerRecipe:
     data: DataSection
     network: TaggerSection
     batching: TokenSection
-    training: TrainingSection
+    training: TaggerTrainingSection
     metric: TagFigureName = "accuracy"
+    vectors: VectorsSection = field(default_factory=VectorsSection)
 
     def __post_init__(self) -> None:
         if self.network.crf and self.training.label_smoothing:
@@ -478,10 +688,57 @@ class TaggerRecipe:
             )
 
 
-Recipe = ClassifierRecipe | ForecasterRecipe | LanguageModelRecipe | TaggerRecipe | TransducerRecipe
+@dataclass(frozen=True, kw_only=True)
+class SpeechTransducerRecipe:
+    """A recipe with task = "speech-transduction"."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["speech-transduction"]
+    data: DataSection
+    network: SpeechTransducerSection
+    batching: UtteranceSection
+    training: TrainingSection
+
+    def __post_init__(self) -> None:
+        if self.training.label_smoothing:
+            raise RecipeError(
+                "training.label_smoothing is of labels that are chosen one by one, and here those "
+                "of all steps are chosen together; set it to 0."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorRecipe:
+    """A recipe with task = "generation". metric: what it is judged and chosen by."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["generation"]
+    data: DataSection
+    network: GeneratorSection
+    batching: WritingSection
+    training: TrainingSection
+    decoding: DecodingSection = field(default_factory=DecodingSection)
+    metric: LikelihoodName = "nats_per_symbol"
+
+
+Recipe = (
+    ClassifierRecipe
+    | ForecasterRecipe
+    | GeneratorRecipe
+    | LanguageModelRecipe
+    | SpeechTransducerRecipe
+    | TaggerRecipe
+    | TransducerRecipe
+)
 RECIPE_TYPES: dict[str, type[Recipe]] = {
     "classification": ClassifierRecipe,
     "forecasting": ForecasterRecipe,
+    "generation": GeneratorRecipe,
+    "speech-transduction": SpeechTransducerRecipe,
     "tagging": TaggerRecipe,
     "transduction": TransducerRecipe,
     "language-modelling": LanguageModelRecipe,

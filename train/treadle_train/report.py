@@ -1,5 +1,6 @@
 """report.md of a run: its figures, its learning curve, and examples of what it gets wrong."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,8 +14,11 @@ from treadle_train.run import Run
 REPORT = "report.md"
 
 
-def write_report(run: Run, validation: Any, bucketing: object | None) -> None:
-    """Write report.md. validation: that split of the run's data. Raises OSError."""
+def write_report(run: Run, validation: Any, notes: Iterable[object | None]) -> None:
+    """Write report.md. validation: that split of the run's data; notes: said first, if there.
+
+    Raises OSError.
+    """
     metric = str(run.evaluation["metric"])
     best = min(run.history, key=lambda row: as_loss(metric, row[f"validation_{metric}"]))
     summary = (
@@ -30,7 +34,7 @@ def write_report(run: Run, validation: Any, bucketing: object | None) -> None:
         "",
         summary,
         "",
-        *([f"{str(bucketing).capitalize()}.", ""] if bucketing is not None else []),
+        *(line for note in notes if note is not None for line in (_sentence(note), "")),
         f"![Learning curve]({PNG})",
         "",
         *table(list(run.history[0]), [_cells(row) for row in run.history]),
@@ -38,6 +42,12 @@ def write_report(run: Run, validation: Any, bucketing: object | None) -> None:
         *mistakes,
     ]
     write_atomically(run.path / REPORT, ("\n".join(lines) + "\n").encode())
+
+
+def _sentence(note: object) -> str:
+    """A note as a sentence; `str.capitalize` would put the rest in lower case."""
+    text = str(note)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _cells(row: dict[str, float]) -> list[str]:

@@ -1,7 +1,8 @@
 """A run directory: what training leaves behind and everything else starts from.
 
-run.json              recipe with every default, data digest, versions, seed, history, and what
-                      bucketing saves
+run.json              recipe with every default, data digest, versions, seed, history, what
+                      bucketing saves, how many words have given vectors, and how many
+                      training examples were left out
 weights.safetensors   of the best epoch; after fine-tuning for int4 as rounded, with their scales
 vocabularies/         one JSON file each
 checkpoint/           to resume from
@@ -191,11 +192,17 @@ def load_run(path: str | Path) -> Run:
             **document["versions"],
             "recipe": recipe.name,
             "data": document["data"]["digest"],
+            **_vectors(document),
             "seed": document["seed"],
         },
         history=document["history"],
         fine_tuned=_fine_tuned(recipe, document, scales),
     )
+
+
+def _vectors(document: dict[str, Any]) -> dict[str, str]:
+    """Which vectors of words the embedding began with, where it did."""
+    return {"vectors": f"sha256:{document['vectors']['sha256']}"} if "vectors" in document else {}
 
 
 def _without_scales(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

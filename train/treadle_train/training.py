@@ -23,6 +23,7 @@ from treadle_train.callbacks.progress import Progress, progress_callbacks
 from treadle_train.callbacks.recorder import Recorder
 from treadle_train.callbacks.rounder import Rounder
 from treadle_train.checkpoint import read_checkpoint
+from treadle_train.embeddings.word_vectors import WordVectors
 from treadle_train.fine_tuning import FineTuning
 from treadle_train.mixed_precision import precision_plugin, usable_precision
 from treadle_train.modules.base import TaskModule
@@ -138,16 +139,23 @@ def _train_in(
         if fine_tuning is not None:
             fine_tuning.begin(module, task.vocabularies)
             document["quantization"] = quantization
-        report = task.bucketing_report()
-        if report is not None:
-            document["bucketing"] = report.to_json()
+        if task.left_out:
+            document["left_out"] = task.left_out
             if progress != "none":
-                print(report, file=sys.stderr, flush=True)
+                print(f"left out: {task.left_out} training examples", file=sys.stderr, flush=True)
+        reports = {"bucketing": task.bucketing_report(), "vectors": task.vectors}
+        for name, report in reports.items():
+            if report is not None:
+                document[name] = report.to_json()
+                if progress != "none":
+                    print(report, file=sys.stderr, flush=True)
+        if task.vectors is not None:
+            _check_same_vectors(path, task.vectors)
         _fit(path, task, module, document, progress)
         group.wait()
         run = load_run(path)
         if group.first:
-            write_report(run, dataset.split("validation"), report)
+            write_report(run, dataset.split("validation"), list(reports.values()))
     return run
 
 
@@ -182,6 +190,16 @@ def _make_way(path: Path, asked: dict[str, Any], *, resume: bool, force: bool) -
 
 _PLACES = tuple(f"training.{key} " for key in ("accelerator", "devices", "num_nodes", "strategy"))
 """Where a training runs, which may change when it is resumed."""
+
+
+def _check_same_vectors(path: Path, vectors: WordVectors) -> None:
+    """Raise RecipeError where a run to resume at `path` began with another file of vectors."""
+    before = read_run(path).get("vectors") if (path / RUN).exists() else None
+    if before is not None and before["sha256"] != vectors.sha256:
+        raise RecipeError(
+            f"The run {path} began with vectors of sha256 {before['sha256']}, but {vectors.name} "
+            f"now has {vectors.sha256}; get that file back, or train into another directory."
+        )
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

@@ -1,11 +1,13 @@
 """From a Treadle network to its canonical graphs.
 
-Each entry point of the network (`step`, `sequence`, `encode`) is traced with `torch.export`, batch
-and time dynamic, and translated to ONNX; recurrent layers cross as opaque ops (`recurrent.py`).
+Each entry point of the network (`step`, `sequence`, `encode`, a transducer's `predictor` and
+`joiner`) is traced with `torch.export`, batch and time dynamic, and translated to ONNX; recurrent
+layers cross as opaque ops (`recurrent.py`).
 """
 
 import copy
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import onnx_ir as ir
@@ -22,7 +24,7 @@ from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.name_weights import NameWeights
 from treadle_train.cells import Layer
-from treadle_train.networks import Network, Transducer
+from treadle_train.networks import Encoding, Network, RNNTransducer
 from treadle_train.networks.attention import MASKED
 
 # Sizes of the example from which a dynamic graph is traced: distinct, none of them 0 or 1, and a
@@ -34,8 +36,12 @@ _READ = "x"
 """What a step or a sequence reads, among the example inputs; the port has the network's name."""
 
 
+_METHODS = {"predictor": "predictor.step"}
+"""The entry points that are not the network's method of the same name."""
+
+
 class _EntryPoint(nn.Module):
-    """Makes one method of a network the `forward` that is traced."""
+    """Makes one method of a network, or of a part of it, the `forward` that is traced."""
 
     def __init__(self, network: nn.Module, method: str) -> None:
         super().__init__()
@@ -45,7 +51,7 @@ class _EntryPoint(nn.Module):
     def forward(self, inputs: dict[str, Any]) -> Any:
         named = dict(inputs)
         read = [named.pop(_READ)] if _READ in named else []
-        return getattr(self.network, self.method)(*read, **named)
+        return attrgetter(self.method)(self.network)(*read, **named)
 
 
 def capture(network: Network) -> CanonicalModel:
@@ -62,19 +68,53 @@ def capture(network: Network) -> CanonicalModel:
     """
     opaque = with_opaque_layers(copy.deepcopy(network).eval().cpu())
     parameters = {f"network.{n}": p.detach().numpy() for n, p in opaque.named_parameters()}
-    states = _state_ports(network)
     context, initial = _encoded_example(network)
     graphs: dict[str, CanonicalGraph] = {}
     for name in network.graphs:
-        interface = _interface(name, network, states, context, initial)
+        part = _part(name, network)
+        if name == "joiner":
+            interface, inputs, dynamic = _joiner(network)
+            graphs[name] = _captured(opaque, name, interface, inputs, dynamic, parameters)
+            continue
+        states = _state_ports(part)
+        interface = _interface(name, part, states, context, initial)
         if network.looped and name == "sequence":
             graphs[name] = _looped(graphs["step"], interface)
             continue
-        inputs, dynamic = _example(name, network, states, context)
-        traced = _traced(opaque, name, interface, inputs, dynamic)
-        NameWeights(parameters)(traced)
-        graphs[name] = CanonicalGraph(traced, interface)
+        inputs, dynamic = _example(name, part, states, context)
+        graphs[name] = _captured(opaque, name, interface, inputs, dynamic, parameters)
     return CanonicalModel(network.task, graphs, looped=network.looped)
+
+
+def _part(name: str, network: Network) -> Network:
+    """What a graph is the step, or the sequence, of."""
+    if name == "predictor" and isinstance(network, RNNTransducer):
+        return network.predictor
+    return network
+
+
+def _captured(
+    network: nn.Module,
+    name: str,
+    interface: Graph,
+    inputs: dict[str, Any],
+    dynamic: dict[str, Any],
+    parameters: Mapping[str, Any],
+) -> CanonicalGraph:
+    traced = _traced(network, name, interface, inputs, dynamic)
+    NameWeights(parameters)(traced)
+    return CanonicalGraph(traced, interface)
+
+
+def _joiner(network: Network) -> tuple[Graph, dict[str, Any], dict[str, Any]]:
+    """Interface, example inputs and dynamic axes of a transducer's joiner."""
+    if not isinstance(network, RNNTransducer):
+        raise UnsupportedGraph(f"expected a joiner, got a {type(network).__name__} without one")
+    read = (network.answer, network.predictor.answer)
+    logits = Port("logits", "float32", ("batch", network.joiner.output.out_features))
+    interface = Graph(file="joiner.onnx", inputs=read, outputs=(logits,))
+    inputs = {port.name: torch.zeros(_BATCH, int(port.shape[1])) for port in read}
+    return interface, inputs, {port.name: {0: torch.export.Dim.AUTO} for port in read}
 
 
 def _looped(step: CanonicalGraph, interface: Graph) -> CanonicalGraph:
@@ -110,11 +150,17 @@ def _state_ports(network: Network) -> tuple[StatePort, ...]:
 
 def _encoded_example(network: Network) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What `encode` gives for an example: context and the states that a decoder starts from."""
-    if not isinstance(network, Transducer):
+    if not isinstance(network, Encoding):
         return {}, {}
     with torch.no_grad():
-        source = torch.zeros(_BATCH, _SOURCE, dtype=torch.int64)
-        return network.encode(source, torch.full((_BATCH,), _SOURCE))
+        return network.encode(*_example_source(network))
+
+
+def _example_source(network: Encoding) -> tuple[Tensor, Tensor]:
+    """What `encode` reads, [B, S, …], and its lengths."""
+    features = [int(size) for size in network.source.shape[2:]]
+    source = torch.zeros(_BATCH, _SOURCE, *features, dtype=getattr(torch, network.source.dtype))
+    return source, torch.full((_BATCH,), _SOURCE)
 
 
 def _shape(tensor: Tensor) -> tuple[int | str, ...]:
@@ -133,32 +179,25 @@ def _interface(
     initial: Mapping[str, Tensor],
 ) -> Graph:
     tensors = {key: Port(key, "float32", _shape(tensor)) for key, tensor in context.items()}
-    if name == "encode":
+    if isinstance(network, Encoding) and name == "encode":
         starts = [Port(f"initial.{key}", "float32", _shape(t)) for key, t in initial.items()]
         return Graph(
             file="encode.onnx",
-            inputs=(
-                Port("source", "int64", ("batch", "source")),
-                Port("source_lengths", "int64", ("batch",)),
-            ),
+            inputs=(network.source, Port("source_lengths", "int64", ("batch",))),
             outputs=(*tensors.values(), *starts),
         )
-    axes: tuple[str, ...] = ("batch",) if name == "step" else ("batch", "time")
-    lengths = () if name == "step" else (Port("lengths", "int64", ("batch",)),)
-    read = network.read
+    timed = name == "sequence"
+    axes: tuple[str, ...] = ("batch", "time") if timed else ("batch",)
+    lengths = (Port("lengths", "int64", ("batch",)),) if timed else ()
+    read, answer = network.read, network.answer
     answered = axes if network.timed else ("batch",)
     return Graph(
         file=f"{name}.onnx",
         inputs=(Port(read.name, read.dtype, (*axes, *read.shape[1:])), *lengths),
-        outputs=(Port("logits", "float32", (*answered, _output_size(network))),),
+        outputs=(Port(answer.name, answer.dtype, (*answered, *answer.shape[1:])),),
         context=tuple(_context_tensor(port) for port in tensors.values()),
         state=tuple(_started(port, initial) for port in states),
     )
-
-
-def _output_size(network: Network) -> int:
-    """The width V of a step's logits."""
-    return network.answers * int(network.get_parameter("output.bias").shape[0])
 
 
 def _context_tensor(port: Port) -> ContextTensor:
@@ -184,11 +223,9 @@ def _example(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Example inputs of an entry point and, in the same structure, its dynamic axes."""
     batch, time = {0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
-    if name == "encode":
-        inputs: dict[str, Any] = {
-            "source": torch.zeros(_BATCH, _SOURCE, dtype=torch.int64),
-            "source_lengths": torch.full((_BATCH,), _SOURCE),
-        }
+    inputs: dict[str, Any]
+    if isinstance(network, Encoding) and name == "encode":
+        inputs = dict(zip(("source", "source_lengths"), _example_source(network), strict=True))
         return inputs, {"source": time, "source_lengths": batch}
     dtype = getattr(torch, network.read.dtype)
     features = [int(size) for size in network.read.shape[1:]]
@@ -226,7 +263,8 @@ def _traced(
     input_names += [p.name for p in interface.context]
     output_names = [p.name for p in interface.outputs] + [p.output for p in interface.state]
     try:
-        program = exported(_EntryPoint(network, name), (inputs,), {"inputs": dynamic})
+        entry = _EntryPoint(network, _METHODS.get(name, name))
+        program = exported(entry, (inputs,), {"inputs": dynamic})
         model = to_onnx(program, input_names, output_names)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
         raise UnsupportedGraph(

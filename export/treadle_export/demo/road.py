@@ -177,7 +177,7 @@ def _table(measured: list[Measured]) -> Table:
 def _speak(out: Path, console: Console) -> None:
     """Words that the dictionary lacks, and text as it is made."""
     known = {
-        example.word
+        example.inputs
         for split in ("train", "validation", "test")
         for example in open_dataset("cmudict", {"seed": 0}).split(split)
     }

@@ -6,6 +6,7 @@ stream is compared by `treadle.selfcheck`, on the written bundle.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from treadle.ladder import Rung, compare
 from treadle.manifest import TASKS
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine, repeated
+from treadle_export.parity.joined import joined_rungs
 from treadle_export.parity.origin import Carried, Floats, Origin, rung_of
 from treadle_export.parity.trace import Trace, encode_feeds
 
@@ -27,11 +29,12 @@ class Climbed:
     origin: Carried
     carried: dict[str, Carried]  # by precision, from the lowered step graph
     screened: dict[str, Rung] = field(default_factory=dict)  # by precision, of a screened head
+    joined: dict[str, tuple[Rung, ...]] = field(default_factory=dict)  # of predictor and joiner
 
     def until(self, precision: str) -> tuple[Rung, ...]:
         """The rungs that lead to a precision."""
         last = [rungs[precision] for rungs in (self.quantized, self.screened) if precision in rungs]
-        return (*self.rungs, *last)
+        return (*self.rungs, *last, *self.joined.get(precision, ()))
 
 
 def climb(
@@ -52,6 +55,7 @@ def climb(
     rungs.append(rung_of("onnx step", sequence, step.outputs, final, step.last, choose))
     carried: dict[str, Carried] = {}
     quantized: dict[str, Rung] = {}
+    joined: dict[str, tuple[Rung, ...]] = {}
     for precision, model in lowered.items():
         context, start = started_by(model, trace, reference.initial)
         carried[precision] = carry(model, trace, context, start)
@@ -62,8 +66,11 @@ def climb(
         else:
             base = carried["float32"]
             quantized[precision] = quantized_rung(model, precision, base, trace, reference.context)
-    refuse_failed([*rungs, *quantized.values()])
-    return Climbed(tuple(rungs), quantized, reference.carried or step, carried)
+        if reference.joined is not None:
+            joined[precision] = joined_rungs(model, precision, reference.joined)
+    rungs += joined.pop("float32", ())
+    refuse_failed([*rungs, *quantized.values(), *chain(*joined.values())])
+    return Climbed(tuple(rungs), quantized, reference.carried or step, carried, joined=joined)
 
 
 def refuse_failed(rungs: Iterable[Rung]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from treadle.ladder import Rung, compare
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays
 from treadle_export.parity.trace import Trace
+
+if TYPE_CHECKING:
+    from treadle_export.parity.joined import Joined
 
 Floats = NDArray[np.float32]
 
@@ -53,8 +56,9 @@ class Reference:
 
     rungs: those between stages of the origin itself. context, initial: what a decoder reads and
     starts from, one row. steps: which steps `outputs` [K, V] are of. final: states after the last
-    step, where the origin shows them. carried: every step, where the origin can be stepped.
-    precision: of the origin's arithmetic, as the table of tolerances has it.
+    step, where the origin shows them. carried: every step, where the origin can be stepped. joined:
+    what it makes of symbols, where it has a predictor and a joiner. precision: of the origin's
+    arithmetic, as the table of tolerances has it.
     """
 
     rungs: tuple[Rung, ...]
@@ -64,6 +68,7 @@ class Reference:
     context: Arrays = field(default_factory=dict)
     final: Arrays = field(default_factory=dict)
     carried: Carried | None = None
+    joined: "Joined | None" = None
     precision: str = "float32"
 
 

@@ -13,10 +13,13 @@ from treadle.data import Dataset, Series, open_dataset
 from treadle.delay import Delay
 from treadle.errors import ExportError
 from treadle.evaluation import check_digest
+from treadle.stacking import stacked
+from treadle.texts import TextReading
 from treadle.tokens import TokenReading
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
 from treadle_train.batching.labelled import encoded
+from treadle_train.tasks.generation import conditioned_rows
 
 SPLIT = "train"
 
@@ -29,11 +32,11 @@ class Batch:
     """Rows of one length, so that nothing is padded.
 
     inputs: what the recurrence reads, ids int64 [B, T] or numbers [B, T, …]; source: what an
-    encoder reads, int64 [B, S], None where there is none.
+    encoder reads, int64 [B, S] or float32 [B, S, …], None where there is none.
     """
 
     inputs: NDArray[Any]
-    source: NDArray[np.int64] | None = None
+    source: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,29 +124,25 @@ def _text(text: str, description: Description, count: int) -> tuple[tuple[Batch,
     return (Batch(lanes),), lanes.size
 
 
-def _pronunciations(
+def _pairs(
     examples: list[Any], description: Description, count: int
 ) -> tuple[tuple[Batch, ...], int]:
-    words = _spread(examples, count)
+    """Pairs with equally long sources and equally long targets go together."""
+    source = TextReading.of(description.vocabularies, description.decoding, "input")
+    target = TextReading.of(description.vocabularies, description.decoding, "output")
     start = int(description.decoding["start"])
-    return _words(words, description.vocabularies, start), len(words)
-
-
-def _words(
-    words: list[Any], vocabularies: Mapping[str, Vocabulary], start: int
-) -> tuple[Batch, ...]:
-    """Words with equally long sources and equally long targets go together."""
     groups: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = defaultdict(list)
-    space = " " if vocabularies["output"].kind == "symbols" else ""
-    for word in words:
-        source = vocabularies["input"].encode(word.word, unknown="symbol")
-        answer = vocabularies["output"].encode(space.join(word.pronunciations[0]), unknown="symbol")
-        groups[len(source), len(answer)].append((source, [start, *answer]))
-    return tuple(
+    chosen = _spread(examples, count)
+    for pair in chosen:
+        ids = source.ids(pair.inputs, unknown="symbol")
+        answer = target.ids(pair.answers[0], unknown="symbol")
+        groups[len(ids), len(answer)].append((ids, [start, *answer]))
+    batches = tuple(
         Batch(np.array([t for _, t in part], np.int64), np.array([s for s, _ in part], np.int64))
         for _, rows in sorted(groups.items())
         for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
     )
+    return batches, len(chosen)
 
 
 def _labelled(
@@ -164,6 +163,15 @@ def _tagged(
     return _of_one_length(rows), len(rows)
 
 
+def _spoken(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Utterances of one length go together."""
+    frames = int(description.decoding["frames"])
+    rows: list[NDArray[Any]] = [stacked(one.values, frames) for one in _spread(examples, count)]
+    return _of_one_length(rows), len(rows)
+
+
 def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
     groups: dict[int, list[NDArray[Any]]] = defaultdict(list)
     for row in rows:
@@ -173,6 +181,23 @@ def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
         for _, group in sorted(groups.items())
         for first in range(0, len(group), _ROWS)
     )
+
+
+def _written(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Sequences of one length go together, each with what it is written for."""
+    chosen = _spread(examples, count)
+    rows = conditioned_rows(chosen, description.vocabularies, split=SPLIT)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, length in enumerate(rows.lengths.tolist()):
+        groups[length].append(index)
+    batches = tuple(
+        Batch(np.stack([rows.written[i][:-1] for i in part]), rows.given[part][:, None])
+        for _, group in sorted(groups.items())
+        for part in (group[first : first + _ROWS] for first in range(0, len(group), _ROWS))
+    )
+    return batches, len(chosen)
 
 
 def _series(series: Series, description: Description, count: int) -> tuple[tuple[Batch, ...], int]:
@@ -202,7 +227,9 @@ class Reading:
 READINGS: dict[str, Reading] = {
     "classification": Reading(1_000, "sequences", _labelled),
     "forecasting": Reading(4_000, "frames", _series),
+    "generation": Reading(200, "sequences", _written),
     "language-modelling": Reading(20_000, "symbols", _text),
+    "speech-transduction": Reading(500, "utterances", _spoken),
     "tagging": Reading(1_000, "sentences", _tagged),
-    "transduction": Reading(4_000, "words", _pronunciations),
+    "transduction": Reading(4_000, "pairs", _pairs),
 }

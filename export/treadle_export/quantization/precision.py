@@ -145,9 +145,13 @@ def layer_plan(form: Form, operator: str, precision: Precision) -> dict[str, str
     return {"operator": operator, "lowering": lowering, "precision": precision.name}
 
 
+STEPS = frozenset({"step", "predictor"})
+"""The graphs that make one step at a time."""
+
+
 def form_in(graph_name: str) -> Form:
     """How a recurrent layer of a graph is lowered, unless it reads a window within a step."""
-    return "cell" if graph_name == "step" else "scan"
+    return "cell" if graph_name in STEPS else "scan"
 
 
 def lower(

@@ -24,8 +24,7 @@ RUN_FILE = "run.json"
 @click.option(
     "--beam",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
+    show_default="the bundle's",
     help="Hypotheses kept in decoding; 1 is greedy. For bundles.",
 )
 @engine_options
@@ -34,7 +33,7 @@ def evaluate(
     path: Path,
     split: str,
     limit: int | None,
-    beam: int,
+    beam: int | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -44,7 +43,7 @@ def evaluate(
     A bundle needs no PyTorch; a run does, and is decoded greedily.
     """
     if (path / RUN_FILE).is_file():
-        if beam > 1:
+        if beam is not None and beam > 1:
             raise click.UsageError("a run is decoded greedily: export it to use --beam")
         evaluation = _evaluate_run(path, split, limit)
     else:
@@ -60,7 +59,7 @@ def evaluate(
 
 
 def _evaluate_bundle(
-    path: Path, split: str, limit: int | None, beam: int, device: str, threads: int | None
+    path: Path, split: str, limit: int | None, beam: int | None, device: str, threads: int | None
 ) -> Evaluation:
     import treadle
     from treadle.evaluation import evaluate as evaluate_model

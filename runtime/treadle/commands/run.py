@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from treadle.commands.answering import Answerer
 
 search_options = together(
-    click.option("--beam", default=1, show_default=True, help="Hypotheses kept; 1 is greedy."),
+    click.option(
+        "--beam", type=int, show_default="the bundle's", help="Hypotheses kept; 1 is greedy."
+    ),
     click.option("--n-best", default=1, show_default=True, help="Answers a line, tab between."),
-    click.option("--length-normalization", default=0.6, show_default=True, help="0: none."),
+    click.option(
+        "--length-normalization", type=float, show_default="the bundle's", help="0: none."
+    ),
 )
 sampling_options = together(
     click.option("--temperature", default=1.0, show_default=True, help="0: always the likeliest."),
@@ -74,10 +78,12 @@ def run(
 
     A transducer's answer is its output, a classifier's the label and its probability, a tagger's
     every token of the line as token/tag; a forecaster reads numbers (channels with commas, frames
-    with spaces between) and says those that follow; a language model continues the text and shows
-    each symbol as it is made. A line of stdin that cannot be answered gives an empty line and a
-    message on stderr, the others go on, and the exit code is 1. With --json the answers are one
-    document.
+    with spaces between) and says those that follow; for a transducer of speech a TEXT is the path
+    of an .npy file of frames, and the answer what was said; a generator reads a label, or the
+    numbers of a vector, and writes a sequence, another one if the line is repeated; a language
+    model continues the text and shows each symbol as it is made. A line of stdin that cannot be
+    answered gives an empty line and a message on stderr, the others go on, and the exit code is 1.
+    With --json the answers are one document.
     """
     import treadle
 

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from treadle.data.connected_digits import open_connected_digits
 from treadle.data.dataset import SPLITS, Dataset
+from treadle.data.descriptions import open_descriptions
 from treadle.data.entities import open_wnut17
-from treadle.data.examples import Classified, Frames, Labelled, Pair, Series, Tagged
+from treadle.data.examples import (
+    Classified,
+    Conditioned,
+    Frames,
+    Labelled,
+    Pair,
+    Series,
+    Tagged,
+    given_of,
+    written_of,
+)
 from treadle.data.files import open_files
 from treadle.data.folk_songs import open_folk_songs
 from treadle.data.forecasting import open_etth1
 from treadle.data.options import check_options, unknown
-from treadle.data.pronunciation import Pronunciation, open_cmudict
+from treadle.data.pronunciation import open_cmudict
 from treadle.data.reviews import open_movie_reviews
 from treadle.data.sigmorphon import open_sigmorphon
 from treadle.data.small_talk import open_chatterbot
@@ -32,14 +44,16 @@ __all__ = [
     "DATASETS",
     "SPLITS",
     "Classified",
+    "Conditioned",
     "Dataset",
     "Frames",
     "Labelled",
     "Pair",
-    "Pronunciation",
     "Series",
     "Tagged",
+    "given_of",
     "open_dataset",
+    "written_of",
 ]
 
 DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
@@ -53,10 +67,12 @@ DATASETS: dict[str, Callable[..., Dataset[Any]]] = {
     "tanaka-enja": open_tanaka,
     "etth1": open_etth1,
     "spoken-digits": open_spoken_digits,
+    "connected-digits": open_connected_digits,
     "japanese-vowels": open_japanese_vowels,
     "splice-junctions": open_splice_junctions,
     "folk-songs": open_folk_songs,
     "chatterbot-corpus": open_chatterbot,
+    "package-descriptions": open_descriptions,
 }
 
 

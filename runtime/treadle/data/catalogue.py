@@ -72,6 +72,7 @@ _SETS = (
     ("tanaka-enja", "sentences in Japanese and English", TANAKA.values()),
     ("etth1", "hourly temperatures and loads of a transformer", [ETTH1]),
     ("spoken-digits", "frames of spoken digits", [SPOKEN_DIGITS]),
+    ("connected-digits", "strings of spoken digits, joined", [SPOKEN_DIGITS]),
     ("japanese-vowels", "frames of two vowels and their speakers", JAPANESE_VOWELS.values()),
     ("splice-junctions", "DNA of primates: exon, intron, or neither", [SPLICE_JUNCTIONS]),
     ("folk-songs", "melodies and their regions", FOLK_SONGS.values()),

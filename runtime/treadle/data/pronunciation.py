@@ -1,4 +1,7 @@
-"""The CMU Pronouncing Dictionary as words with their pronunciations, stress marks left out."""
+"""The CMU Pronouncing Dictionary: words with every distinct way to say them, in its order.
+
+Stress marks are left out.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import functools
 import hashlib
 import random
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.data.dataset import Dataset
+from treadle.data.examples import Pair
 from treadle.data.registry import CMUDICT, locate
 from treadle.errors import DataError
 
@@ -21,15 +24,7 @@ _VARIANT = re.compile(r"\(\d+\)$")  # "tomato(2)" lists a further pronunciation 
 _STRESS = "0123456789"
 
 
-@dataclass(frozen=True, slots=True)
-class Pronunciation:
-    """A word and every distinct way to say it, in the dictionary's order."""
-
-    word: str
-    pronunciations: tuple[tuple[str, ...], ...]
-
-
-def open_cmudict(*, seed: int = 0) -> Dataset[list[Pronunciation]]:
+def open_cmudict(*, seed: int = 0) -> Dataset[list[Pair]]:
     """All words of the dictionary, split 90/5/5 by word.
 
     The published figures' split is not known, so this one is fixed here: words sorted, shuffled
@@ -41,7 +36,7 @@ def open_cmudict(*, seed: int = 0) -> Dataset[list[Pronunciation]]:
         entries = read_dictionary(lines, path)
     words = sorted(entries)
     random.Random(seed).shuffle(words)
-    examples = [Pronunciation(word, entries[word]) for word in words]
+    examples = [Pair(word, entries[word]) for word in words]
     share = len(examples) // 20
     splits = {
         "train": examples[2 * share :],
@@ -83,12 +78,11 @@ def _without_stress(phone: str) -> str:
     return phone.rstrip(_STRESS)
 
 
-def digest_of_words(splits: Iterable[Sequence[Pronunciation]]) -> str:
+def digest_of_words(splits: Iterable[Sequence[Pair]]) -> str:
     """The digest of splits of words in their order."""
     digest = hashlib.sha256()
     for examples in splits:
         digest.update(f"{len(examples)}\n".encode())
         for example in examples:
-            said = "|".join(" ".join(phones) for phones in example.pronunciations)
-            digest.update(f"{example.word}\t{said}\n".encode())
+            digest.update(f"{example.inputs}\t{'|'.join(example.answers)}\n".encode())
     return f"sha256:{digest.hexdigest()}"

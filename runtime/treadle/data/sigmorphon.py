@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from treadle.data.dataset import Dataset
+from treadle.data.examples import Pair
 from treadle.data.malformed import Malformed
-from treadle.data.pronunciation import Pronunciation, digest_of_words
+from treadle.data.pronunciation import digest_of_words
 from treadle.data.readers.lines import read_lines
 from treadle.data.registry import locate, sources
 
@@ -33,12 +34,12 @@ SIGMORPHON = sources(
 )
 
 
-def open_sigmorphon() -> Dataset[list[Pronunciation]]:
+def open_sigmorphon() -> Dataset[list[Pair]]:
     """Words with one pronunciation each, split as published: 33,344/4,168/4,168.
 
     Raises DataError.
     """
-    splits: dict[str, list[Pronunciation]] = {}
+    splits: dict[str, list[Pair]] = {}
     for split, source in SIGMORPHON.items():
         path, malformed = locate(source), Malformed()
         splits[split] = []
@@ -46,7 +47,7 @@ def open_sigmorphon() -> Dataset[list[Pronunciation]]:
             word, tab, said = line.partition("\t")
             if not word or not tab or not said.split():
                 malformed.found(path, number, f"expected WORD, a tab and phones, got {line!r}")
-            splits[split].append(Pronunciation(word, (tuple(said.split()),)))
+            splits[split].append(Pair(word, (tuple(said.split()),)))
     source = SIGMORPHON["train"]
     return Dataset(
         name="sigmorphon2021",

@@ -27,7 +27,7 @@ class LabelledBatch(NamedTuple):
 
     x: Tensor  # int64 [B, T] or float32 [B, T, F], zeros where padded
     lengths: Tensor  # int64 [B]
-    labels: Tensor  # int64 [B]; one a step: [B, T], IGNORED where padded
+    labels: Tensor  # int64 [B]; one a step, or a transcript: [B, U], IGNORED where padded
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,12 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class TaggedRows:
-    """All sentences of a split: ids, and as many tags, int64 [T]."""
+    """All sentences or utterances of a split, and what is said of each: ids int64 [U].
 
-    rows: Sequence[Ids]  # [T], or [T, columns] with characters
+    Of a sentence as many tags as tokens; of an utterance the symbols of its transcript.
+    """
+
+    rows: Sequence[Row]  # [T], or [T, columns] with characters; frames float32 [T, F]
     tags: Sequence[Ids]
 
     def __len__(self) -> int:
@@ -69,9 +72,9 @@ class TaggedRows:
     def batch(self, chosen: Sequence[int] | Ids) -> LabelledBatch:
         """The batch of these rows, padded to the longest of them."""
         x, lengths = padded([self.rows[index] for index in chosen])
-        tags, _ = padded([self.tags[index] for index in chosen])
+        tags, counts = padded([self.tags[index] for index in chosen])
         return LabelledBatch(
-            x, lengths, tags.masked_fill(~valid_positions(lengths, x.shape[1]), IGNORED)
+            x, lengths, tags.masked_fill(~valid_positions(counts, tags.shape[1]), IGNORED)
         )
 
 

@@ -35,6 +35,11 @@ class SubwordVectors:
         """Whether the model was trained on the word itself."""
         return word in self._vectors.key_to_index
 
+    @property
+    def words(self) -> list[str]:
+        """The words that the model was trained on, in its order: the most frequent first."""
+        return list(self._vectors.index_to_key)
+
     def vector(self, word: str) -> NDArray[np.float32] | None:
         """float32 [size]; None for a word that is unknown and has no part that is known."""
         try:

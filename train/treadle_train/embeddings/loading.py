@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -83,15 +84,27 @@ def load_embeddings(
     return Embeddings(matrix, found, _coverage(places, vectors, subword, counts))
 
 
-def _read(path: Path, kind: Format, wanted: set[str], malformed: Malformed) -> Vectors:
-    """The first vector of every word that is wanted."""
+def first_words(path: str | Path, count: int, format: Format = "detect") -> list[str]:  # noqa: A002
+    """The first words of a file, which are the most frequent ones, each once.
+
+    Formats and errors are those of `load_embeddings`; what comes behind is not read.
+    """
+    path = Path(path)
+    kind = _detect(path) if format == "detect" else format
+    if kind == "fasttext-binary":
+        return SubwordVectors(path).words[:count]
+    return [word for word, _ in islice(_read(path, kind, None, Malformed()), count)]
+
+
+def _read(path: Path, kind: Format, wanted: set[str] | None, malformed: Malformed) -> Vectors:
+    """The first vector of every word that is wanted; None: of every word."""
     seen: set[str] = set()
     if kind == "word2vec-binary":
         read = read_binary_vectors(path, malformed)
     else:
         read = read_text_vectors(path, wanted, header=kind == "word2vec", malformed=malformed)
     for word, vector in read:
-        if word in wanted and word not in seen:
+        if (wanted is None or word in wanted) and word not in seen:
             seen.add(word)
             yield word, vector
 

@@ -13,9 +13,9 @@ from treadle.errors import DataError
 
 
 def read_text_vectors(
-    path: Path, wanted: Container[str], *, header: bool, malformed: Malformed
+    path: Path, wanted: Container[str] | None, *, header: bool, malformed: Malformed
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Every word of the file that is `wanted`, with its vector float32 [size].
+    """Every word of the file that is `wanted` (None: all), with its vector float32 [size].
 
     The size is that of the header, "words size", or else of the first line. A line with another
     number of fields is malformed, and so is a wanted one whose numbers are none. A word may hold
@@ -35,7 +35,7 @@ def read_text_vectors(
             )
             continue
         word = " ".join(fields[: len(fields) - size])
-        if word in wanted:
+        if wanted is None or word in wanted:
             vector = _numbers(fields[-size:])
             if vector is None:
                 malformed.found(path, number, f"expected numbers behind {word!r}, got another text")

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import lightning
 import torch
@@ -20,6 +20,9 @@ from treadle_train.processes.group import Group
 from treadle_train.processes.shares import Share, state_share, whole_state
 from treadle_train.quantization.fake import SCALES, FakeQuantization
 from treadle_train.recipe import TrainingSection
+
+if TYPE_CHECKING:
+    from treadle_train.modules.held import HeldEntries
 
 N = TypeVar("N", bound=Network)
 
@@ -57,6 +60,8 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     torch is seeded anew at each batch, so dropout depends on the position only and a resumed run
     continues as if it had never stopped. total_steps: batches over the whole recipe.
 
+    held: entries of parameters that stay as they are when training starts.
+
     schedule: the learning rate's, there once the optimizer is. average: of the weights, if the
     recipe asks for one.
 
@@ -84,6 +89,7 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
         self.rounding: FakeQuantization | None = None
         self.last_search = 0
         self.teachers: list[N] = []
+        self.held: list[HeldEntries] = []
         self.schedule: LRScheduler | None = None
         self.average = WeightAverage(network, section.average) if section.average else None
         self._accumulated = 0  # symbols since the last step of the optimizer, in all processes
@@ -117,7 +123,12 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
 
     @override
     def on_train_start(self) -> None:
-        """Bring to the device what is no submodule."""
+        """Bring to the device what is no submodule.
+
+        What is to be held is as the checkpoint, or the run to start from, has it.
+        """
+        for held in self.held:
+            held.take()
         if self.average is not None:
             self.average.averaged.to(self.device)
         carried = self.carried_state()
@@ -176,6 +187,8 @@ class TaskModule(lightning.LightningModule, ABC, Generic[N]):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step of the optimizer, which the average of weights follows."""
         super().optimizer_step(*args, **kwargs)
+        for held in self.held:
+            held.restore()
         if self.average is not None:
             self.average.update()
 

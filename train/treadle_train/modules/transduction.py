@@ -1,43 +1,51 @@
-"""The loss of a transducer, and its word error rate on the validation split."""
+"""The loss of a transducer, and its figure on the validation split."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from treadle.metrics import word_error_rate
+from treadle.text_metrics import TEXT_FIGURES, different, hits_at
+from treadle.texts import TextReading
 from treadle_train.batching.bucketed import IGNORED, PairBatch
 from treadle_train.distillation import distillation_loss
 from treadle_train.greedy import decode_greedily
 from treadle_train.modules.base import TaskModule, Totals
 from treadle_train.modules.scheduled_sampling import own_inputs
 from treadle_train.networks import Transducer
+from treadle_train.ranking import rank_answers
 from treadle_train.recipe import TransducerRecipe
 
-Words = tuple[Tensor, Tensor, Sequence[Sequence[tuple[int, ...]]]]
-"""Sources int64 [B, S], their lengths int64 [B], every right answer of each as ids."""
+
+class Questions(NamedTuple):
+    """What validation asks, and every right answer to each as the vocabulary writes it."""
+
+    source: Tensor  # int64 [B, S]
+    lengths: Tensor  # int64 [B]
+    answers: Sequence[Sequence[str]]
 
 
 class TransducerModule(TaskModule[Transducer]):
     """Teacher forcing with label smoothing and scheduled sampling; validation decodes greedily.
 
-    A validation batch is (PairBatch, Words): the loss is over pairs, the word error rate over
-    words, of which any listed answer counts.
+    A validation batch is (PairBatch or None, Questions): the loss is over pairs, the figure over
+    sources, of which any listed answer counts. target: how answers are read.
     """
 
-    validation_lists = ("predictions", "answers")
+    validation_lists = ("predictions", "sources", "answers")
 
     def __init__(
-        self, network: Transducer, recipe: TransducerRecipe, steps: int, start: int, end: int
+        self, network: Transducer, recipe: TransducerRecipe, steps: int, target: TextReading
     ) -> None:
         super().__init__(network, recipe.training, steps)
-        self.start, self.end = start, end
-        self.max_length = recipe.decoding.max_length
+        self.metric, self.decoding, self.target = recipe.metric, recipe.decoding, target
         self.scheduled_sampling = recipe.training.scheduled_sampling
-        self.predictions: list[list[int]] = []
-        self.answers: list[Sequence[tuple[int, ...]]] = []
+        self.predictions: list[str] = []
+        self.sources: list[list[int]] = []
+        self.answers: list[Sequence[str]] = []
 
     def loss(self, batch: PairBatch) -> tuple[Tensor, int]:
         """Mean cross-entropy over all target symbols, padding left out.
@@ -66,28 +74,42 @@ class TransducerModule(TaskModule[Transducer]):
     def on_validation_epoch_start(self) -> None:
         """Forget the figures of the validation before."""
         self.validation_totals = Totals()
-        self.predictions, self.answers = [], []
+        self.predictions, self.sources, self.answers = [], [], []
 
     @override
-    def validation_step(self, batch: tuple[PairBatch, Words], batch_index: int) -> None:
-        """Count the loss of the pairs and decode the words."""
-        pairs, (source, lengths, answers) = batch
-        loss, symbols = self.loss(pairs)
-        self.validation_totals.add(loss.item(), symbols)
+    def validation_step(self, batch: tuple[PairBatch | None, Questions], batch_index: int) -> None:
+        """Count the loss of the pairs, and answer the sources where the metric is of answers."""
+        pairs, asked = batch
+        if pairs is not None:
+            loss, symbols = self.loss(pairs)
+            self.validation_totals.add(loss.item(), symbols)
+        if self.metric in TEXT_FIGURES:
+            self.predictions += self._answered(asked)
+        rows = zip(asked.source.tolist(), asked.lengths.tolist(), strict=True)
+        self.sources += [row[:length] for row, length in rows]
+        self.answers += asked.answers
+
+    def _answered(self, asked: Questions) -> list[str]:
+        vocabulary = self.target.vocabulary
+        start, end = vocabulary.start or 0, vocabulary.end or 0
         with torch.inference_mode():
-            self.predictions += decode_greedily(
-                self.network, source, lengths, self.start, self.end, self.max_length
+            found = decode_greedily(
+                self.network, asked.source, asked.lengths, start, end, self.decoding.max_length
             )
-        self.answers += answers
+        return list(map(vocabulary.text, found))
 
     def figures(self) -> dict[str, float]:
-        """Word error rate in percent, and the loss."""
-        predictions = [[str(i) for i in ids] for ids in self.predictions]
-        answers = [[tuple(map(str, ids)) for ids in listed] for listed in self.answers]
-        return {
-            "word_error_rate": word_error_rate(predictions, answers),
-            "loss": self.validation_totals.mean,
-        }
+        """The recipe's metric, and the loss."""
+        return {self.metric: self._figure(), "loss": self.validation_totals.mean}
+
+    def _figure(self) -> float:
+        if self.metric in TEXT_FIGURES:
+            return TEXT_FIGURES[self.metric](self.predictions, self.answers)
+        answers, right = different(self.answers)
+        alpha = self.decoding.length_penalty
+        with torch.inference_mode():
+            scores = rank_answers(self.network, self.sources, answers, self.target, alpha)
+        return hits_at(scores, right)
 
     def carried_state(self) -> dict[str, Tensor]:
         """Nothing: pairs are independent."""

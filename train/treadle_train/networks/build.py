@@ -6,16 +6,22 @@ from typing import Any
 
 from treadle.vocabulary import Vocabulary
 from treadle_train.networks.classifier import Classifier
+from treadle_train.networks.ctc import CTCTransducer
 from treadle_train.networks.forecaster import Forecaster
+from treadle_train.networks.generator import Generator
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
+from treadle_train.networks.rnnt import RNNTransducer
+from treadle_train.networks.speech_transducer import SpeechTransducer
 from treadle_train.networks.tagger import Tagger, alphabet_size
 from treadle_train.networks.transducer import Transducer
 from treadle_train.recipe import (
     ClassifierRecipe,
     ForecasterRecipe,
+    GeneratorRecipe,
     LanguageModelRecipe,
     Recipe,
+    SpeechTransducerRecipe,
     TaggerRecipe,
     TransducerRecipe,
 )
@@ -63,10 +69,30 @@ def build_tagger(recipe: TaggerRecipe, vocabularies: Mapping[str, Vocabulary]) -
     )
 
 
+def build_generator(recipe: GeneratorRecipe, vocabularies: Mapping[str, Vocabulary]) -> Generator:
+    """A generator with new random weights; it is given vectors where there are no labels."""
+    labels = len(vocabularies["labels"]) if "labels" in vocabularies else None
+    return Generator(labels, len(vocabularies["output"]), **asdict(recipe.network))
+
+
+def build_speech_transducer(
+    recipe: SpeechTransducerRecipe, vocabularies: Mapping[str, Vocabulary]
+) -> SpeechTransducer:
+    """A transducer of speech, of the recipe's kind, with new random weights."""
+    symbols, sizes = len(vocabularies["output"]), asdict(recipe.network)
+    features, kind = sizes.pop("features"), sizes.pop("kind")
+    own = {name: sizes.pop(name) for name in ("joint_size", "embedding_size", "predictor_size")}
+    if kind == "ctc":
+        return CTCTransducer(features, symbols, **sizes)
+    return RNNTransducer(features, symbols, **own, **sizes)
+
+
 BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
     "classification": build_classifier,
     "forecasting": build_forecaster,
+    "generation": build_generator,
     "language-modelling": build_language_model,
+    "speech-transduction": build_speech_transducer,
     "tagging": build_tagger,
     "transduction": build_transducer,
 }

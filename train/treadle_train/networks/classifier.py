@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from treadle.errors import RecipeError
 from treadle.manifest import Tensor as Port
+from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.layer import State
 from treadle_train.cells.ragged import valid_positions
 from treadle_train.cells.stack import Stack
@@ -45,6 +46,11 @@ class Classifier(Network):
         embedding_dropout: float = 0.0,
         symbol_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        *,
+        variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         if bidirectional and hidden_size % 2:
@@ -67,11 +73,15 @@ class Classifier(Network):
             bidirectional=bidirectional,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
+            variational_dropout=variational_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            forget_bias=forget_bias,
         )
         self.pooling = make_pooling(pooling, hidden_size, hidden_size // 2 * bidirectional)
         self.looped = bool(self.pooling.sizes) and not bidirectional
         self.symbol_dropout = SymbolDropout(symbol_dropout)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.embedding_dropout = make_dropout(embedding_dropout, variational=variational_dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, classes)
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from treadle_train.cells.ragged import valid_positions
 
+FORBIDDEN = -1e4
+"""The score of a move that cannot be: its exponential is 0, and it can be written in JSON."""
+
 
 class ConditionalRandomField(nn.Module):
     """transitions [N, N] from row to column, first [N], last [N]; zeros at the start."""
@@ -20,6 +23,15 @@ class ConditionalRandomField(nn.Module):
         self.transitions = nn.Parameter(torch.zeros(tags, tags))
         self.first = nn.Parameter(torch.zeros(tags))
         self.last = nn.Parameter(torch.zeros(tags))
+
+    @torch.no_grad()
+    def forbid(self, moves: Tensor, first: Tensor) -> None:
+        """Give moves bool [N, N] from row to column, and tags bool [N] at the start, no chance.
+
+        Their score is FORBIDDEN; that it stays so is the optimizer's affair (modules/held.py).
+        """
+        self.transitions.masked_fill_(moves, FORBIDDEN)
+        self.first.masked_fill_(first, FORBIDDEN)
 
     def forward(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Negative log-likelihood [B] of tags int64 [B, T], given emissions float32 [B, T, N].

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.manifest import Tensor as Port
+from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.frames import Normalization
@@ -45,6 +46,11 @@ class Forecaster(Network):
         relative_to: str = "last",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        *,
+        variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.channels, self.target, self.season = channels, target, season
@@ -57,8 +63,12 @@ class Forecaster(Network):
             cell,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
+            variational_dropout=variational_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            forget_bias=forget_bias,
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = make_dropout(dropout, variational=variational_dropout)
         self.output = nn.Linear(hidden_size, steps * quantiles)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)

@@ -15,6 +15,7 @@ from treadle.decoding.viterbi import TagScores, best_tags
 from treadle.delay import Delay
 from treadle.errors import RecipeError
 from treadle.manifest import Tensor as Port
+from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.latency import LatencyControlledStack
 from treadle_train.cells.layer import State
 from treadle_train.cells.ragged import valid_positions
@@ -77,6 +78,10 @@ class Tagger(Network):
         lookahead: int = 0,
         *,
         alphabet: int = 2,
+        variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         check_delay(bidirectional=bidirectional, crf=crf, chunk=chunk, lookahead=lookahead)
@@ -101,13 +106,19 @@ class Tagger(Network):
         self.recurrent: Stack | LatencyControlledStack = (
             LatencyControlledStack(size, units, layers, cell, chunk, lookahead, *dropouts)
             if chunk
-            else Stack(size, units, layers, cell, bidirectional, *dropouts)
+            else Stack(
+                *(size, units, layers, cell, bidirectional, *dropouts),
+                variational_dropout=variational_dropout,
+                residual=residual,
+                layer_norm=layer_norm,
+                forget_bias=forget_bias,
+            )
         )
         late = 0 if chunk else lookahead
         self.lookahead = Lookahead(self.recurrent.output_size, late) if late else None
         self.symbol_dropout = SymbolDropout(symbol_dropout)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = make_dropout(embedding_dropout, variational=variational_dropout)
+        self.dropout = make_dropout(dropout, variational=variational_dropout)
         self.output = nn.Linear(hidden_size, tags)
         self.crf = ConditionalRandomField(tags) if crf else None
 

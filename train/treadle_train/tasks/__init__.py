@@ -7,7 +7,9 @@ from treadle.data import Dataset
 from treadle_train.recipe import Recipe
 from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.forecasting import Forecasting
+from treadle_train.tasks.generation import Generation
 from treadle_train.tasks.language_modelling import LanguageModelling
+from treadle_train.tasks.speech_transduction import SpeechTransduction
 from treadle_train.tasks.tagging import Tagging
 from treadle_train.tasks.task import Task
 from treadle_train.tasks.transduction import Transduction
@@ -16,7 +18,9 @@ __all__ = [
     "TASKS",
     "Classification",
     "Forecasting",
+    "Generation",
     "LanguageModelling",
+    "SpeechTransduction",
     "Tagging",
     "Task",
     "Transduction",
@@ -26,7 +30,9 @@ __all__ = [
 TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "classification": Classification,
     "forecasting": Forecasting,
+    "generation": Generation,
     "language-modelling": LanguageModelling,
+    "speech-transduction": SpeechTransduction,
     "tagging": Tagging,
     "transduction": Transduction,
 }

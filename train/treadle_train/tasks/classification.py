@@ -11,6 +11,7 @@ from treadle.data import Classified, Dataset, Frames, Labelled
 from treadle.errors import DataError
 from treadle.vocabulary import Kind, Vocabulary
 from treadle_train.batching.labelled import LabelledBatch, LabelledBatches, LabelledRows, encoded
+from treadle_train.embeddings.word_vectors import joining_words, open_word_vectors
 from treadle_train.modules.classification import ClassifierModule
 from treadle_train.networks.build import build_classifier
 from treadle_train.networks.frames import Normalization
@@ -39,7 +40,7 @@ class Classification(Task):
             )
         self.vocabularies = {"labels": Vocabulary(labels, "symbols")}
         if recipe.batching.of != "frames":
-            self.vocabularies["input"] = self._vocabulary(training)
+            self.vocabularies["input"] = self._open_words(training)
         self.training = self._rows(training, "train")
         limit = recipe.training.validation_limit or None
         validation = self._examples(dataset, "validation")[:limit]
@@ -56,7 +57,9 @@ class Classification(Task):
             frames = np.concatenate([np.asarray(row) for row in self.training.rows])
             network.embedding.measure(torch.from_numpy(frames))
         steps = self.steps_per_epoch() * self.recipe.training.epochs
-        return ClassifierModule(network, self.recipe, steps)
+        module = ClassifierModule(network, self.recipe, steps)
+        module.held = self.begin_with_vectors(network.embedding)
+        return module
 
     def train_batches(self, epoch: int, first: int) -> Iterable[LabelledBatch]:
         """Bucketed batches of all examples."""
@@ -99,14 +102,20 @@ class Classification(Task):
             )
         return list(examples)
 
-    def _vocabulary(self, examples: Sequence[Classified]) -> Vocabulary:
-        """The symbols that are frequent enough."""
+    def _open_words(self, examples: Sequence[Classified]) -> Vocabulary:
+        """The symbols that are frequent enough, and words that join them; their vectors, too."""
         kind: Kind = "words" if self.recipe.batching.of == "words" else "characters"
         splitting = Vocabulary(["<unknown>"], kind, unknown=0)
         counts = Counter(s for e in examples for s in splitting.split(str(e.inputs)))
         least = self.recipe.batching.least_count
         kept = [symbol for symbol, count in counts.items() if count >= least]
-        return Vocabulary.build([kept], kind, padding="<padding>", unknown="<unknown>")
+        # What a text is never split into would lie there unread.
+        joining = [w for w in joining_words(self.recipe.vectors) if splitting.split(w) == [w]]
+        symbols = [*kept, *joining]
+        vocabulary = Vocabulary.build([symbols], kind, padding="<padding>", unknown="<unknown>")
+        size = self.recipe.network.embedding_size
+        self.vectors = open_word_vectors(self.recipe.vectors, vocabulary, counts, size)
+        return vocabulary
 
     def _rows(self, examples: Sequence[Classified], split: str) -> LabelledRows:
         known = {label: index for index, label in enumerate(self.vocabularies["labels"].symbols)}

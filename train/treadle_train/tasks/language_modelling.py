@@ -9,16 +9,13 @@ from numpy.typing import NDArray
 
 from treadle.data import Dataset
 from treadle.errors import DataError
-from treadle.vocabulary import Kind, Vocabulary
 from treadle_train.batching.lanes import LaneBatch, LaneBatches
+from treadle_train.embeddings.word_vectors import open_word_vectors
 from treadle_train.modules.language_modelling import LanguageModelModule
 from treadle_train.networks.build import build_language_model
-from treadle_train.recipe import LanguageModelRecipe, SymbolSection
-from treadle_train.subwords import UNKNOWN, learn_subwords
+from treadle_train.recipe import LanguageModelRecipe
+from treadle_train.symbols import learn_vocabulary
 from treadle_train.tasks.task import Task
-
-SUBWORDS = 1000
-"""Symbols of a vocabulary of subwords, unless the recipe says how many."""
 
 
 class LanguageModelling(Task):
@@ -30,7 +27,14 @@ class LanguageModelling(Task):
     def __init__(self, recipe: LanguageModelRecipe, dataset: Dataset[Any]) -> None:
         self.recipe = recipe
         text = _text(dataset, "train")
-        self.vocabularies = {"symbols": _vocabulary(recipe.symbols, text)}
+        symbols = recipe.symbols
+        vocabulary = learn_vocabulary(
+            [text], symbols.of, symbols.size, least_count=symbols.least_count
+        )
+        self.vocabularies = {"symbols": vocabulary}
+        if recipe.vectors.file:
+            counts, size = Counter(vocabulary.split(text)), recipe.network.embedding_size
+            self.vectors = open_word_vectors(recipe.vectors, vocabulary, counts, size)
         self.ids = self._encode(text)
         limit = recipe.training.validation_limit or None
         validation = _text(dataset, "validation")
@@ -46,7 +50,9 @@ class LanguageModelling(Task):
         """The recipe's language model with its loss."""
         network = build_language_model(self.recipe, self.vocabularies)
         steps = self.steps_per_epoch() * self.recipe.training.epochs
-        return LanguageModelModule(network, self.recipe, steps, self.characters_per_symbol)
+        module = LanguageModelModule(network, self.recipe, steps, self.characters_per_symbol)
+        module.held = self.begin_with_vectors(network.embedding)
+        return module
 
     def train_batches(self, epoch: int, first: int) -> Iterable[LaneBatch]:
         """The text in lanes, the state carried from batch to batch."""
@@ -72,26 +78,6 @@ class LanguageModelling(Task):
 
     def _encode(self, text: str) -> NDArray[np.int64]:
         return np.array(self.vocabularies["symbols"].encode(text, unknown="symbol"), np.int64)
-
-
-def _vocabulary(section: SymbolSection, text: str) -> Vocabulary:
-    """The symbols of a text. Raises DataError for more characters than there may be."""
-    if section.of == "subwords":
-        return learn_subwords([text], section.size or SUBWORDS)
-    kind: Kind = section.of
-    splitting = Vocabulary([UNKNOWN], kind, unknown=0)
-    # Of equally frequent ones the first in order, so that the same text keeps the same.
-    counts = sorted(Counter(splitting.split(text)).items(), key=lambda found: (-found[1], found[0]))
-    kept = [symbol for symbol, count in counts if count >= section.least_count]
-    if section.size and len(kept) >= section.size:
-        if section.of == "characters":
-            raise DataError(
-                f"The training split has {len(kept)} different characters, which do not fit a "
-                f"vocabulary of {section.size} symbols with the unknown one; choose a larger "
-                "symbols.size."
-            )
-        kept = kept[: section.size - 1]
-    return Vocabulary.build([kept], kind, unknown=UNKNOWN)
 
 
 def _text(dataset: Dataset[Any], split: str) -> str:

@@ -5,19 +5,24 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from treadle.data import Dataset, Tagged
 from treadle.errors import DataError, InputError
-from treadle.spans import spans_of
+from treadle.spans import OUTSIDE, forbidden_moves, spans_of
 from treadle.tokens import TokenReading, normalized
 from treadle.vocabulary import Vocabulary
 from treadle_train.batching.labelled import LabelledBatch, LabelledBatches, TaggedRows
+from treadle_train.embeddings.word_vectors import joining_words, open_word_vectors
+from treadle_train.modules.held import HeldEntries
 from treadle_train.modules.tagging import TaggerModule
 from treadle_train.networks.build import build_tagger
+from treadle_train.networks.crf import ConditionalRandomField
 from treadle_train.recipe import TaggerRecipe
 from treadle_train.tasks.task import Task
 
 VALIDATION_BATCH = 128
+PADDING, UNKNOWN = "<padding>", "<unknown>"
 
 
 class Tagging(Task):
@@ -40,13 +45,23 @@ class Tagging(Task):
             )
         if recipe.metric == "span_f1":
             _check_bio(tags)
-        self.vocabularies = {
-            "tags": Vocabulary(tags, "symbols"),
-            "input": self._vocabulary(training),
-        }
+        if recipe.training.outside_cost and OUTSIDE not in tags:
+            raise DataError(
+                f"training.outside_cost is for tags of spans, where {OUTSIDE!r} is outside of all, "
+                f"but the tags are {', '.join(tags)}; leave it out."
+            )
+        tokens = [token for example in training for token in example.tokens]
+        counts = Counter(normalized(tokens, lowercase=recipe.batching.lowercase))
+        vocabulary = self._vocabulary(tokens, counts)
+        self.vocabularies = {"tags": Vocabulary(tags, "symbols"), "input": vocabulary}
+        size = recipe.network.embedding_size
+        self.vectors = open_word_vectors(recipe.vectors, vocabulary, counts, size)
         self.training = self._rows(training, "train")
         limit = recipe.training.validation_limit or None
-        self.validation = self._rows(_examples(dataset, "validation")[:limit], "validation")
+        validation = _examples(dataset, "validation")[:limit]
+        self.validation = self._rows(validation, "validation")
+        seen = [example.tags for example in [*training, *validation]]
+        self.forbidden = forbidden_moves(tags, seen) if recipe.network.crf else None
 
     def steps_per_epoch(self) -> int:
         """Sentences over batch size, rounded up."""
@@ -55,8 +70,21 @@ class Tagging(Task):
     def new_module(self) -> TaggerModule:
         """The recipe's tagger with its loss."""
         network = build_tagger(self.recipe, self.vocabularies)
+        held = self.begin_with_vectors(network.embedding)
+        if network.crf is not None:
+            held += self._forbid(network.crf)
         steps = self.steps_per_epoch() * self.recipe.training.epochs
-        return TaggerModule(network, self.recipe, steps, self.vocabularies["tags"].symbols)
+        module = TaggerModule(network, self.recipe, steps, self.vocabularies["tags"].symbols)
+        module.held = held
+        return module
+
+    def _forbid(self, crf: ConditionalRandomField) -> list[HeldEntries]:
+        """Forbid what no sequence of BIO tags has, for the loss as for the search."""
+        if self.forbidden is None:
+            return []
+        moves, first = map(torch.from_numpy, self.forbidden)
+        crf.forbid(moves, first)
+        return [HeldEntries(crf.transitions, moves), HeldEntries(crf.first, first)]
 
     def train_batches(self, epoch: int, first: int) -> Iterable[LabelledBatch]:
         """Bucketed batches of all sentences."""
@@ -81,17 +109,24 @@ class Tagging(Task):
             first=first,
         )
 
-    def _vocabulary(self, examples: Sequence[Tagged]) -> Vocabulary:
-        """The tokens that are frequent enough, and where characters are read all of them."""
-        batching = self.recipe.batching
-        tokens = [token for example in examples for token in example.tokens]
-        counts = Counter(normalized(tokens, lowercase=batching.lowercase))
-        kept = {token for token, count in counts.items() if count >= batching.least_count}
+    def _vocabulary(self, tokens: Sequence[str], counts: Counter[str]) -> Vocabulary:
+        """The tokens that are frequent enough, and where characters are read all of them.
+
+        Words of a file of vectors join; of these no single character that training has not seen,
+        since nothing would teach what it looks like.
+        """
+        least = self.recipe.batching.least_count
+        kept = {token for token, count in counts.items() if count >= least}
+        kept |= {
+            word
+            for word in joining_words(self.recipe.vectors)
+            if word not in (PADDING, UNKNOWN) and (len(word) > 1 or word in counts)
+        }
         if not self.recipe.network.characters:
-            return Vocabulary.build([kept], "symbols", padding="<padding>", unknown="<unknown>")
+            return Vocabulary.build([kept], "symbols", padding=PADDING, unknown=UNKNOWN)
         # Characters first, so that a network's table of them ends where they do.
         letters = {character for token in [*tokens, *kept] for character in token}
-        symbols = ("<padding>", "<unknown>", *sorted(letters), *sorted(kept - letters))
+        symbols = (PADDING, UNKNOWN, *sorted(letters), *sorted(kept - letters))
         return Vocabulary(symbols, "symbols", padding=0, unknown=1)
 
     def _rows(self, examples: Sequence[Tagged], split: str) -> TaggedRows:

@@ -1,52 +1,56 @@
-"""Transduction: pairs of a word and one of its pronunciations."""
+"""Transduction: pairs of a text and what becomes of it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from treadle.data import Dataset, Pronunciation
+from treadle.data import Dataset, Pair
 from treadle.errors import DataError
+from treadle.texts import TextReading
 from treadle.vocabulary import Vocabulary
 from treadle_train.batching.bucketed import BucketedBatches, PairBatch, Pairs
 from treadle_train.batching.padding import BucketingReport
-from treadle_train.modules.transduction import TransducerModule, Words
+from treadle_train.modules.transduction import Questions, TransducerModule
 from treadle_train.networks.build import build_transducer
-from treadle_train.recipe import TransducerRecipe
+from treadle_train.recipe import SideSection, TransducerRecipe
+from treadle_train.symbols import learn_vocabulary
 from treadle_train.tasks.task import Task
 
 VALIDATION_BATCH = 500
 
 
 class Transduction(Task):
-    """Every (word, pronunciation) pair is an example; every listed pronunciation counts as right.
+    """Every source with one of its targets is an example; every target counts as right.
 
-    Vocabularies: "input" with padding 0 and an unknown symbol, "output" with padding 0, start 1
-    and end 2, both from the training split.
+    Vocabularies: "input" with padding 0 and an unknown symbol, "output" with padding 0, start 1,
+    end 2 and, where not all symbols of the training split are kept, an unknown one. Raises
+    DataError for data that are no pairs, an empty source, and a text that is too long.
     """
 
     def __init__(self, recipe: TransducerRecipe, dataset: Dataset[Any]) -> None:
         self.recipe = recipe
-        words = _words(dataset, "train")
-        self.vocabularies = {
-            "input": Vocabulary.build(
-                [entry.word for entry in words],
-                "characters",
-                padding="<padding>",
-                unknown="<unknown>",
-            ),
-            "output": Vocabulary.build(
-                [phones for entry in words for phones in entry.pronunciations],
-                "symbols",
-                padding="<padding>",
-                start="<start>",
-                end="<end>",
-            ),
-        }
+        training = _examples(dataset, "train")
+        source, target = recipe.source, recipe.target
+        limited = target.size or target.least_count > 1 or target.of == "subwords"
+        ends = ("padding", "start", "end", *(["unknown"] if limited else []))
+        self.source = _reading("source", source, (one.inputs for one in training), _INPUT)
+        answers = (answer for one in training for answer in one.answers)
+        self.target = _reading("target", target, answers, ends)
+        self.vocabularies = {"input": self.source.vocabulary, "output": self.target.vocabulary}
         self.start, self.end = _ends(self.vocabularies["output"])
-        self.pairs = self._pairs(words)
-        validation = _words(dataset, "validation")
+        encoded = self._encoded(training, "train")
+        kept = [pair for pair in encoded.pairs if self._fits(*pair, dataset.name)]
+        self.left_out = len(encoded.pairs) - len(kept)
+        if not kept:
+            raise DataError(
+                f"No pair of the training split of the data set {dataset.name!r} is short enough; "
+                "raise source.longest and target.longest."
+            )
+        self.pairs = self._padded(kept)
+        validation = _examples(dataset, "validation")
         self.validation = validation[: recipe.training.validation_limit or None]
 
     def steps_per_epoch(self) -> int:
@@ -57,7 +61,7 @@ class Transduction(Task):
         """The recipe's transducer with its loss."""
         network = build_transducer(self.recipe, self.vocabularies)
         steps = self.steps_per_epoch() * self.recipe.training.epochs
-        return TransducerModule(network, self.recipe, steps, self.start, self.end)
+        return TransducerModule(network, self.recipe, steps, self.target)
 
     def bucketing_report(self) -> BucketingReport:
         """What bucketing saves in the first epoch."""
@@ -80,55 +84,103 @@ class Transduction(Task):
             first=first,
         )
 
-    def validation_batches(self) -> list[tuple[PairBatch, Words]]:
-        """Words of similar length together, each batch with its pairs."""
-        words = sorted(self.validation, key=lambda entry: len(entry.word))
-        chunks = [words[k : k + VALIDATION_BATCH] for k in range(0, len(words), VALIDATION_BATCH)]
-        return [self._validation_batch(chunk) for chunk in chunks]
+    def validation_batches(self) -> list[tuple[PairBatch | None, Questions]]:
+        """Sources of similar length together, each batch with its pairs.
+
+        A target that cannot be written with the symbols of the training split is in no pair, since
+        its likelihood is 0; as an answer it counts.
+        """
+        examples = sorted(self.validation, key=lambda one: len(one.inputs))
+        chunks = range(0, len(examples), VALIDATION_BATCH)
+        return [self._validation_batch(examples[k : k + VALIDATION_BATCH]) for k in chunks]
 
     def validation_pairs(self) -> Pairs:
-        """All pairs of the validation split."""
-        return self._pairs(self.validation)
+        """All pairs of the validation split. Raises DataError where none can be written."""
+        pairs = self._encoded(self.validation, "validation").pairs
+        if not pairs:
+            raise DataError(
+                "No target of the validation split can be written with the symbols of the training "
+                "split; choose another split of the data."
+            )
+        return self._padded(pairs)
 
-    def _validation_batch(self, words: Sequence[Pronunciation]) -> tuple[PairBatch, Words]:
-        pairs = self._pairs(words)
-        sources = Pairs.of(
-            [self._source(entry.word) for entry in words],
-            [[] for _ in words],
-            start=self.start,
-            end=self.end,
+    def _validation_batch(self, examples: Sequence[Pair]) -> tuple[PairBatch | None, Questions]:
+        encoded = self._encoded(examples, "validation")
+        pairs = self._padded(encoded.pairs) if encoded.pairs else None
+        asked = self._padded([(source, []) for source in encoded.sources])
+        return None if pairs is None else pairs.batch(np.arange(len(pairs))), Questions(
+            torch.from_numpy(asked.source),
+            torch.from_numpy(asked.source_lengths),
+            [list(map(self.target.written, one.answers)) for one in examples],
         )
-        encode = self.vocabularies["output"].encode
-        answers = [
-            [tuple(encode(" ".join(p), unknown="symbol")) for p in entry.pronunciations]
-            for entry in words
-        ]
-        source = torch.from_numpy(sources.source)
-        lengths = torch.from_numpy(sources.source_lengths)
-        return pairs.batch(np.arange(len(pairs))), (source, lengths, answers)
 
-    def _pairs(self, words: Sequence[Pronunciation]) -> Pairs:
-        encode = self.vocabularies["output"].encode
-        sources, targets = [], []
-        for entry in words:
-            source = self._source(entry.word)
-            for phones in entry.pronunciations:
-                sources.append(source)
-                targets.append(encode(" ".join(phones)))
+    def _encoded(self, examples: Sequence[Pair], split: str) -> "_Encoded":
+        encoded = _Encoded()
+        for index, example in enumerate(examples):
+            source = self.source.ids(example.inputs, unknown="symbol")
+            if not source:
+                raise DataError(
+                    f"Example {index} of the {split} split has an empty source; leave it out."
+                )
+            encoded.sources.append(source)
+            targets = map(self.target.known_ids, example.answers)
+            encoded.pairs += [(source, target) for target in targets if target is not None]
+        return encoded
+
+    def _fits(self, source: list[int], target: list[int], name: str) -> bool:
+        """Whether a training pair is short enough. Raises DataError where it has to be."""
+        sides = (("source", source, self.recipe.source), ("target", target, self.recipe.target))
+        for side, ids, section in sides:
+            if section.longest and len(ids) > section.longest:
+                if self.recipe.batching.too_long == "leave-out":
+                    return False
+                raise DataError(
+                    f"The training split of the data set {name!r} has a {side} of {len(ids)} "
+                    f"symbols, and {side}.longest is {section.longest}; raise it, or set "
+                    'batching.too_long = "leave-out".'
+                )
+        return True
+
+    def _padded(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Pairs:
+        sources, targets = zip(*pairs, strict=True)
         return Pairs.of(sources, targets, start=self.start, end=self.end)
 
-    def _source(self, word: str) -> list[int]:
-        return self.vocabularies["input"].encode(word, unknown="symbol")
+
+_INPUT = ("padding", "unknown")
 
 
-def _words(dataset: Dataset[Any], split: str) -> list[Pronunciation]:
-    words = dataset.split(split)
-    if not words or not all(isinstance(entry, Pronunciation) for entry in words):
+@dataclass
+class _Encoded:
+    """Sources as ids, and every pair of one with a target that can be written."""
+
+    sources: list[list[int]] = field(default_factory=list)
+    pairs: list[tuple[list[int], list[int]]] = field(default_factory=list)
+
+
+def _reading(
+    side: str, section: SideSection, texts: Iterable[str], specials: Sequence[str]
+) -> TextReading:
+    cased = (text.lower() if section.lowercase else text for text in texts)
+    vocabulary = learn_vocabulary(
+        cased,
+        section.of,
+        section.size,
+        specials=specials,
+        least_count=section.least_count,
+        where=side,
+    )
+    return TextReading(vocabulary, section.lowercase)
+
+
+def _examples(dataset: Dataset[Any], split: str) -> list[Pair]:
+    examples = dataset.split(split)
+    if not examples or not all(isinstance(one, Pair) for one in examples):
         raise DataError(
-            f"Transduction needs words with pronunciations, but the {split} split of the data set "
-            f"{dataset.name!r} has none; use the data set 'cmudict'."
+            f"Transduction needs pairs of a source and its targets, but the {split} split of the "
+            f"data set {dataset.name!r} has none; use the data set 'cmudict', or 'files' with "
+            "parallel text or columns for source and targets."
         )
-    return list(words)
+    return list(examples)
 
 
 def _ends(vocabulary: Vocabulary) -> tuple[int, int]:
