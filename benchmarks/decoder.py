@@ -30,7 +30,8 @@ from treadle_export.capturing.network import capture
 from treadle_export.quantization.precision import PRECISIONS, lower, precision_named
 from treadle_train.cells.ragged import valid_positions
 from treadle_train.networks import Transducer
-from treadle_train.networks.attention import MASKED, Context, GeneralAttention
+from treadle_train.networks.attention import MASKED, GeneralAttention
+from treadle_train.networks.network import Context
 
 HIDDEN, EMBEDDING, SYMBOLS = 512, 512, 75
 STEPS = 300

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from benchmarks.quality.baselines import repeat_last, repeat_season
+from benchmarks.quality.generation import nats_of, written_ids
 from benchmarks.quality.kneser_ney import KneserNey
 from benchmarks.quality.retrieval import BM25, by_nearest, by_words
 from treadle.forecast_errors import horizon_errors, mean_over
@@ -17,6 +18,7 @@ from treadle.metrics import (
     bits_per_character,
     macro_f1,
     nats_per_character,
+    nats_per_symbol,
     perplexity,
     span_f1,
 )
@@ -69,6 +71,14 @@ def _kneser_ney(run: Run, metric: str, order: int) -> float:
         return perplexity(nats)
     figure = {"bits_per_character": bits_per_character, "nats_per_character": nats_per_character}
     return figure[metric](nats, len(dataset.split("test")))
+
+
+def _kneser_ney_of_sequences(run: Run, metric: str, order: int) -> float:
+    """As `_kneser_ney`, of sequences that know nothing of each other, ends included."""
+    dataset, vocabulary = run.dataset(), run.vocabularies["output"]
+    gram = KneserNey(written_ids(dataset, vocabulary, "train"), order, len(vocabulary))
+    nats = nats_of(gram, written_ids(dataset, vocabulary, "test"))
+    return {"nats_per_symbol": nats_per_symbol, "perplexity": perplexity}[metric](nats)
 
 
 def _repeated(run: Run, metric: str, *, season: bool) -> float:
@@ -125,6 +135,7 @@ COUNTED: dict[str, Callable[[Run, str], float]] = {
     "each token's most frequent tag": _most_frequent_tags,
     "the last value again": partial(_repeated, season=False),
     "the last season again": partial(_repeated, season=True),
+    "interpolated Kneser-Ney of sequences, order 18": partial(_kneser_ney_of_sequences, order=18),
     "the first sentence": _first_sentence,
     "the first ten words": partial(_lead, words=10),
     "the target of the nearest training source by BM25": _nearest_source,

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.data import given_of, written_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Frames, Pair, Series, Tagged
+    from treadle.data import Classified, Conditioned, Frames, Pair, Series, Tagged
     from treadle.forecaster import Forecaster
+    from treadle.generator import Generator
     from treadle.language_model import LanguageModel
     from treadle.model import Model
     from treadle.speech_transducer import SpeechTransducer
@@ -61,6 +64,17 @@ def _likeliest(model: LanguageModel, text: str) -> bytes:
     return _listed([logits.argmax(-1).tolist() for logits in _unrolled(model, inputs)])
 
 
+def _written(model: Generator, examples: Sequence[Conditioned]) -> bytes:
+    """The likeliest symbol at each place of what is written, after all that stands before it."""
+    vocabulary, likeliest = model.vocabularies["output"], []
+    for one in examples:
+        ids = vocabulary.encode(written_of(one), unknown="symbol")
+        with closing(model.stream(model.sources(given_of(one)))) as stream:
+            logits = stream.unroll(np.array([[model.manifest.decoding["start"], *ids]]))
+        likeliest.append(logits[0].argmax(-1).tolist())
+    return _listed(likeliest)
+
+
 def _forecasts(model: Forecaster, series: Series) -> bytes:
     return b"".join(out.tobytes() for out in _unrolled(model, series.of(model.channels)))
 
@@ -80,6 +94,7 @@ def _listed(answers: list[Any]) -> bytes:
 PREDICTIONS: dict[str, Callable[[Any, Any], bytes]] = {
     "classification": _labels,
     "forecasting": _forecasts,
+    "generation": _written,
     "language-modelling": _likeliest,
     "speech-transduction": _transcripts,
     "tagging": _tags,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.bundle import Bundle, open_bundle
     from treadle.classifier import Classifier, Prediction
     from treadle.forecaster import Forecast, Forecaster
+    from treadle.generator import Generator
     from treadle.language_model import LanguageModel
     from treadle.manifest import Manifest
     from treadle.model import Model, load
@@ -59,6 +60,7 @@ __all__ = [
     "ExportError",
     "Forecast",
     "Forecaster",
+    "Generator",
     "Hypothesis",
     "InputError",
     "LanguageModel",
@@ -96,6 +98,7 @@ _HOMES = {
     "Classifier": "treadle.classifier",
     "Forecast": "treadle.forecaster",
     "Forecaster": "treadle.forecaster",
+    "Generator": "treadle.generator",
     "Hypothesis": "treadle.answers",
     "LanguageModel": "treadle.language_model",
     "Manifest": "treadle.manifest",

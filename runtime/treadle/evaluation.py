@@ -27,8 +27,8 @@ class Evaluation:
     """A figure with its unit and direction, over how many examples, in how many seconds.
 
     Examples are pairs for transduction, symbols for language modelling, frames for forecasting,
-    whole inputs for classification, and sentences for tagging. `beam` is how many hypotheses
-    decoding kept, 1 for greedy search, None where nothing is decoded.
+    whole inputs for classification, sentences for tagging, and sequences for generation. `beam` is
+    how many hypotheses decoding kept, 1 for greedy search, None where nothing is decoded.
     """
 
     metric: str

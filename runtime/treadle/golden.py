@@ -25,14 +25,14 @@ GOLDEN_FILE = "golden.npz"
 class Golden:
     """A recorded trace; N steps, K checkpoints, C sampled output columns.
 
-    source: int64 [S], what an encoder read; empty for a model without one.
+    source: int64 [S] or float32 [S, …], what an encoder read; empty for a model without one.
     inputs: [N, …], what the decoder read.
     choices: {"torch", "bundle"} -> arg-max [N] of each step, free-running.
     checkpoints: int64 [K]; columns: int64 [C].
     outputs: {"torch", "bundle"} -> float32 [K, C]; state, next_state: name -> float32 [K, …].
     """
 
-    source: NDArray[np.int64]
+    source: NDArray[Any]
     inputs: NDArray[Any]
     choices: dict[str, NDArray[np.int64]]
     checkpoints: NDArray[np.int64]

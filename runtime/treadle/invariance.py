@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treadle.ladder import Rung, compare
+from treadle.manifest import TASKS
 from treadle.tolerances import processor_of
 
 if TYPE_CHECKING:
@@ -74,18 +75,21 @@ def _rows(golden: Golden) -> list[NDArray[Any]]:
     return [golden.inputs[start : start + length] for start, length in pairs]
 
 
-def _sources(model: Model, golden: Golden) -> list[list[int]]:
+def _sources(model: Model, golden: Golden) -> list[NDArray[Any]]:
     """The golden source, and others of lengths up to three times the encoder's padding."""
     if not golden.source.size:
         return []
-    size = len(model.vocabularies["input"])
-    random = np.random.default_rng(_SEED)
-    return [golden.source.tolist()] + [
-        random.integers(1, size, length).tolist() for length in (1, 17, 40)
-    ]
+    reading, random = model.reading("encode"), np.random.default_rng(_SEED)
+    steps = TASKS[model.manifest.task].source_steps
+    shapes = [(steps or length, *reading.features) for length in (1, 17, 40)]
+    if reading.symbols is None:
+        return [golden.source, *(random.standard_normal(shape, np.float32) for shape in shapes)]
+    first = min(1, reading.symbols - 1)  # 0 is padding, where there is any
+    others = [random.integers(first, reading.symbols, shape) for shape in shapes]
+    return [golden.source, *others]
 
 
-def _stream(model: Model, sources: list[list[int]], rows: list[NDArray[Any]]) -> Stream:
+def _stream(model: Model, sources: list[NDArray[Any]], rows: list[NDArray[Any]]) -> Stream:
     return model.stream(sources) if sources else model.stream(batch_size=len(rows))
 
 

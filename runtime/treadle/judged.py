@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.data.examples import given_of, written_of
 from treadle.errors import DataError
 from treadle.forecast_errors import mean_over
 from treadle.metrics import (
@@ -16,6 +17,7 @@ from treadle.metrics import (
     bits_per_character,
     macro_f1,
     nats_per_character,
+    nats_per_symbol,
     perplexity,
     span_f1,
     symbol_error_rate,
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle.classifier import Classifier
-    from treadle.data import Classified, Frames, Pair, Series, Tagged
+    from treadle.data import Classified, Conditioned, Frames, Pair, Series, Tagged
     from treadle.forecast_errors import HorizonErrors
     from treadle.forecaster import Forecaster
+    from treadle.generator import Generator
     from treadle.language_model import LanguageModel
     from treadle.speech_transducer import SpeechTransducer
     from treadle.tagger import Tagger
@@ -99,6 +102,13 @@ def _label_nats(model: Classifier, examples: Sequence[Classified]) -> NDArray[np
     return model.nats([one.inputs for one in examples], [str(one.label) for one in examples])
 
 
+def _written_nats(model: Generator, examples: Sequence[Conditioned]) -> NDArray[np.float64]:
+    """Nats of each symbol that is written, the end symbols included."""
+    given: Any = [given_of(example) for example in examples]
+    scores = model.score(given, [written_of(example) for example in examples])
+    return np.concatenate([score.nats for score in scores])
+
+
 def _horizons(model: Forecaster, series: Series) -> tuple[HorizonErrors, ...]:
     """Errors of the central forecast at each horizon, the state carried through the series."""
     return model.errors(series.of(model.channels))
@@ -157,6 +167,15 @@ JUDGED: dict[str, Judged] = {
             "mae": lambda model, series, _: mean_over(_horizons(model, series), "mae"),
         },
         _forecast_nats,
+    ),
+    "generation": Judged(
+        {
+            "nats_per_symbol": lambda model, examples, _: nats_per_symbol(
+                _written_nats(model, examples)
+            ),
+            "perplexity": lambda model, examples, _: perplexity(_written_nats(model, examples)),
+        },
+        _written_nats,
     ),
     "language-modelling": Judged(
         {

@@ -8,31 +8,18 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from treadle.answers import MOST_ROWS, batches_by_length, search_for
-from treadle.decoding import (
-    Sampler,
-    StopStrings,
-    TimeLimit,
-    allowed_mask,
-    as_constraint,
-    read_logits,
-    until_stop,
-)
+from treadle.continuing import continued
+from treadle.decoding import Sampler
 from treadle.errors import InputError
 from treadle.model import Model
-from treadle.score import Score, negative_log_probabilities
+from treadle.score import Score, forced, padded_ids
 from treadle.searchable import decoding_id, vocabulary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Sequence
 
     from treadle.answers import Hypothesis
-    from treadle.decoding import Constraining, Constraint
-    from treadle.vocabulary import Vocabulary
-
-# Steps of one call of the sequence graph: long enough that a call costs nothing against them.
-_CHUNK = 512
+    from treadle.decoding import Constraining
 
 
 class LanguageModel(Model):
@@ -70,32 +57,17 @@ class LanguageModel(Model):
         impossible option, and while it runs StateError for logits that are not finite, StateError
         (before the first symbol InputError) for a constraint that allows no symbol.
         """
-        sampler = Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty)
-        if max_length < 0:
-            raise InputError(f"max_length should be 0 or more, got {max_length}")
-        TimeLimit(time_limit)  # refuses impossible ones now; the time runs from the first step
-        stops = StopStrings(stop)
         vocabulary = vocabulary_of(self, "symbols")
-        ids = [self._start, *vocabulary.encode(prompt, unknown=self.unknown)]
-        made = _Made(vocabulary, sampler, as_constraint(constraint))
-        symbols = self._generate(ids, max_length, made, time_limit)
-        return until_stop(symbols, stops, vocabulary.space)
-
-    def _generate(
-        self, ids: list[int], max_length: int, made: _Made, time_limit: float | None
-    ) -> Generator[str, None, None]:
-        limit = TimeLimit(time_limit)
-        with closing(self.stream()) as stream:
-            output = stream.feed(np.array([ids], dtype=np.int64))
-            for step in range(max_length):
-                token = made.next(read_logits(output, step))
-                if token is None:
-                    return
-                yield from made.vocabulary.decode(token.tolist())
-                if limit.passed:
-                    return
-                if step + 1 < max_length:
-                    output = stream.step(token)
+        return continued(
+            self.stream,
+            [self._start, *vocabulary.encode(prompt, unknown=self.unknown)],
+            vocabulary,
+            Sampler(temperature, top_k, top_p, seed, min_p, repetition_penalty),
+            max_length=max_length,
+            constraint=constraint,
+            stop=stop,
+            time_limit=time_limit,
+        )
 
     def complete(
         self,
@@ -140,7 +112,7 @@ class LanguageModel(Model):
         for batch in batches_by_length(read, search.rows):
             rows = [read[index] for index in batch for _ in range(beam)]
             # The search itself reads the last symbol, so that it sees what comes after it.
-            inputs, lengths = _padded([row[:-1] for row in rows])
+            inputs, lengths = padded_ids([row[:-1] for row in rows])
             last = np.array([row[-1] for row in rows], np.int64)
             with closing(self.stream(batch_size=len(rows))) as stream:
                 stream.feed(inputs, lengths)
@@ -177,65 +149,11 @@ class LanguageModel(Model):
             raise InputError("expected texts of at least one symbol to score, got an empty one")
         scores: dict[int, Score] = {}
         for batch in batches_by_length(encoded, MOST_ROWS):
-            found = self._scored([encoded[index] for index in batch])
-            scores.update(zip(batch, found, strict=True))
+            with closing(self.stream(batch_size=len(batch))) as stream:
+                targets = [encoded[index] for index in batch]
+                scores.update(zip(batch, forced(stream, self._start, targets), strict=True))
         return [scores[index] for index in range(len(texts))]
-
-    def _scored(self, targets: list[list[int]]) -> list[Score]:
-        inputs, lengths = _padded([[self._start, *row[:-1]] for row in targets])
-        nats = [np.empty(len(row), dtype=np.float64) for row in targets]
-        steps = max(1, _CHUNK // len(targets))
-        with closing(self.stream(batch_size=len(targets))) as stream:
-            for first in range(0, inputs.shape[1], steps):
-                left = np.clip(lengths - first, 0, steps)
-                made = stream.unroll(inputs[:, first : first + steps], left)
-                for row, logits in enumerate(read_logits(made, first)):
-                    part = slice(first, first + int(left[row]))
-                    right = np.array(targets[row][part], np.int64)
-                    nats[row][part] = negative_log_probabilities(logits[: len(right)], right)
-        return [Score(values) for values in nats]
 
     @property
     def _start(self) -> int:
         return decoding_id(self, "start", "symbols")
-
-
-def _padded(rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows as int64 [B, T], 0 where padded, and their lengths [B]."""
-    lengths = np.array([len(row) for row in rows], np.int64)
-    padded = np.zeros((len(rows), int(lengths.max())), np.int64)
-    for row, ids in enumerate(rows):
-        padded[row, : len(ids)] = ids
-    return padded, lengths
-
-
-class _Made:
-    """The symbols that one continuation has so far, and the choice of the next."""
-
-    def __init__(
-        self, vocabulary: Vocabulary, sampler: Sampler, constraint: Constraint | None
-    ) -> None:
-        self.vocabulary = vocabulary
-        self._sampler = sampler
-        self._constraint = constraint
-        self._state = None if constraint is None else constraint.start()
-        self._ids: list[int] = []
-        self._seen = np.zeros((1, len(vocabulary)), dtype=bool)
-
-    def next(self, logits: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        """The next symbol from logits `[1, V]`, int64 `[1]`; None at the end."""
-        end, allowed = self.vocabulary.end, None
-        if self._constraint is not None:
-            size = logits.shape[1]
-            allowed = allowed_mask(self._constraint, self._state, self._ids, end, size)[None]
-            if not allowed.any():
-                return None
-        token = self._sampler.draw(logits, len(self._ids), made=self._seen, allowed=allowed)
-        symbol = int(token[0])
-        if symbol == end:
-            return None
-        self._ids.append(symbol)
-        self._seen[0, symbol] = True
-        if self._constraint is not None:
-            self._state = self._constraint.advance(self._state, symbol)
-        return token

@@ -39,13 +39,15 @@ class Task:
     """Which graphs a task has, and which vocabulary numbers the ids of an integer input.
 
     `chooses`: whether the largest output of a step is an answer, as a symbol's is. `optional`:
-    graphs that a bundle of the task may have beside them.
+    graphs that a bundle of the task may have beside them. `source_steps`: how many steps a source
+    has that `encode` reads; None: any number.
     """
 
     graphs: tuple[str, ...]
     vocabularies: dict[str, str]
     chooses: bool = True
     optional: tuple[str, ...] = ("prompt",)
+    source_steps: int | None = None
 
 
 TASKS: dict[str, Task] = {
@@ -54,6 +56,9 @@ TASKS: dict[str, Task] = {
         ("sequence",), {"step": "input", "sequence": "input"}, optional=("step", "prompt")
     ),
     "forecasting": Task(("step", "sequence"), {}, chooses=False),
+    "generation": Task(
+        ("step", "sequence", "encode"), {"step": "output", "encode": "labels"}, source_steps=1
+    ),
     "language-modelling": Task(("step", "sequence"), {"step": "symbols"}),
     # A transducer of speech by RNN-T has two more graphs than one by CTC.
     "speech-transduction": Task(

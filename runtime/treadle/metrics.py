@@ -40,6 +40,7 @@ METRICS: dict[str, Metric] = {
         Metric("hits_at_10", "%", higher_is_better=True),
         Metric("symbol_error_rate", "%", higher_is_better=False),
         Metric("perplexity", "symbols", higher_is_better=False),
+        Metric("nats_per_symbol", "nats/symbol", higher_is_better=False),
         Metric("bits_per_character", "bits/character", higher_is_better=False),
         Metric("nats_per_character", "nats/character", higher_is_better=False),
     )
@@ -142,6 +143,11 @@ def _check_labels(predictions: Sequence[str], labels: Sequence[str]) -> None:
             "labels are compared one for each example, got "
             f"{len(predictions)} predictions for {len(labels)} examples"
         )
+
+
+def nats_per_symbol(nats: ArrayLike) -> float:
+    """The mean; `nats` holds one value a symbol. Raises InputError when there are none."""
+    return nats_per_character(nats)
 
 
 def nats_per_character(nats: ArrayLike, characters: int | None = None) -> float:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 CLASSES = {
     "classification": "treadle.classifier:Classifier",
     "forecasting": "treadle.forecaster:Forecaster",
+    "generation": "treadle.generator:Generator",
     "language-modelling": "treadle.language_model:LanguageModel",
     "speech-transduction": "treadle.speech_transducer:SpeechTransducer",
     "tagging": "treadle.tagger:Tagger",
@@ -68,7 +69,8 @@ def load(
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
 
-    A Classifier, Forecaster, LanguageModel, SpeechTransducer, Tagger, Transducer, StatefulModel or
+    A Classifier, Forecaster, Generator, LanguageModel, SpeechTransducer, Tagger, Transducer,
+    StatefulModel or
     WholeSequenceModel. `source` is the path of a bundle, packed or not, the bytes of a packed one,
     or a resource of a package, as `open_bundle` takes it; what is packed is unpacked into temporary
     files until the model closes.
@@ -352,6 +354,12 @@ class Model(Closing):
                 raise InputError("a list of rows has its lengths; leave source_lengths out")
             source, source_lengths = reading.stacked(source)  # type: ignore[arg-type]
         x, lengths = reading.padded(source, source_lengths, "source", least=1)
+        steps = TASKS[self.manifest.task].source_steps
+        if steps is not None and (lengths != steps).any():
+            raise InputError(
+                f"a source of {self.manifest.name} should have {steps} step, got "
+                f"{int(lengths[lengths != steps][0])}"
+            )
         # A memory of another padded width would change the last bits of a softmax over it.
         width = -(-int(lengths.max()) // SOURCE_MULTIPLE) * SOURCE_MULTIPLE
         padded = np.zeros((len(x), width, *x.shape[2:]), x.dtype)

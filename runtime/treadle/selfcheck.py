@@ -128,7 +128,7 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
 
 
 def _stream(model: Model, golden: Golden) -> Stream:
-    return model.stream([golden.source.tolist()]) if golden.source.size else model.stream()
+    return model.stream(golden.source[None]) if golden.source.size else model.stream()
 
 
 def _carried(

@@ -38,7 +38,7 @@ def test_another_model_answers_otherwise(tmp_path: Path) -> None:
         folder.mkdir()
         with treadle.load(write_transducer(folder, seed=seed)) as model:
             letters = [s for s in model.vocabularies["input"].symbols if len(s) == 1]
-            words = [SimpleNamespace(word=letter * 3) for letter in letters]
+            words = [SimpleNamespace(inputs=letter * 3) for letter in letters]
             found.append(predictions_sha256(model, words))
     assert found[0] == found[1] != found[2]
 

@@ -20,6 +20,7 @@ from tests.project.repository import ROOT
 from tests.runtime.tiny_bundles import (
     HIDDEN,
     start_from_file,
+    write_generator,
     write_language_model,
     write_transducer,
     write_whole_sequence,
@@ -102,6 +103,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
         {"recurrent.0.hidden": np.full(HIDDEN, 0.5, np.float32)},
     ),
     "transducer": write_transducer,
+    "generator": write_generator,
     "whole": write_whole_sequence,
     "classifier": write_as("classification", write_language_model),
     "forecaster": write_forecaster,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import treadle
 from tests.runtime.tiny_bundles import CHARACTERS, write_language_model
-from treadle import language_model as module
+from treadle import score as module
 from treadle.decoding import (
     Lexicon,
     RegularExpression,

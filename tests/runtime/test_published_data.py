@@ -24,6 +24,7 @@ from treadle.data.catalogue import CATALOGUE, published
 from treadle.data.entities import WNUT17
 from treadle.data.folk_songs import read_tunes
 from treadle.data.malformed import Malformed
+from treadle.data.notes import PITCHES
 from treadle.data.readers.rdata import read_factors
 from treadle.data.registry import locate, standing
 from treadle.data.small_talk import read_conversations
@@ -218,6 +219,18 @@ def test_folk_songs_come_from_four_regions() -> None:
     examples = [example for part in dataset.splits.values() for example in part]
     assert {e.label for e in examples} == {"Deutschland", "China", "Lothringen", "Luxemburg"}
     assert all([token[:2] for token in e.text[:3]] == ["M:", "L:", "K:"] for e in examples)
+
+
+def test_folk_songs_as_notes() -> None:
+    here("folk-songs")
+    dataset = open_dataset("folk-songs", {"notation": "notes"})
+    examples = [example for part in dataset.splits.values() for example in part]
+    assert [len(part) for part in dataset.splits.values()] == [6_104, 763, 763]
+    assert len({e.text for e in examples}) == len(examples)
+    assert all(e.text[0].startswith("M:") for e in examples)
+    # Most tunes end on the tonic, or a fifth or a third from it.
+    last = [next(t for t in reversed(e.text) if t[:-1] in PITCHES)[:-1] for e in examples]
+    assert sum(name in ("C", "G", "E") for name in last) > 0.8 * len(last)
 
 
 def test_tunes_that_are_none_are_named(tmp_path: Path) -> None:

@@ -179,6 +179,22 @@ def write_transducer(
     return _finish(bundle, "transduction", graphs, vocabularies, decoding)
 
 
+def write_generator(
+    directory: Path, *, name: str = "tiny-generator", written: Vocabulary = PHONEMES
+) -> Path:
+    """A letter as label, ten symbols to write: the graphs of a transducer, sources of one step."""
+    bundle = write_transducer(directory, name=name, seed=3)
+    document = json.loads((bundle / "manifest.json").read_text())
+    files = document["vocabularies"]
+    written.write(bundle / files["output"])
+    document |= {
+        "task": "generation",
+        "vocabularies": {"labels": files["input"], "output": files["output"]},
+    }
+    reseal(bundle, document)
+    return bundle
+
+
 def write_whole_sequence(directory: Path, *, name: str = "tiny-whole") -> Path:
     """Every step sees itself and its mirror image: numbers in, numbers out, nothing carried."""
     bundle = _new(directory, name)

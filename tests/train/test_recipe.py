@@ -28,6 +28,7 @@ def test_the_recipes_of_the_package() -> None:
         "connected-digits-rnnt",
         "digits",
         "forecast-transformer",
+        "melody",
         "pronounce-en",
         "pronounce-en-large",
         "pronounce-sigmorphon",

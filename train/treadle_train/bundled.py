@@ -13,6 +13,7 @@ from treadle_train.networks import Forecaster, Network, Tagger
 from treadle_train.networks.speech_transducer import BLANK
 from treadle_train.recipe import (
     ForecasterRecipe,
+    GeneratorRecipe,
     LanguageModelRecipe,
     SpeechTransducerRecipe,
     TaggerRecipe,
@@ -34,14 +35,22 @@ class Bundled:
     decoding: Callable[[Any, Vocabularies, Any], dict[str, Any]]
 
 
-def _decoding_of_transducer(
-    recipe: TransducerRecipe, vocabularies: Vocabularies, _: Network
+def _decoding_of_output(
+    recipe: TransducerRecipe | GeneratorRecipe, vocabularies: Vocabularies, _: Network
 ) -> dict[str, Any]:
     output = vocabularies["output"]
     return {
         "start": output.start,
         "end": output.end,
         "max_length": recipe.decoding.max_length,
+    }
+
+
+def _decoding_of_transducer(
+    recipe: TransducerRecipe, vocabularies: Vocabularies, network: Network
+) -> dict[str, Any]:
+    return {
+        **_decoding_of_output(recipe, vocabularies, network),
         "beam": recipe.decoding.beam,
         "length_penalty": recipe.decoding.length_penalty,
         LOWERCASE["input"]: recipe.source.lowercase,
@@ -97,6 +106,7 @@ def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dic
 BUNDLED: dict[str, Bundled] = {
     "classification": Bundled(lambda recipe: str(recipe.metric), lambda *_: {}),
     "forecasting": Bundled(lambda recipe: str(recipe.metric), _decoding_of_series),
+    "generation": Bundled(lambda recipe: str(recipe.metric), _decoding_of_output),
     "language-modelling": Bundled(figure_of, _decoding_of_text),
     "speech-transduction": Bundled(lambda _: "symbol_error_rate", _decoding_of_speech),
     "tagging": Bundled(lambda recipe: str(recipe.metric), _decoding_of_tagger),

@@ -9,10 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from treadle.data import Classified, Frames, Pair, Series, Tagged
+from treadle.data import Classified, Conditioned, Frames, Pair, Series, Tagged
 from treadle.errors import InputError
 from treadle.evaluation import Evaluation
 from treadle.forecast_errors import mean_over
@@ -21,6 +22,7 @@ from treadle.metrics import (
     accuracy,
     bits_per_character,
     macro_f1,
+    nats_per_symbol,
     perplexity,
     span_f1,
     symbol_error_rate,
@@ -29,14 +31,16 @@ from treadle.stacking import stacked
 from treadle.text_metrics import TEXT_FIGURES, different, hits_at
 from treadle.texts import TextReading
 from treadle.tokens import TokenReading
-from treadle_train.batching.bucketed import Pairs
+from treadle_train.batching.bucketed import IGNORED, Pairs
 from treadle_train.batching.labelled import encoded, padded
 from treadle_train.greedy import decode_greedily
 from treadle_train.greedy_frames import read_greedily
 from treadle_train.modules.forecasting import errors_of, forecasts_of
+from treadle_train.modules.generation import forced
 from treadle_train.networks import (
     Classifier,
     Forecaster,
+    Generator,
     LanguageModel,
     SpeechTransducer,
     Tagger,
@@ -44,6 +48,7 @@ from treadle_train.networks import (
 )
 from treadle_train.ranking import rank_answers
 from treadle_train.run import Run, load_run
+from treadle_train.tasks.generation import conditioned_rows
 
 ROWS = 256
 STEPS = 512
@@ -146,6 +151,20 @@ def _label_figure(run: Run, network: Classifier, examples: Sequence[Classified])
     return metric(said, [str(example.label) for example in examples])
 
 
+def _written_figure(run: Run, network: Generator, examples: Sequence[Conditioned]) -> float:
+    """The run's metric over all symbols and ends, sequences of similar length together."""
+    rows = conditioned_rows(examples, run.vocabularies, split="test")
+    order = np.argsort(rows.lengths, kind="stable")
+    nats = []
+    for first in range(0, len(rows), ROWS):
+        batch = rows.batch(order[first : first + ROWS])
+        logits, counted = forced(network, batch), batch.targets != IGNORED
+        chosen = logits[counted].double()
+        nats.append(functional.cross_entropy(chosen, batch.targets[counted], reduction="none"))
+    metric = {"nats_per_symbol": nats_per_symbol, "perplexity": perplexity}
+    return metric[str(run.evaluation["metric"])](torch.cat(nats).numpy())
+
+
 def _forecast_figure(run: Run, network: Forecaster, series: Series) -> float:
     """The run's metric, the mean over horizons, the state carried through the series."""
     said = run.decoding
@@ -198,6 +217,7 @@ def _transcript_figure(run: Run, network: SpeechTransducer, examples: Sequence[F
 FIGURES: dict[str, Callable[[Run, Any, Any], float]] = {
     "classification": _label_figure,
     "forecasting": _forecast_figure,
+    "generation": _written_figure,
     "language-modelling": _text_figure,
     "speech-transduction": _transcript_figure,
     "tagging": _tag_figure,

@@ -23,6 +23,9 @@ FigureName = Literal["accuracy", "macro_f1"]
 RelativeName = Literal["last", "season"]
 ErrorName = Literal["mse", "mae"]
 TransducerKind = Literal["ctc", "rnn-t"]
+GivenName = Literal["start", "every-step"]
+WrittenName = Literal["symbols", "characters", "words"]
+LikelihoodName = Literal["nats_per_symbol", "perplexity"]
 TagFigureName = Literal["accuracy", "span_f1"]
 TextFigureName = Literal["word_error_rate", "bleu", "rouge_l", "hits_at_10"]
 TooLongName = Literal["error", "leave-out"]
@@ -258,6 +261,35 @@ class SpeechTransducerSection:
     recurrent_dropout: float = rate(0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSection:
+    """Sizes of a `treadle_train.networks.Generator`, and what is dropped while it trains.
+
+    condition_size: numbers that a label or a vector becomes; condition_at: where they are read;
+    features: numbers of a vector, 0 where labels are given. The dropouts, residual, layer_norm and
+    forget_bias are as in `TransducerSection`.
+    """
+
+    embedding_size: int = at_least(1, 64)
+    hidden_size: int = at_least(1, 256)
+    layers: int = at_least(1, 1)
+    cell: CellName = "lstm"
+    condition_size: int = at_least(1, 32)
+    condition_at: GivenName = "every-step"
+    features: int = at_least(0, 0)
+    dropout: float = rate(0.2)
+    embedding_dropout: float = rate(0.0)
+    symbol_dropout: float = rate(0.0)
+    recurrent_dropout: float = rate(0.0)
+    variational_dropout: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    forget_bias: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_forget_bias(self.cell, self.forget_bias)
+
+
 def check_forget_bias(cell: str, forget_bias: float) -> None:
     """Raise RecipeError where a bias is asked for and the cell has no forget gate."""
     if forget_bias and not cell.startswith("lstm"):
@@ -447,6 +479,24 @@ class UtteranceSection:
 
     batch_size: int = at_least(1, 32)
     window: int = at_least(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritingSection:
+    """What a generator writes, and how sequences become batches.
+
+    of: "symbols" that white space separates, "characters" or "words" (`treadle.vocabulary`);
+    least_count: a symbol that the training split has less often is unknown; longest: training reads
+    so many symbols of a sequence (0: all); unknown_rate: the share of symbols that are read as the
+    unknown one; batch_size, window: as in `BucketSection`, by the length of what is written.
+    """
+
+    of: WrittenName = "symbols"
+    least_count: int = at_least(1, 1)
+    longest: int = at_least(0, 0)
+    batch_size: int = at_least(1, 64)
+    window: int = at_least(0, 0)
+    unknown_rate: float = rate(0.002)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -659,9 +709,26 @@ class SpeechTransducerRecipe:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GeneratorRecipe:
+    """A recipe with task = "generation". metric: what it is judged and chosen by."""
+
+    name: str
+    summary: str
+    licence: str
+    task: Literal["generation"]
+    data: DataSection
+    network: GeneratorSection
+    batching: WritingSection
+    training: TrainingSection
+    decoding: DecodingSection = field(default_factory=DecodingSection)
+    metric: LikelihoodName = "nats_per_symbol"
+
+
 Recipe = (
     ClassifierRecipe
     | ForecasterRecipe
+    | GeneratorRecipe
     | LanguageModelRecipe
     | SpeechTransducerRecipe
     | TaggerRecipe
@@ -670,6 +737,7 @@ Recipe = (
 RECIPE_TYPES: dict[str, type[Recipe]] = {
     "classification": ClassifierRecipe,
     "forecasting": ForecasterRecipe,
+    "generation": GeneratorRecipe,
     "speech-transduction": SpeechTransducerRecipe,
     "tagging": TaggerRecipe,
     "transduction": TransducerRecipe,

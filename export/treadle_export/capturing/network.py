@@ -24,7 +24,7 @@ from treadle_export.passes.canonicalize import canonicalize
 from treadle_export.passes.loop_over_time import loop_over_time
 from treadle_export.passes.name_weights import NameWeights
 from treadle_train.cells import Layer
-from treadle_train.networks import Network, RNNTransducer, Transducer
+from treadle_train.networks import Encoding, Network, RNNTransducer
 from treadle_train.networks.attention import MASKED
 
 # Sizes of the example from which a dynamic graph is traced: distinct, none of them 0 or 1, and a
@@ -150,11 +150,17 @@ def _state_ports(network: Network) -> tuple[StatePort, ...]:
 
 def _encoded_example(network: Network) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What `encode` gives for an example: context and the states that a decoder starts from."""
-    if not isinstance(network, Transducer):
+    if not isinstance(network, Encoding):
         return {}, {}
     with torch.no_grad():
-        source = torch.zeros(_BATCH, _SOURCE, dtype=torch.int64)
-        return network.encode(source, torch.full((_BATCH,), _SOURCE))
+        return network.encode(*_example_source(network))
+
+
+def _example_source(network: Encoding) -> tuple[Tensor, Tensor]:
+    """What `encode` reads, [B, S, …], and its lengths."""
+    features = [int(size) for size in network.source.shape[2:]]
+    source = torch.zeros(_BATCH, _SOURCE, *features, dtype=getattr(torch, network.source.dtype))
+    return source, torch.full((_BATCH,), _SOURCE)
 
 
 def _shape(tensor: Tensor) -> tuple[int | str, ...]:
@@ -173,14 +179,11 @@ def _interface(
     initial: Mapping[str, Tensor],
 ) -> Graph:
     tensors = {key: Port(key, "float32", _shape(tensor)) for key, tensor in context.items()}
-    if name == "encode":
+    if isinstance(network, Encoding) and name == "encode":
         starts = [Port(f"initial.{key}", "float32", _shape(t)) for key, t in initial.items()]
         return Graph(
             file="encode.onnx",
-            inputs=(
-                Port("source", "int64", ("batch", "source")),
-                Port("source_lengths", "int64", ("batch",)),
-            ),
+            inputs=(network.source, Port("source_lengths", "int64", ("batch",))),
             outputs=(*tensors.values(), *starts),
         )
     timed = name == "sequence"
@@ -220,11 +223,9 @@ def _example(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Example inputs of an entry point and, in the same structure, its dynamic axes."""
     batch, time = {0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
-    if name == "encode":
-        inputs: dict[str, Any] = {
-            "source": torch.zeros(_BATCH, _SOURCE, dtype=torch.int64),
-            "source_lengths": torch.full((_BATCH,), _SOURCE),
-        }
+    inputs: dict[str, Any]
+    if isinstance(network, Encoding) and name == "encode":
+        inputs = dict(zip(("source", "source_lengths"), _example_source(network), strict=True))
         return inputs, {"source": time, "source_lengths": batch}
     dtype = getattr(torch, network.read.dtype)
     features = [int(size) for size in network.read.shape[1:]]

@@ -190,7 +190,7 @@ def measure(
     with ExitStack() as stack:
         models = [stack.enter_context(treadle.load(p, unknown="symbol")) for p in (whole, screened)]
         source, split, inputs = _inputs(models[0], limit)
-        opened = (m.stream([source.tolist()]) if source.size else m.stream() for m in models)
+        opened = (m.stream(source[None]) if source.size else m.stream() for m in models)
         streams = [stack.enter_context(stream) for stream in opened]
         for chunk in _chunks(inputs):
             expected, actual = (flat_rows((s.unroll(chunk[None])[0],)) for s in streams)
@@ -216,7 +216,7 @@ def _chunks(inputs: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield inputs[first : first + _CHUNK]
 
 
-def _inputs(model: Model, limit: int | None) -> tuple[NDArray[np.int64], str, NDArray[Any]]:
+def _inputs(model: Model, limit: int | None) -> tuple[NDArray[Any], str, NDArray[Any]]:
     """What an encoder reads, the split, and what every step reads."""
     evaluation, none = model.manifest.evaluation, np.zeros(0, np.int64)
     if model.manifest.task != "language-modelling" or "dataset" not in evaluation:

@@ -19,12 +19,13 @@ SPLIT = "validation"
 DEFAULT_EXAMPLES = {
     "classification": 1_000,
     "forecasting": 5_000,
+    "generation": 200,
     "language-modelling": 20_000,
     "speech-transduction": 200,
     "tagging": 1_000,
     "transduction": 500,
 }
-"""Sequences, frames, symbols of text, utterances, sentences, or words."""
+"""Sequences, frames, symbols of text, utterances, sentences, or words, as the task has them."""
 
 FLOAT32 = {"*": "float32"}
 """The exceptions that leave every weight in float32, in graphs as a precision lowers them."""

@@ -15,7 +15,7 @@ from treadle_export.parity.joined import joined_by
 from treadle_export.parity.origin import Carried, Floats, Reference, rung_of
 from treadle_export.parity.trace import Trace, encode_feeds
 from treadle_train.cells import Layer
-from treadle_train.networks import Network, Transducer
+from treadle_train.networks import Encoding, Network
 
 
 class NetworkOrigin:
@@ -32,7 +32,7 @@ class NetworkOrigin:
         stepped = _torch_steps(self.network, trace, context, start)
         rungs.append(rung_of("torch step", unrolled, stepped.outputs, final, stepped.last))
         context_arrays: Arrays = {name: tensor.numpy() for name, tensor in context.items()}
-        if context:
+        if "encode" in self.network.graphs:
             rungs.append(_encode_rung(canonical, trace, context_arrays, start))
         return Reference(
             rungs=tuple(rungs),
@@ -61,7 +61,7 @@ def _encode_rung(
 def _encoded(network: Network, trace: Trace) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What torch's encoder says of the trace's source, and the state that a decoder starts from."""
     start = network.initial_state(1)
-    if not isinstance(network, Transducer):
+    if not isinstance(network, Encoding):
         return {}, start
     feeds = {name: torch.from_numpy(array) for name, array in encode_feeds(trace).items()}
     context, initial = network.encode(**feeds)
@@ -111,7 +111,7 @@ def equations_rung(network: Network, trace: Trace) -> Rung:
 def _unpadded(network: Network, trace: Trace) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """As `_encoded`, the source at its own length: equations know nothing of padding."""
     start = network.initial_state(1)
-    if not isinstance(network, Transducer):
+    if not isinstance(network, Encoding):
         return {}, start
     source = torch.from_numpy(trace.source)[None]
     context, initial = network.encode(source, torch.tensor([source.shape[1]]))

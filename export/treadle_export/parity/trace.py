@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from treadle.tokens import TokenReading
 from treadle_export.engine import Arrays
 from treadle_train.batching.labelled import encoded
 from treadle_train.run import Run
+from treadle_train.tasks.generation import conditioned_rows
 
 LONGEST_SYMBOL = 32
 """Characters of text that are looked at for each symbol; words are rarely longer."""
@@ -25,20 +27,20 @@ STEPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One row of real inputs: source int64 [S] (empty without an encoder), inputs [N, …].
+    """One row of real inputs: source [S, …] (int64 [0] without an encoder), inputs [N, …].
 
     symbols: int64 [M], what the predictor of an RNN-T reads; empty where there is none.
     """
 
-    source: NDArray[np.int64]
+    source: NDArray[Any]
     inputs: NDArray[Any]
     symbols: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def padded_source(self) -> NDArray[np.int64]:
-        """[1, S'], padded with zeros as the runtime pads it."""
+        """[1, S', …], padded with zeros as the runtime pads it."""
         width = -(-max(len(self.source), 1) // SOURCE_MULTIPLE) * SOURCE_MULTIPLE
-        padded = np.zeros((1, width), np.int64)
+        padded = np.zeros((1, width, *self.source.shape[1:]), self.source.dtype)
         padded[0, : len(self.source)] = self.source
         return padded
 
@@ -58,8 +60,10 @@ def trace_of(run: Run, steps: int = STEPS) -> Trace:
             f"expected at least {steps} test symbols to carry a state over, got {len(tokens)}; "
             f"use a larger data set"
         )
+    if not isinstance(source, np.ndarray):
+        source = np.array(source, np.int64)
     symbols = _taken(_said(run), steps) if "predictor" in run.network.graphs else []
-    return Trace(np.array(source, np.int64), np.array(tokens), np.array(symbols, np.int64))
+    return Trace(source, np.array(tokens), np.array(symbols, np.int64))
 
 
 def _source_and_targets(run: Run, steps: int) -> tuple[list[int], list[int]]:
@@ -137,9 +141,18 @@ def _tagged(run: Run, steps: int) -> tuple[list[int], list[Any]]:
     return [], read[:steps]
 
 
-_READERS: dict[str, Callable[[Run, int], tuple[list[int], Sequence[Any]]]] = {
+def _written(run: Run, steps: int) -> tuple[NDArray[Any], list[int]]:
+    """What the first sequence is written for, and what is read of it and of those after it."""
+    examples = run.dataset().split("test")[:steps]
+    rows = conditioned_rows(examples, run.vocabularies, split="test")
+    read = chain.from_iterable(row[:-1].tolist() for row in rows.written)
+    return rows.given[:1], _taken(read, steps)
+
+
+_READERS: dict[str, Callable[[Run, int], tuple[list[int] | NDArray[Any], Sequence[Any]]]] = {
     "classification": _labelled,
     "forecasting": _series,
+    "generation": _written,
     "language-modelling": _text,
     "speech-transduction": _spoken,
     "tagging": _tagged,

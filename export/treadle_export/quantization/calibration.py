@@ -84,7 +84,7 @@ def _source_feeds(encode: _Observed, batch: Batch) -> Arrays:
     source, lengths = encode.interface.inputs
     if batch.source is None:
         raise ValueError("a model with an encoder is calibrated with sources")
-    rows, width = batch.source.shape
+    rows, width = batch.source.shape[:2]
     return {source.name: batch.source, lengths.name: np.full(rows, width, np.int64)}
 
 

@@ -19,6 +19,7 @@ from treadle.tokens import TokenReading
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description
 from treadle_train.batching.labelled import encoded
+from treadle_train.tasks.generation import conditioned_rows
 
 SPLIT = "train"
 
@@ -31,11 +32,11 @@ class Batch:
     """Rows of one length, so that nothing is padded.
 
     inputs: what the recurrence reads, ids int64 [B, T] or numbers [B, T, …]; source: what an
-    encoder reads, int64 [B, S], None where there is none.
+    encoder reads, int64 [B, S] or float32 [B, S, …], None where there is none.
     """
 
     inputs: NDArray[Any]
-    source: NDArray[np.int64] | None = None
+    source: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,23 @@ def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
     )
 
 
+def _written(
+    examples: list[Any], description: Description, count: int
+) -> tuple[tuple[Batch, ...], int]:
+    """Sequences of one length go together, each with what it is written for."""
+    chosen = _spread(examples, count)
+    rows = conditioned_rows(chosen, description.vocabularies, split=SPLIT)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, length in enumerate(rows.lengths.tolist()):
+        groups[length].append(index)
+    batches = tuple(
+        Batch(np.stack([rows.written[i][:-1] for i in part]), rows.given[part][:, None])
+        for _, group in sorted(groups.items())
+        for part in (group[first : first + _ROWS] for first in range(0, len(group), _ROWS))
+    )
+    return batches, len(chosen)
+
+
 def _series(series: Series, description: Description, count: int) -> tuple[tuple[Batch, ...], int]:
     """Stretches of the series that begin at evenly spread places."""
     frames = series.of(description.decoding["channels"])
@@ -209,6 +227,7 @@ class Reading:
 READINGS: dict[str, Reading] = {
     "classification": Reading(1_000, "sequences", _labelled),
     "forecasting": Reading(4_000, "frames", _series),
+    "generation": Reading(200, "sequences", _written),
     "language-modelling": Reading(20_000, "symbols", _text),
     "speech-transduction": Reading(500, "utterances", _spoken),
     "tagging": Reading(1_000, "sentences", _tagged),

@@ -87,14 +87,15 @@ def _step(stream: Stream, inputs: Iterator[NDArray[Any]]) -> object:
 def _stream(model: Model, rows: int, trace: Trace) -> Stream:
     if "encode" not in model.manifest.graphs:
         return model.stream(batch_size=rows)
-    return model.stream(np.tile(trace.source, (rows, 1)))
+    return model.stream(np.repeat(trace.source[None], rows, axis=0))
 
 
 def _encode(model: Model, workload: Workload, trace: Trace) -> Callable[[], object]:
     graph, session = model.manifest.graphs["encode"], model.session("encode")
-    source = np.resize(trace.source, (workload.rows, workload.steps))
+    features = trace.source.shape[1:]
+    source = np.resize(trace.source, (workload.rows, workload.steps, *features))
     width = -(-workload.steps // SOURCE_MULTIPLE) * SOURCE_MULTIPLE
-    padded = np.zeros((workload.rows, width), source.dtype)
+    padded = np.zeros((workload.rows, width, *features), source.dtype)
     padded[:, : workload.steps] = source
     lengths = np.full(workload.rows, workload.steps, np.int64)
     feeds = {graph.inputs[0].name: padded, graph.inputs[1].name: lengths}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import click
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from treadle.answers import Hypothesis
     from treadle.classifier import Classifier
     from treadle.forecaster import Forecast, Forecaster
+    from treadle.generator import Generator
     from treadle.language_model import LanguageModel
     from treadle.model import Model
     from treadle.speech_transducer import SpeechTransducer
@@ -57,11 +59,7 @@ class Transcriber:
 
     def document(self, line: str) -> dict[str, Any]:
         """The answers to one line with their scores."""
-        found = [
-            {"text": h.text, "symbols": list(h.symbols), "score": h.score, "finished": h.finished}
-            for h in self._hypotheses(line)
-        ]
-        return {"input": line, "hypotheses": found}
+        return {"input": line, "hypotheses": _documents(self._hypotheses(line))}
 
     def _hypotheses(self, line: str) -> list[Hypothesis]:
         return self.model.transduce([line], **self.options)[0]
@@ -174,6 +172,63 @@ class TokenTagger:
 
 
 @dataclass(frozen=True)
+class Writer:
+    """Answers lines with a generator: a line is a label, or the numbers of a vector.
+
+    Line number i, from 0, draws with the seed + i, so that the same line again is answered anew.
+    """
+
+    model: Generator
+    options: dict[str, Any]
+    taken: ClassVar[tuple[str, ...]] = (*Transcriber.taken, *Continuer.taken[1:])
+    seeds: Iterator[int] = field(default_factory=count)
+
+    def write(self, line: str) -> None:
+        """Print one line's sequence symbol by symbol, or those of a beam, tab between."""
+        if (self.options["beam"] or 1) > 1:
+            write("\t".join(hypothesis.text for hypothesis in self._hypotheses(line)) + "\n")
+            return
+        between = ""
+        space = self.model.vocabularies["output"].space
+        drawn = {name: self.options[name] for name in ("max_length", *Continuer.taken[1:])}
+        for symbol in self.model.running(self._given(line), **drawn | self._seed()):
+            write(between + symbol)
+            between = space
+        write("\n")
+
+    def document(self, line: str) -> dict[str, Any]:
+        """The sequences of one line with their scores."""
+        return {"input": line, "hypotheses": _documents(self._hypotheses(line))}
+
+    def _hypotheses(self, line: str) -> list[Hypothesis]:
+        asked = {name: value for name, value in self.options.items() if value is not None}
+        options = asked | self._seed()
+        if options.get("beam", 1) > 1 and options["temperature"] == 1:
+            options["temperature"] = 0.0  # the command's default is to draw, a beam searches
+        return self.model.generate(self._given(line), **options)[0]
+
+    def _seed(self) -> dict[str, int]:
+        return {"seed": self.options["seed"] + next(self.seeds)}
+
+    def _given(self, line: str) -> Any:
+        if self.model.features is None:
+            return line
+        try:
+            return np.array(line.replace(",", " ").split(), np.float32)
+        except ValueError as error:
+            raise InputError(
+                f"expected {self.model.features} numbers, got {line[:60]!r}; {error}"
+            ) from error
+
+
+def _documents(hypotheses: list[Hypothesis]) -> list[dict[str, Any]]:
+    return [
+        {"text": h.text, "symbols": list(h.symbols), "score": h.score, "finished": h.finished}
+        for h in hypotheses
+    ]
+
+
+@dataclass(frozen=True)
 class Listener:
     """Answers lines with a transducer of speech.
 
@@ -216,6 +271,7 @@ class Listener:
 ANSWERERS: dict[str, type[Answerer]] = {
     "classification": Labeller,
     "forecasting": Foreteller,
+    "generation": Writer,
     "language-modelling": Continuer,
     "speech-transduction": Listener,
     "tagging": TokenTagger,

@@ -79,10 +79,11 @@ def run(
     A transducer's answer is its output, a classifier's the label and its probability, a tagger's
     every token of the line as token/tag; a forecaster reads numbers (channels with commas, frames
     with spaces between) and says those that follow; for a transducer of speech a TEXT is the path
-    of an .npy file of frames, and the answer what was said; a language model continues the text and
-    shows each symbol as it is made. A line of stdin that cannot be answered gives an empty line and
-    a message on stderr, the others go on, and the exit code is 1. With --json the answers are one
-    document.
+    of an .npy file of frames, and the answer what was said; a generator reads a label, or the
+    numbers of a vector, and writes a sequence, another one if the line is repeated; a language
+    model continues the text and shows each symbol as it is made. A line of stdin that cannot be
+    answered gives an empty line and a message on stderr, the others go on, and the exit code is 1.
+    With --json the answers are one document.
     """
     import treadle
 

@@ -11,7 +11,17 @@ from treadle.data.connected_digits import open_connected_digits
 from treadle.data.dataset import SPLITS, Dataset
 from treadle.data.descriptions import open_descriptions
 from treadle.data.entities import open_wnut17
-from treadle.data.examples import Classified, Frames, Labelled, Pair, Series, Tagged
+from treadle.data.examples import (
+    Classified,
+    Conditioned,
+    Frames,
+    Labelled,
+    Pair,
+    Series,
+    Tagged,
+    given_of,
+    written_of,
+)
 from treadle.data.files import open_files
 from treadle.data.folk_songs import open_folk_songs
 from treadle.data.forecasting import open_etth1
@@ -34,13 +44,16 @@ __all__ = [
     "DATASETS",
     "SPLITS",
     "Classified",
+    "Conditioned",
     "Dataset",
     "Frames",
     "Labelled",
     "Pair",
     "Series",
     "Tagged",
+    "given_of",
     "open_dataset",
+    "written_of",
 ]
 
 DATASETS: dict[str, Callable[..., Dataset[Any]]] = {

@@ -176,6 +176,31 @@ Classified: TypeAlias = Labelled | Frames
 """What has one label: `inputs` are a text or float32 [time, features]."""
 
 
+Conditioned: TypeAlias = Labelled | Frames
+"""What is written for a label, or for a vector: one frame with symbols."""
+
+
+def given_of(example: Conditioned) -> str | NDArray[np.float32]:
+    """What something is written for: the label, or float32 [features].
+
+    Raises DataError where there is neither.
+    """
+    if isinstance(example, Labelled):
+        return example.label
+    if example.symbols is None or len(example) != 1:
+        raise DataError(
+            f"expected a vector and symbols that are written for it, one frame with symbols, got "
+            f"{len(example)} frames and {'no' if example.symbols is None else 'some'} symbols"
+        )
+    vector: NDArray[np.float32] = example.values[0]
+    return vector
+
+
+def written_of(example: Conditioned) -> str:
+    """What is written, as one text: symbols with spaces between."""
+    return example.inputs if isinstance(example, Labelled) else " ".join(example.symbols or ())
+
+
 def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
     """The same numbers; what float32 cannot hold becomes infinite, which every example refuses."""
     with np.errstate(over="ignore"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from treadle.data.dataset import Dataset, digest_of
 from treadle.data.examples import Labelled
 from treadle.data.malformed import Malformed
+from treadle.data.notes import notes_of
 from treadle.data.readers.lines import read_lines
 from treadle.data.registry import locate, sources
 from treadle.data.splitting import shuffled_splits
@@ -62,10 +63,13 @@ _SYMBOL = re.compile(
 _FIELD = re.compile(r"([A-Za-z]):(.*)")
 
 
-def open_folk_songs(*, seed: int = 0) -> Dataset[list[Labelled]]:
-    """Melodies in ABC notation as tokens, labelled with their region, split 80/10/10 by `seed`.
+def open_folk_songs(
+    *, seed: int = 0, notation: Literal["abc", "notes"] = "abc"
+) -> Dataset[list[Labelled]]:
+    """Melodies as tokens, labelled with their region, split 80/10/10 by `seed`.
 
-    The first three tokens are the metre, the unit of length and the key. Songs from elsewhere, and
+    Of the notation "abc" the first three tokens are the metre, the unit of length and the key;
+    "notes" are pitches over the tonic C, each with its length (notes.py). Songs from elsewhere, and
     melodies that repeat one before them, are left out. Schaffrath, "The Essen folksong
     collection", 1995. Raises DataError.
     """
@@ -75,12 +79,13 @@ def open_folk_songs(*, seed: int = 0) -> Dataset[list[Labelled]]:
         for fields, tokens in read_tunes(locate(source), malformed):
             region = next((name for name in REGIONS if name in fields["O"]), None)
             if region is not None:
-                first.setdefault(tokens, Labelled(tokens, region))
+                melody = tokens if notation == "abc" else notes_of(tokens)
+                first.setdefault(melody, Labelled(melody, region))
     splits = shuffled_splits(list(first.values()), seed)
     source = FOLK_SONGS["han1"]
     return Dataset(
         name="folk-songs",
-        options={"seed": seed},
+        options={"seed": seed, "notation": notation},
         licence=source.licence,
         source=source.home,
         digest=digest_of(splits),

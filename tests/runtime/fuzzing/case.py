@@ -16,8 +16,10 @@ from tests.runtime.fuzzing.npz_damage import edit_npz
 from tests.runtime.fuzzing.onnx_damage import edit_onnx
 from treadle import selfcheck
 from treadle.commands.inspect import summary
+from treadle.generator import Generator
 from treadle.golden import GOLDEN_FILE
 from treadle.language_model import LanguageModel
+from treadle.manifest import TASKS
 from treadle.transducer import Transducer
 from treadle.whole_sequence_model import WholeSequenceModel
 
@@ -83,7 +85,8 @@ def open_and_run(bundle: Path) -> str:
 def _stream(model: Any) -> Any:
     if isinstance(model, WholeSequenceModel):
         return nullcontext()
-    return model.stream([[1, 2, 3]] if "encode" in model.manifest.graphs else None)
+    steps = TASKS[model.manifest.task].source_steps
+    return model.stream([[1, 2, 3][:steps]] if "encode" in model.manifest.graphs else None)
 
 
 def _run(model: Any, stream: Any) -> None:
@@ -101,6 +104,10 @@ def _answer(model: Any) -> None:
         model.score("ab")
     elif isinstance(model, Transducer):
         model.transduce("ab", beam=2, n_best=2)
+    elif isinstance(model, Generator):
+        model.generate(["a", "b"], max_length=4)
+        list(model.running("a", prompt="B", max_length=4))
+        model.score("a", ["AA B"])
 
 
 def _input(model: Any, graph: str, *axes: int) -> np.ndarray[Any, Any]:

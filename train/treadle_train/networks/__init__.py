@@ -3,8 +3,9 @@
 from treadle_train.networks.classifier import Classifier
 from treadle_train.networks.ctc import CTCTransducer
 from treadle_train.networks.forecaster import Forecaster
+from treadle_train.networks.generator import Generator
 from treadle_train.networks.language_model import LanguageModel
-from treadle_train.networks.network import Network
+from treadle_train.networks.network import Encoding, Network
 from treadle_train.networks.rnnt import RNNTransducer
 from treadle_train.networks.speech_transducer import SpeechTransducer
 from treadle_train.networks.tagger import Tagger
@@ -13,7 +14,9 @@ from treadle_train.networks.transducer import Transducer
 __all__ = [
     "CTCTransducer",
     "Classifier",
+    "Encoding",
     "Forecaster",
+    "Generator",
     "LanguageModel",
     "Network",
     "RNNTransducer",

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from treadle_train.cells.ragged import valid_positions
+from treadle_train.networks.network import Context
 
-Context = dict[str, Tensor]
 MASKED = -1e9
 """Added to the scores of padded memory rows: exp() of it is exactly zero in float32."""
 

@@ -8,6 +8,7 @@ from treadle.vocabulary import Vocabulary
 from treadle_train.networks.classifier import Classifier
 from treadle_train.networks.ctc import CTCTransducer
 from treadle_train.networks.forecaster import Forecaster
+from treadle_train.networks.generator import Generator
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Network
 from treadle_train.networks.rnnt import RNNTransducer
@@ -17,6 +18,7 @@ from treadle_train.networks.transducer import Transducer
 from treadle_train.recipe import (
     ClassifierRecipe,
     ForecasterRecipe,
+    GeneratorRecipe,
     LanguageModelRecipe,
     Recipe,
     SpeechTransducerRecipe,
@@ -67,6 +69,12 @@ def build_tagger(recipe: TaggerRecipe, vocabularies: Mapping[str, Vocabulary]) -
     )
 
 
+def build_generator(recipe: GeneratorRecipe, vocabularies: Mapping[str, Vocabulary]) -> Generator:
+    """A generator with new random weights; it is given vectors where there are no labels."""
+    labels = len(vocabularies["labels"]) if "labels" in vocabularies else None
+    return Generator(labels, len(vocabularies["output"]), **asdict(recipe.network))
+
+
 def build_speech_transducer(
     recipe: SpeechTransducerRecipe, vocabularies: Mapping[str, Vocabulary]
 ) -> SpeechTransducer:
@@ -82,6 +90,7 @@ def build_speech_transducer(
 BUILDERS: dict[str, Callable[[Any, Mapping[str, Vocabulary]], Network]] = {
     "classification": build_classifier,
     "forecasting": build_forecaster,
+    "generation": build_generator,
     "language-modelling": build_language_model,
     "speech-transduction": build_speech_transducer,
     "tagging": build_tagger,

@@ -10,6 +10,9 @@ from treadle.manifest import Tensor as Port
 from treadle_train.cells.layer import State
 from treadle_train.cells.ragged import valid_positions
 
+Context = dict[str, Tensor]
+"""What a step reads beside its input and never changes, by name."""
+
 
 class Network(nn.Module, ABC):
     """A recurrent network. Its state is a dict of full names, e.g. "decoder.0.hidden"."""
@@ -49,6 +52,22 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """Zeros float32 [B, H] for every state name."""
+
+
+class Encoding(Network):
+    """A network that reads a source before its first step."""
+
+    @property
+    def source(self) -> Port:
+        """What it reads there; ids of symbols unless it says otherwise."""
+        return Port("source", "int64", ("batch", "source"))
+
+    @abstractmethod
+    def encode(self, source: Tensor, source_lengths: Tensor) -> tuple[Context, State]:
+        """A source [B, S, …] with its lengths int64 [B], to (context, initial state).
+
+        Every state that the initial state does not name starts from zeros.
+        """
 
 
 def qualified(prefix: str, state: State) -> State:

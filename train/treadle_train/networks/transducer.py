@@ -14,15 +14,15 @@ from treadle.errors import RecipeError
 from treadle_train.cells.dropout import make_dropout
 from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
-from treadle_train.networks.attention import ATTENTIONS, Attention, Context
+from treadle_train.networks.attention import ATTENTIONS, Attention
 from treadle_train.networks.dropout import SymbolDropout
-from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
+from treadle_train.networks.network import Context, Encoding, qualified, unqualified, zero_padding
 from treadle_train.networks.summary import Summary
 
 KINDS = (*ATTENTIONS, "fixed")
 
 
-class Transducer(Network):
+class Transducer(Encoding):
     """Bidirectional encoder (hidden_size / 2 each way), decoder with attention or a fixed summary.
 
     attention "dot", "general", "additive": the decoder starts from zeros and attends to what the

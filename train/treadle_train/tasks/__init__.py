@@ -7,6 +7,7 @@ from treadle.data import Dataset
 from treadle_train.recipe import Recipe
 from treadle_train.tasks.classification import Classification
 from treadle_train.tasks.forecasting import Forecasting
+from treadle_train.tasks.generation import Generation
 from treadle_train.tasks.language_modelling import LanguageModelling
 from treadle_train.tasks.speech_transduction import SpeechTransduction
 from treadle_train.tasks.tagging import Tagging
@@ -17,6 +18,7 @@ __all__ = [
     "TASKS",
     "Classification",
     "Forecasting",
+    "Generation",
     "LanguageModelling",
     "SpeechTransduction",
     "Tagging",
@@ -28,6 +30,7 @@ __all__ = [
 TASKS: dict[str, Callable[[Any, Dataset[Any]], Task]] = {
     "classification": Classification,
     "forecasting": Forecasting,
+    "generation": Generation,
     "language-modelling": LanguageModelling,
     "speech-transduction": SpeechTransduction,
     "tagging": Tagging,
