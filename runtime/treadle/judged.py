@@ -120,10 +120,8 @@ def _forecast_nats(model: Forecaster, series: Series) -> NDArray[np.float64]:
 
 
 def _symbol_errors(model: SpeechTransducer, examples: Sequence[Frames], beam: int | None) -> float:
-    """Of the best transcripts; a beam of 1 is greedy search."""
-    found = model.transcribe(
-        [example.values for example in examples], beam=None if beam == 1 else beam
-    )
+    """Of the best transcripts."""
+    found = model.transcribe([example.values for example in examples], beam=beam)
     said = [best.symbols for [best] in found]
     return symbol_error_rate(said, [example.symbols or () for example in examples])
 

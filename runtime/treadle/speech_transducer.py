@@ -15,6 +15,7 @@ from treadle.decoding import CTCDecoder, RNNTDecoder, log_softmax, read_logits
 from treadle.decoding.alignments import ctc_nats, rnnt_nats
 from treadle.errors import BundleError, DeviceError, InputError
 from treadle.model import Model
+from treadle.searchable import usual_beam
 from treadle.session import engine_errors
 from treadle.stacking import stacked
 from treadle.transcriber import Transcriber
@@ -126,18 +127,21 @@ class SpeechTransducer(Model):
     ) -> Transcriber:
         """What reads `batch_size` utterances side by side, while their frames come.
 
-        beam: None is greedy search, else how many hypotheses are kept. max_symbols: the most that
-        greedy search of RNN-T may emit in a step. end_point: when an utterance is over by itself;
-        it counts steps, of `frames` frames each. Raises InputError.
+        beam: how many hypotheses are kept; 1 is greedy search, None takes the bundle's.
+        max_symbols: the most that greedy search of RNN-T may emit in a step. end_point: when an
+        utterance is over by itself; it counts steps, of `frames` frames each. Raises InputError.
         """
         if self.kind == "ctc" and max_symbols is not None:
             raise InputError(
                 f"{self.manifest.name} is decoded by CTC, which has one symbol a step at most; "
                 "leave max_symbols out"
             )
+        kept = usual_beam(self.manifest) if beam is None else beam
         stream = self.stream(batch_size=batch_size)
         try:
-            decoder, predictor = self._decoder(batch_size, beam, max_symbols, end_point)
+            decoder, predictor = self._decoder(
+                batch_size, None if kept == 1 else kept, max_symbols, end_point
+            )
         except BaseException:
             stream.close()
             raise

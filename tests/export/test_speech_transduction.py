@@ -172,6 +172,14 @@ def test_a_saved_transcriber_goes_on_as_if_nothing_had_been(
         with model.transcriber() as greedy, pytest.raises(StateError, match="with beam none"):
             wider.restore(greedy.snapshot())
         assert wider.snapshot() == before
+    model.manifest.decoding["beam"] = 3
+    try:
+        with model.transcriber() as told, model.transcriber(beam=1) as greedy:
+            told.restore(before)
+            with pytest.raises(StateError, match="with beam none"):
+                told.restore(greedy.snapshot())
+    finally:
+        model.manifest.decoding["beam"] = 1
     for wrong in (b"", b"nonsense", saved.to_bytes()[:-100], saved.encoder.to_bytes()):
         with pytest.raises(StateError):
             treadle.SpeechSnapshot.from_bytes(wrong)

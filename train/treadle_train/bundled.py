@@ -84,7 +84,12 @@ def _decoding_of_text(_: object, vocabularies: Vocabularies, __: Network) -> dic
 def _decoding_of_speech(
     recipe: SpeechTransducerRecipe, _: Vocabularies, __: Network
 ) -> dict[str, Any]:
-    return {"kind": recipe.network.kind, "blank": BLANK, "frames": recipe.network.frames}
+    return {
+        "kind": recipe.network.kind,
+        "blank": BLANK,
+        "frames": recipe.network.frames,
+        "beam": recipe.decoding.beam,
+    }
 
 
 def _decoding_of_tagger(recipe: TaggerRecipe, _: object, network: Tagger) -> dict[str, Any]:

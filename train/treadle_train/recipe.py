@@ -689,6 +689,13 @@ class TaggerRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpeechDecodingSection:
+    """How a bundle searches unless told otherwise. beam: hypotheses kept, 1 is greedy."""
+
+    beam: int = at_least(1, 1, below=WIDEST_BEAM + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpeechTransducerRecipe:
     """A recipe with task = "speech-transduction"."""
 
@@ -700,6 +707,7 @@ class SpeechTransducerRecipe:
     network: SpeechTransducerSection
     batching: UtteranceSection
     training: TrainingSection
+    decoding: SpeechDecodingSection = field(default_factory=SpeechDecodingSection)
 
     def __post_init__(self) -> None:
         if self.training.label_smoothing:

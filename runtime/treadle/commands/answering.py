@@ -264,8 +264,7 @@ class Listener:
         return {"input": line, "partial": partials, "hypotheses": hypotheses}
 
     def _reader(self) -> Reader:
-        beam = self.options["beam"]
-        return self.model.transcriber(beam=None if beam == 1 else beam)
+        return self.model.transcriber(beam=self.options["beam"])
 
 
 ANSWERERS: dict[str, type[Answerer]] = {
