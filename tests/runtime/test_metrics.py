@@ -64,6 +64,7 @@ def test_every_metric_has_a_unit_and_a_direction() -> None:
         "hits_at_10": "%",
         "symbol_error_rate": "%",
         "perplexity": "symbols",
+        "nats_per_symbol": "nats/symbol",
         "bits_per_character": "bits/character",
         "nats_per_character": "nats/character",
     }

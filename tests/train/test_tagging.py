@@ -173,7 +173,7 @@ def test_the_best_epoch_is_the_one_of_the_highest_figure(
     data = tagged_dataset(tagged_sentences(300))
     for module in ("treadle_train.training", "treadle_train.run"):
         monkeypatch.setattr(f"{module}.open_dataset", lambda _name, _options: data)
-    # With the seed 0 it stays where every second kind is wrong, the worst that a seed brings here.
+    # With the seed 0 so few epochs stay where every second kind is wrong.
     run = train(tiny_tagger(f"metric={metric}", "training.epochs=6", "training.seed=1"), tmp_path)
     figures = [row[f"validation_{metric}"] for row in run.history]
     assert figures[0] < max(figures)
