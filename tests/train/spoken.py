@@ -62,6 +62,7 @@ def tiny_transducer(kind: str, *changes: str) -> Recipe:
             "batching.batch_size=16",
             "training.epochs=5",
             "training.learning_rate=0.02",
+            "decoding.beam=1",
             *changes,
         ],
     )
