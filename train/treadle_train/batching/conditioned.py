@@ -3,7 +3,7 @@
 Notation: N examples, B batch, T time, F numbers of a vector.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from treadle_train.batching.bucketed import IGNORED, Ids, bucketed_rows
+from treadle_train.batching.bucketed import IGNORED, Ids
 from treadle_train.batching.labelled import padded
-from treadle_train.batching.order import epoch_generator, with_unknowns
+from treadle_train.batching.order import with_unknowns
 from treadle_train.cells.ragged import valid_positions
 
 
@@ -57,29 +57,8 @@ class ConditionedRows:
             targets.masked_fill(~valid_positions(lengths, inputs.shape[1]), IGNORED),
         )
 
-
-@dataclass(frozen=True)
-class ConditionedBatches:
-    """The batches of one epoch, from the batch `first` on, bucketed as `BucketedBatches`."""
-
-    examples: ConditionedRows
-    batch_size: int
-    window: int
-    seed: int
-    epoch: int
-    unknown_rate: float = 0.0
-    unknown: int = 0
-    first: int = 0
-
-    def __len__(self) -> int:
-        return -(-len(self.examples) // self.batch_size) - self.first
-
-    def __iter__(self) -> Iterator[ConditionedBatch]:
-        generator = epoch_generator(self.seed, self.epoch)
-        batches = bucketed_rows(generator, self.examples.lengths, self.batch_size, self.window)
-        draws = generator.integers(2**63, size=len(batches))  # one a batch: any can be first
-        for rows, draw in zip(batches[self.first :], draws[self.first :], strict=True):
-            batch = self.examples.batch(rows)
-            # Of what is read alone: what comes next stays what it is.
-            read = with_unknowns(batch.inputs, self.unknown_rate, self.unknown, int(draw))
-            yield batch._replace(inputs=read)
+    def forgetting(
+        self, batch: ConditionedBatch, rate: float, unknown: int, draw: int
+    ) -> ConditionedBatch:
+        """The batch with this share of what is read unknown; what comes next stays what it is."""
+        return batch._replace(inputs=with_unknowns(batch.inputs, rate, unknown, draw))

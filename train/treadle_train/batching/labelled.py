@@ -3,7 +3,7 @@
 Notation: N examples, B batch, T time, F features of a frame.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from treadle.data import Classified
 from treadle.vocabulary import Vocabulary
-from treadle_train.batching.bucketed import IGNORED, Ids, bucketed_rows
-from treadle_train.batching.order import epoch_generator, with_unknowns
+from treadle_train.batching.bucketed import IGNORED, Ids
+from treadle_train.batching.order import with_unknowns
 from treadle_train.cells.ragged import valid_positions
 
 Row = NDArray[Any]
@@ -50,6 +50,12 @@ class LabelledRows:
         x, lengths = padded([self.rows[index] for index in chosen])
         return LabelledBatch(x, lengths, torch.from_numpy(self.labels[np.asarray(chosen)]))
 
+    def forgetting(
+        self, batch: LabelledBatch, rate: float, unknown: int, draw: int
+    ) -> LabelledBatch:
+        """The batch with this share of its symbols unknown."""
+        return _forgetting(batch, rate, unknown, draw)
+
 
 @dataclass(frozen=True)
 class TaggedRows:
@@ -77,36 +83,22 @@ class TaggedRows:
             x, lengths, tags.masked_fill(~valid_positions(counts, tags.shape[1]), IGNORED)
         )
 
+    def forgetting(
+        self, batch: LabelledBatch, rate: float, unknown: int, draw: int
+    ) -> LabelledBatch:
+        """The batch with this share of its symbols unknown."""
+        return _forgetting(batch, rate, unknown, draw)
 
-@dataclass(frozen=True)
-class LabelledBatches:
-    """The batches of one epoch, from the batch `first` on, bucketed as `BucketedBatches`."""
 
-    examples: LabelledRows | TaggedRows
-    batch_size: int
-    window: int
-    seed: int
-    epoch: int
-    unknown_rate: float = 0.0
-    unknown: int = 0
-    first: int = 0
-
-    def __len__(self) -> int:
-        return -(-len(self.examples) // self.batch_size) - self.first
-
-    def __iter__(self) -> Iterator[LabelledBatch]:
-        generator = epoch_generator(self.seed, self.epoch)
-        batches = bucketed_rows(generator, self.examples.lengths, self.batch_size, self.window)
-        draws = generator.integers(2**63, size=len(batches))  # one a batch: any can be first
-        for rows, draw in zip(batches[self.first :], draws[self.first :], strict=True):
-            batch = self.examples.batch(rows)
-            # Of a token with characters the first column is the token: they stay known.
-            known = batch.x if batch.x.ndim == 2 else batch.x[..., 0]
-            read = with_unknowns(known, self.unknown_rate, self.unknown, int(draw))
-            if read is not known:
-                x = read if batch.x.ndim == 2 else torch.cat([read[..., None], batch.x[..., 1:]], 2)
-                batch = batch._replace(x=x)
-            yield batch
+def _forgetting(batch: LabelledBatch, rate: float, unknown: int, draw: int) -> LabelledBatch:
+    """Of a token with characters the first column is the token: they stay known."""
+    known = batch.x if batch.x.ndim == 2 else batch.x[..., 0]
+    read = with_unknowns(known, rate, unknown, draw)
+    if read is known:
+        return batch
+    return batch._replace(
+        x=read if batch.x.ndim == 2 else torch.cat([read[..., None], batch.x[..., 1:]], 2)
+    )
 
 
 def encoded(example: Classified, vocabularies: Mapping[str, Vocabulary]) -> Row:

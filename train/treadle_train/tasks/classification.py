@@ -10,7 +10,8 @@ import torch
 from treadle.data import Classified, Dataset, Frames, Labelled
 from treadle.errors import DataError
 from treadle.vocabulary import Kind, Vocabulary
-from treadle_train.batching.labelled import LabelledBatch, LabelledBatches, LabelledRows, encoded
+from treadle_train.batching.labelled import LabelledBatch, LabelledRows, encoded
+from treadle_train.batching.rows import RowBatches, by_length
 from treadle_train.embeddings.word_vectors import joining_words, open_word_vectors
 from treadle_train.modules.classification import ClassifierModule
 from treadle_train.networks.build import build_classifier
@@ -67,13 +68,11 @@ class Classification(Task):
 
     def validation_batches(self) -> list[LabelledBatch]:
         """Sequences of similar length together."""
-        order = np.argsort(self.validation.lengths, kind="stable")
-        starts = range(0, len(order), VALIDATION_BATCH)
-        return [self.validation.batch(order[k : k + VALIDATION_BATCH]) for k in starts]
+        return by_length(self.validation, VALIDATION_BATCH)
 
-    def _batches(self, epoch: int, first: int) -> LabelledBatches:
+    def _batches(self, epoch: int, first: int) -> RowBatches[LabelledBatch]:
         batching, known = self.recipe.batching, self.vocabularies.get("input")
-        return LabelledBatches(
+        return RowBatches(
             examples=self.training,
             batch_size=batching.batch_size,
             window=batching.window,

@@ -13,9 +13,9 @@ from treadle.errors import DataError
 from treadle.vocabulary import Vocabulary
 from treadle_train.batching.conditioned import (
     ConditionedBatch,
-    ConditionedBatches,
     ConditionedRows,
 )
+from treadle_train.batching.rows import RowBatches, by_length
 from treadle_train.modules.generation import GeneratorModule
 from treadle_train.networks.build import build_generator
 from treadle_train.recipe import GeneratorRecipe
@@ -65,13 +65,11 @@ class Generation(Task):
 
     def validation_batches(self) -> list[ConditionedBatch]:
         """Sequences of similar length together."""
-        order = np.argsort(self.validation.lengths, kind="stable")
-        starts = range(0, len(order), VALIDATION_BATCH)
-        return [self.validation.batch(order[k : k + VALIDATION_BATCH]) for k in starts]
+        return by_length(self.validation, VALIDATION_BATCH)
 
-    def _batches(self, epoch: int, first: int) -> ConditionedBatches:
+    def _batches(self, epoch: int, first: int) -> RowBatches[ConditionedBatch]:
         batching = self.recipe.batching
-        return ConditionedBatches(
+        return RowBatches(
             examples=self.training,
             batch_size=batching.batch_size,
             window=batching.window,

@@ -11,7 +11,8 @@ from treadle.decoding.alignments import fewest_steps
 from treadle.errors import DataError
 from treadle.stacking import stacked
 from treadle.vocabulary import Vocabulary
-from treadle_train.batching.labelled import LabelledBatch, LabelledBatches, TaggedRows
+from treadle_train.batching.labelled import LabelledBatch, TaggedRows
+from treadle_train.batching.rows import RowBatches, by_length
 from treadle_train.modules.speech_transduction import SpeechTransducerModule
 from treadle_train.networks.build import build_speech_transducer
 from treadle_train.recipe import SpeechTransducerRecipe
@@ -56,13 +57,11 @@ class SpeechTransduction(Task):
 
     def validation_batches(self) -> list[LabelledBatch]:
         """Utterances of similar length together."""
-        order = np.argsort(self.validation.lengths, kind="stable")
-        starts = range(0, len(order), VALIDATION_BATCH)
-        return [self.validation.batch(order[k : k + VALIDATION_BATCH]) for k in starts]
+        return by_length(self.validation, VALIDATION_BATCH)
 
-    def _batches(self, epoch: int, first: int) -> LabelledBatches:
+    def _batches(self, epoch: int, first: int) -> RowBatches[LabelledBatch]:
         batching = self.recipe.batching
-        return LabelledBatches(
+        return RowBatches(
             examples=self.training,
             batch_size=batching.batch_size,
             window=batching.window,

@@ -12,7 +12,8 @@ from treadle.errors import DataError, InputError
 from treadle.spans import OUTSIDE, forbidden_moves, spans_of
 from treadle.tokens import TokenReading, normalized
 from treadle.vocabulary import Vocabulary
-from treadle_train.batching.labelled import LabelledBatch, LabelledBatches, TaggedRows
+from treadle_train.batching.labelled import LabelledBatch, TaggedRows
+from treadle_train.batching.rows import RowBatches, by_length
 from treadle_train.embeddings.word_vectors import joining_words, open_word_vectors
 from treadle_train.modules.held import HeldEntries
 from treadle_train.modules.tagging import TaggerModule
@@ -92,13 +93,11 @@ class Tagging(Task):
 
     def validation_batches(self) -> list[LabelledBatch]:
         """Sentences of similar length together."""
-        order = np.argsort(self.validation.lengths, kind="stable")
-        starts = range(0, len(order), VALIDATION_BATCH)
-        return [self.validation.batch(order[k : k + VALIDATION_BATCH]) for k in starts]
+        return by_length(self.validation, VALIDATION_BATCH)
 
-    def _batches(self, epoch: int, first: int) -> LabelledBatches:
+    def _batches(self, epoch: int, first: int) -> RowBatches[LabelledBatch]:
         batching = self.recipe.batching
-        return LabelledBatches(
+        return RowBatches(
             examples=self.training,
             batch_size=batching.batch_size,
             window=batching.window,
