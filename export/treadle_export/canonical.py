@@ -43,10 +43,10 @@ class CanonicalModel:
     looped: bool = False
     initial: Arrays = field(default_factory=dict)
 
-    def initial_state(self, rows: int) -> Arrays:
-        """State -> [rows, …]: what a stream starts from; zeros for what `encode` gives."""
+    def initial_state(self, rows: int, graph: str = "sequence") -> Arrays:
+        """State -> [rows, …]: what a graph starts from; zeros for what `encode` gives."""
         state: Arrays = {}
-        for port in self.graphs["sequence"].interface.state:
+        for port in self.graphs[graph].interface.state:
             row = np.zeros([int(size) for size in port.shape[1:]], port.dtype)
             state[port.name] = np.repeat(self.initial.get(port.name, row)[None], rows, axis=0)
         return state

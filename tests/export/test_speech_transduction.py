@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Made = tuple[str, Run, dict[str, Path]]
 
-PRECISIONS = ("float32", "int8")
+PRECISIONS = ("float32", "int8", "int4")
 KINDS = {
     "ctc": ("network.frames=2",),
     "rnnt": ("training.epochs=8", "network.frames=1", "network.cell=lstm"),

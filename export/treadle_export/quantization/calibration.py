@@ -4,7 +4,8 @@ The float32 graphs run with every recurrent layer lowered, teacher-forced, state
 to step. Rows of a batch have one length, so no padding is counted. `x` and `h` of a recurrent
 layer are inputs of two products and measured apart. A weight that several graphs use is known by
 its name; what it reads is summed over the graphs `encode` and `sequence`, which have every product
-that `step` has.
+that `step` has. The predictor of an RNN-T reads the transcript, and its joiner every step with what
+the predictor made of the symbols that came before it, were they spread evenly over the steps.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,9 +40,12 @@ def calibrate(model: CanonicalModel, data: CalibrationData) -> Calibration:
     grams: dict[str, NDArray[np.float64]] = {}
     sequence = _Observed(_sequence(model), grams)
     encode = _Observed(model.graphs["encode"], grams) if "encode" in model.graphs else None
+    joined = _Joined(model, grams) if "joiner" in model.graphs else None
     for batch in data.batches:
         context = {} if encode is None else encode.run(_source_feeds(encode, batch))
-        _carry(sequence, batch, context, model.initial_state(len(batch.inputs)))
+        encoded = _carry(sequence, batch, context, model.initial_state(len(batch.inputs)))
+        if joined is not None:
+            joined.run(batch, encoded)
     return Calibration(grams, data.provenance)
 
 
@@ -80,6 +84,39 @@ class _Observed:
             self._grams[name] = self._grams[name] + gram if name in self._grams else gram
 
 
+class _Joined:
+    """The predictor and the joiner of an RNN-T."""
+
+    def __init__(self, model: CanonicalModel, grams: dict[str, NDArray[np.float64]]) -> None:
+        self._model = model
+        self._predictor = _Observed(model.graphs["predictor"], grams)
+        self._joiner = _Observed(model.graphs["joiner"], grams)
+
+    def run(self, batch: Batch, encoded: NDArray[Any]) -> None:
+        """The symbols of a batch, and what the encoder made of its frames [B, T, J]."""
+        if batch.symbols is None:
+            raise ValueError("a model with a predictor is calibrated with transcripts")
+        rows, steps = encoded.shape[:2]
+        places = np.arange(steps) * batch.symbols.shape[1] // steps
+        predicted = self._predicted(batch.symbols)[:, places]
+        names = [tensor.name for tensor in self._joiner.interface.inputs]
+        read = [x.reshape(rows * steps, x.shape[-1]) for x in (encoded, predicted)]
+        self._joiner.run(dict(zip(names, read, strict=True)))
+
+    def _predicted(self, symbols: NDArray[np.int64]) -> NDArray[Any]:
+        """What the predictor makes of symbols [B, U]: [B, U, J]."""
+        interface = self._predictor.interface
+        [token], [answer] = interface.inputs, interface.outputs
+        initial = self._model.initial_state(len(symbols), "predictor")
+        state = {port.input: initial[port.name] for port in interface.state}
+        outputs = []
+        for column in symbols.T:
+            result = self._predictor.run({token.name: column, **state})
+            state = {port.input: result[port.output] for port in interface.state}
+            outputs.append(result[answer.name])
+        return np.stack(outputs, axis=1)
+
+
 def _source_feeds(encode: _Observed, batch: Batch) -> Arrays:
     source, lengths = encode.interface.inputs
     if batch.source is None:
@@ -88,8 +125,10 @@ def _source_feeds(encode: _Observed, batch: Batch) -> Arrays:
     return {source.name: batch.source, lengths.name: np.full(rows, width, np.int64)}
 
 
-def _carry(sequence: _Observed, batch: Batch, context: Arrays, initial: Arrays) -> None:
-    """All steps of a batch in calls of at most `_STEPS`, states carried between them."""
+def _carry(
+    sequence: _Observed, batch: Batch, context: Arrays, initial: Arrays
+) -> NDArray[Any]:
+    """All steps of a batch in calls of at most `_STEPS`, states carried: their outputs [B, T, …]."""
     rows, steps = batch.inputs.shape[:2]
     x, lengths = sequence.interface.inputs
     ports = sequence.interface.state
@@ -97,8 +136,11 @@ def _carry(sequence: _Observed, batch: Batch, context: Arrays, initial: Arrays) 
     for port in ports:
         if isinstance(port.initial, dict) and "output" in port.initial:
             state[port.input] = context[port.initial["output"]]
+    outputs = []
     for first in range(0, steps, _STEPS):
         chunk = batch.inputs[:, first : first + _STEPS]
         feeds = {x.name: chunk, lengths.name: np.full(rows, chunk.shape[1], np.int64)}
         result = sequence.run({**context, **feeds, **state})
         state = {port.input: result[port.output] for port in ports}
+        outputs.append(result[sequence.interface.outputs[0].name])
+    return np.concatenate(outputs, axis=1)

@@ -32,11 +32,13 @@ class Batch:
     """Rows of one length, so that nothing is padded.
 
     inputs: what the recurrence reads, ids int64 [B, T] or numbers [B, T, …]; source: what an
-    encoder reads, int64 [B, S] or float32 [B, S, …], None where there is none.
+    encoder reads, int64 [B, S] or float32 [B, S, …], None where there is none; symbols: what the
+    predictor of an RNN-T reads, int64 [B, U], None where there is none.
     """
 
     inputs: NDArray[Any]
     source: NDArray[Any] | None = None
+    symbols: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class CalibrationData:
         """Origin, number of examples and digest of what they hold."""
         digest = hashlib.sha256()
         for batch in self.batches:
-            for array in (batch.inputs, batch.source):
+            for array in (batch.inputs, batch.source, batch.symbols):
                 if array is not None:
                     digest.update(f"{array.shape}".encode() + array.tobytes())
         return {
@@ -166,10 +168,24 @@ def _tagged(
 def _spoken(
     examples: list[Any], description: Description, count: int
 ) -> tuple[tuple[Batch, ...], int]:
-    """Utterances of one length go together."""
-    frames = int(description.decoding["frames"])
-    rows: list[NDArray[Any]] = [stacked(one.values, frames) for one in _spread(examples, count)]
-    return _of_one_length(rows), len(rows)
+    """Utterances of one length go together; for an RNN-T, those of equally long transcripts."""
+    frames, said = int(description.decoding["frames"]), description.vocabularies["output"]
+    start = [int(description.decoding["blank"])]
+    joins = description.decoding["kind"] == "rnn-t"
+    groups: dict[tuple[int, int], list[tuple[NDArray[Any], list[int]]]] = defaultdict(list)
+    chosen = _spread(examples, count)
+    for one in chosen:
+        steps = stacked(one.values, frames)
+        read = start + said.encode_symbols(one.symbols) if joins else []
+        groups[len(steps), len(read)].append((steps, read))
+    batches = tuple(
+        Batch(np.stack([x for x, _ in part]), symbols=np.array([u for _, u in part], np.int64))
+        if joins
+        else Batch(np.stack([x for x, _ in part]))
+        for _, rows in sorted(groups.items())
+        for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
+    )
+    return batches, len(chosen)
 
 
 def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
