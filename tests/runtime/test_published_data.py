@@ -88,10 +88,10 @@ EDITIONS = {
 
 
 @functools.cache
-def here(name: str) -> Dataset[Any]:
+def here(name: str, **options: Any) -> Dataset[Any]:
     if (found := published(name).standing()) != "here":
         pytest.skip(f"the data set {name} is {found}; `treadle data fetch {name}` says more")
-    return open_dataset(name)
+    return open_dataset(name, options)
 
 
 @pytest.mark.parametrize("name", EDITIONS)
@@ -187,6 +187,15 @@ def test_donors_begin_with_gt_and_acceptors_end_in_ag() -> None:
     acceptors = [example.text[28:30] for example in examples if example.label == "ie"]
     assert donors.count("GT") > 0.98 * len(donors)
     assert acceptors.count("AG") > 0.98 * len(acceptors)
+
+
+def test_junctions_are_written_in_words_of_some_bases() -> None:
+    whole, words = here("splice-junctions"), here("splice-junctions", letters=3)
+    for one, other in zip(whole.split("test"), words.split("test"), strict=True):
+        assert [len(word) for word in str(other.text).split(" ")] == [3] * 20
+        assert (str(other.text).replace(" ", ""), other.label) == (one.text, one.label)
+    with pytest.raises(DataError, match="has to divide 60; got 7: choose 1, 2, 3, 5 or 6"):
+        here("splice-junctions", letters=7)
 
 
 def test_the_corpus_of_conversations_says_what_it_left_out() -> None:

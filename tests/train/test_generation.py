@@ -28,6 +28,8 @@ from treadle.errors import DataError, RecipeError
 from treadle.tolerances import tolerance
 from treadle_train.batching.bucketed import IGNORED
 from treadle_train.evaluation import evaluate_run
+from treadle_train.gradient_flow.of_run import flow_of_run
+from treadle_train.mistakes import EXAMPLES
 from treadle_train.modules.base import TaskModule
 from treadle_train.modules.generation import GeneratorModule
 from treadle_train.networks import Generator
@@ -37,6 +39,8 @@ from treadle_train.training import train
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from treadle_train.run import Run
 
 SAME = tolerance("torch step", "float32").absolute
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=5)
@@ -233,6 +237,29 @@ def test_a_run_learns_what_is_given_and_keeps_its_best_epoch(
     assert figure.value == pytest.approx(best, rel=1e-4)
     # Where it starts and ends is open, which way it goes is not: without the label 0.2 more.
     assert (np.log(figure.value) if metric == "perplexity" else figure.value) < 1.1
+    check_surprises(run)
+    flows, rows = flow_of_run(run)
+    assert [flow.layer for flow in flows] == [f"recurrent.{k}" for k in range(run.network.layers)]
+    assert 0 < rows <= 64
+    assert len({len(flow.norms) for flow in flows}) == 1  # sequences of one length
+    assert all(min(flow.norms) > 0 for flow in flows)
+
+
+def check_surprises(run: Run) -> None:
+    """report.md has the worst symbols of the validation split, the very worst first."""
+    lines = (run.path / "report.md").read_text(encoding="utf-8").splitlines()
+    shown = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    bits = [float(row[-1]) for row in shown]
+    assert len(bits) == EXAMPLES
+    assert bits == sorted(bits, reverse=True)
+    text_of = run.vocabularies["output"].text
+    said = {
+        (str(given_of(e)), text_of(run.vocabularies["output"].encode(written_of(e))))
+        for e in run.dataset().split("validation")
+    }
+    for given_for, after, _, _, _ in shown:
+        near = [text for given, text in said if given.startswith(given_for.strip("`…"))]
+        assert any(after.strip("` ") in text for text in near)
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(

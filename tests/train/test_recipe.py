@@ -8,12 +8,8 @@ import pytest
 
 from treadle.errors import RecipeError
 from treadle_train.catalogue import load_recipe, recipe_names
-from treadle_train.recipe import (
-    LanguageModelSection,
-    TransducerRecipe,
-    recipe_from_table,
-    recipe_to_table,
-)
+from treadle_train.recipe import TransducerRecipe, recipe_from_table, recipe_to_table
+from treadle_train.sections.network import LanguageModelSection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +32,7 @@ def test_the_recipes_of_the_package() -> None:
         "shakespeare-elman",
         "shakespeare-gru",
         "shakespeare-lstm",
+        "splice",
         "summarize",
         "tag-entities",
         "tag-pos",

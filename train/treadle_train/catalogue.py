@@ -9,7 +9,7 @@ from typing import Any
 
 from treadle.errors import RecipeError
 from treadle_train.recipe import RECIPE_TYPES, Recipe, recipe_from_table
-from treadle_train.sections import leaf_keys, unknown_key
+from treadle_train.sections.reading import leaf_keys, unknown_key
 
 
 def recipe_names() -> list[str]:

@@ -1,5 +1,6 @@
 """What a run gets wrong on its validation split, as sections in Markdown, one kind a task."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -8,22 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
-from treadle.data import Classified, Frames, Pair, Series, Tagged
+from treadle.data import Classified, Conditioned, Frames, Pair, Series, Tagged, given_of
 from treadle.forecast_errors import differences
 from treadle.texts import TextReading
+from treadle.vocabulary import Vocabulary
 from treadle_train.evaluation import answer_pairs, predict_labels, predict_tags, transcribe
 from treadle_train.modules.forecasting import forecasts_of
 from treadle_train.networks import (
     Classifier,
     Forecaster,
+    Generator,
     LanguageModel,
     SpeechTransducer,
     Tagger,
     Transducer,
 )
 from treadle_train.run import Run
+from treadle_train.tasks.generation import conditioned_rows
 
 EXAMPLES = 20
 """Errors that are shown."""
@@ -77,20 +82,53 @@ def _surprises(run: Run, network: LanguageModel, text: str) -> list[str]:
     ids = torch.tensor(vocabulary.encode(text[: LONGEST * SYMBOLS], unknown="symbol")[:SYMBOLS])
     inputs = torch.cat([torch.tensor([run.decoding["start"]]), ids[:-1]])
     logits, _ = network.sequence(inputs[None], None, network.initial_state(1))
-    likelihood = functional.log_softmax(logits[0].double(), dim=-1)
-    bits = -likelihood.gather(1, ids[:, None])[:, 0] / torch.log(torch.tensor(2.0))
-    read, expected = ids.tolist(), logits[0].argmax(dim=-1).tolist()
-    rows = [
-        [
-            _code(vocabulary.text(read[max(0, place - CONTEXT) : place])),
-            _code(vocabulary.symbols[read[place]]),
-            _code(vocabulary.symbols[expected[place]]),
-            f"{float(bits[place]):.1f}",
-        ]
-        for place in bits.argsort(descending=True).tolist()[:EXAMPLES]
+    return _worst(("after", "came", "expected"), _symbols(vocabulary, ids, logits[0]))
+
+
+def _surprises_of_written(
+    run: Run, network: Generator, examples: Sequence[Conditioned]
+) -> list[str]:
+    """Symbols that the generator thought least likely after what stands before them."""
+    vocabulary, found = run.vocabularies["output"], list[tuple[float, list[str]]]()
+    rows = conditioned_rows(examples[:SYMBOLS], run.vocabularies, split="validation")
+    for place, example in enumerate(examples[:SYMBOLS]):
+        batch = rows.batch([place])
+        context, initial = network.given(batch.given)
+        state = network.initial_state(1) | initial
+        logits, _ = network.sequence(batch.inputs, None, state, context)
+        given = _code(_cut(str(given_of(example))))
+        of_row = _symbols(vocabulary, batch.targets[0], logits[0])
+        found += [(bits, [given, *cells]) for bits, cells in of_row]
+        if len(found) >= SYMBOLS:
+            break
+    return _worst(("written for", "after", "came", "expected"), found)
+
+
+def _symbols(vocabulary: Vocabulary, ids: Tensor, logits: Tensor) -> list[tuple[float, list[str]]]:
+    """Of each of ids [T], with logits [T, V]: its bits; what came before, it, what was expected."""
+    nats = functional.cross_entropy(logits.double(), ids, reduction="none")
+    bits, came, expected = (nats / math.log(2)).tolist(), ids.tolist(), logits.argmax(-1).tolist()
+    return [
+        (
+            bits[place],
+            [
+                _code(vocabulary.text(came[max(0, place - CONTEXT) : place])),
+                _code(vocabulary.symbols[came[place]]),
+                _code(vocabulary.symbols[expected[place]]),
+            ],
+        )
+        for place in range(len(came))
     ]
-    title = f"## Surprises\n\nThe worst of the first {len(ids)} symbols of the validation split.\n"
-    return [title, *table(("after", "came", "expected", "bits"), rows)]
+
+
+def _worst(header: Sequence[str], found: Sequence[tuple[float, list[str]]]) -> list[str]:
+    """The symbols with the most bits."""
+    worst = sorted(found, key=lambda one: -one[0])[:EXAMPLES]
+    rows = [[*cells, f"{bits:.1f}"] for bits, cells in worst]
+    title = (
+        f"## Surprises\n\nThe worst of the first {len(found)} symbols of the validation split.\n"
+    )
+    return [title, *table((*header, "bits"), rows)]
 
 
 def _wrong_labels(run: Run, network: Classifier, examples: Sequence[Classified]) -> list[str]:
@@ -219,9 +257,10 @@ def _shown(example: Classified) -> str:
 MISTAKES: Mapping[str, Callable[[Run, Any, Any], list[str]]] = {
     "classification": _wrong_labels,
     "forecasting": _worst_windows,
+    "generation": _surprises_of_written,
     "language-modelling": _surprises,
     "speech-transduction": _wrong_transcripts,
     "tagging": _wrong_tags,
     "transduction": _wrong_answers,
 }
-"""Task -> (run, network, validation split) -> lines; a task that is not here shows none."""
+"""Task -> (run, network, validation split) -> lines."""

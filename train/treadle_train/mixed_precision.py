@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from typing_extensions import override
 
-from treadle_train.recipe import AcceleratorName, PrecisionName, TrainingSection
+from treadle_train.sections.training import AcceleratorName, PrecisionName, TrainingSection
 
 logger = logging.getLogger(__name__)
 

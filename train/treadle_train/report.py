@@ -26,9 +26,8 @@ def write_report(run: Run, validation: Any, notes: Iterable[object | None]) -> N
         f"of epoch {best['epoch']}, whose {metric.replace('_', ' ')} on the validation split was "
         f"{best[f'validation_{metric}']:.4g}."
     )
-    show = MISTAKES.get(run.network.task)
     with torch.inference_mode():
-        mistakes = show(run, run.network, validation) if show else []
+        mistakes = MISTAKES[run.network.task](run, run.network, validation)
     lines = [
         f"# {run.name}",
         "",

@@ -31,12 +31,8 @@ from treadle_train.files import write_json
 from treadle_train.networks import Network
 from treadle_train.networks.build import build_network
 from treadle_train.quantization.fake import SCALES
-from treadle_train.recipe import (
-    PrecisionName,
-    Recipe,
-    recipe_from_table,
-    recipe_to_table,
-)
+from treadle_train.recipe import Recipe, recipe_from_table, recipe_to_table
+from treadle_train.sections.training import PrecisionName
 
 FORMAT = "treadle-run/1"
 RUN = "run.json"

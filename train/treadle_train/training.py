@@ -37,13 +37,7 @@ from treadle_train.processes.group import (
 )
 from treadle_train.processes.launching import node_rank, run_in_processes
 from treadle_train.processes.shares import Shares, divided
-from treadle_train.recipe import (
-    PrecisionName,
-    Recipe,
-    TrainingSection,
-    recipe_from_table,
-    recipe_to_table,
-)
+from treadle_train.recipe import Recipe, recipe_from_table, recipe_to_table
 from treadle_train.report import write_report
 from treadle_train.run import (
     RUN,
@@ -54,6 +48,7 @@ from treadle_train.run import (
     write_run,
     write_vocabularies,
 )
+from treadle_train.sections.training import PrecisionName, TrainingSection
 from treadle_train.tasks import Task, open_task
 
 

@@ -125,10 +125,8 @@ def _source_feeds(encode: _Observed, batch: Batch) -> Arrays:
     return {source.name: batch.source, lengths.name: np.full(rows, width, np.int64)}
 
 
-def _carry(
-    sequence: _Observed, batch: Batch, context: Arrays, initial: Arrays
-) -> NDArray[Any]:
-    """All steps of a batch in calls of at most `_STEPS`, states carried: their outputs [B, T, …]."""
+def _carry(sequence: _Observed, batch: Batch, context: Arrays, initial: Arrays) -> NDArray[Any]:
+    """All steps in calls of at most `_STEPS`, states carried: their outputs [B, T, …]."""
     rows, steps = batch.inputs.shape[:2]
     x, lengths = sequence.interface.inputs
     ports = sequence.interface.state

@@ -10,7 +10,7 @@ from treadle.data.registry import GLOVE, Source, locate
 from treadle.errors import DataError, RecipeError
 from treadle.vocabulary import Vocabulary
 from treadle_train.embeddings.loading import Embeddings, first_words, load_embeddings
-from treadle_train.recipe import VectorsSection
+from treadle_train.sections.data import VectorsSection
 
 PUBLISHED: dict[str, Source] = {"glove": GLOVE}
 """Vectors that a recipe may name, and their file."""

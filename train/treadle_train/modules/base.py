@@ -19,7 +19,7 @@ from treadle_train.networks import Network
 from treadle_train.processes.group import Group
 from treadle_train.processes.shares import Share, state_share, whole_state
 from treadle_train.quantization.fake import SCALES, FakeQuantization
-from treadle_train.recipe import TrainingSection
+from treadle_train.sections.training import TrainingSection
 
 if TYPE_CHECKING:
     from treadle_train.modules.held import HeldEntries

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from treadle_train.modules.base import TaskModule
 from treadle_train.networks import Network
-from treadle_train.recipe import TrainingSection
+from treadle_train.sections.training import TrainingSection
 
 N = TypeVar("N", bound=Network)
 _TEACHER = "teacher/"

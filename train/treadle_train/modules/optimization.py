@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from treadle_train.recipe import TrainingSection
+from treadle_train.sections.training import TrainingSection
 
 
 def make_optimizer(network: nn.Module, section: TrainingSection) -> torch.optim.Optimizer:

@@ -12,7 +12,7 @@ from treadle_train.cells.layer import State
 from treadle_train.cells.stack import Stack
 from treadle_train.networks.dropout import SymbolDropout
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
-from treadle_train.recipe import check_tied_sizes
+from treadle_train.sections.network import check_tied_sizes
 
 
 class TiedOutput(nn.Module):

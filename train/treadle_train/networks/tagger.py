@@ -25,7 +25,7 @@ from treadle_train.networks.crf import ConditionalRandomField
 from treadle_train.networks.dropout import SymbolDropout
 from treadle_train.networks.lookahead import Lookahead
 from treadle_train.networks.network import Network, qualified, unqualified, zero_padding
-from treadle_train.recipe import check_delay
+from treadle_train.sections.network import check_delay
 
 _AHEAD = "lookahead"
 """Under which name the look-ahead's state is carried."""

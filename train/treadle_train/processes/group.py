@@ -10,7 +10,8 @@ import torch
 from torch import distributed
 
 from treadle.errors import RecipeError, TrainingError, TreadleError
-from treadle_train.recipe import Recipe, TrainingSection
+from treadle_train.recipe import Recipe
+from treadle_train.sections.training import TrainingSection
 
 T = TypeVar("T")
 

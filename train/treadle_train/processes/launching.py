@@ -13,7 +13,7 @@ from torch.multiprocessing.spawn import ProcessContext, ProcessException, spawn
 
 from treadle.errors import RecipeError, TrainingError, TreadleError
 from treadle_train.processes.group import process_count
-from treadle_train.recipe import TrainingSection
+from treadle_train.sections.training import TrainingSection
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue

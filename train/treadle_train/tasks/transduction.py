@@ -15,7 +15,8 @@ from treadle_train.batching.bucketed import BucketedBatches, PairBatch, Pairs
 from treadle_train.batching.padding import BucketingReport
 from treadle_train.modules.transduction import Questions, TransducerModule
 from treadle_train.networks.build import build_transducer
-from treadle_train.recipe import SideSection, TransducerRecipe
+from treadle_train.recipe import TransducerRecipe
+from treadle_train.sections.data import SideSection
 from treadle_train.symbols import learn_vocabulary
 from treadle_train.tasks.task import Task
 

@@ -1,0 +1,1 @@
+"""The sections of recipes, and how they are read."""
