@@ -22,13 +22,13 @@ Pair = tuple["NDArray[Any]", "NDArray[Any]"]
 class Rung:
     """The outcome of one comparison.
 
-    `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts steps
-    whose arg-max differs; `first_step` is the first one over `tolerance`, None where there is none.
+    `max_abs` and `tolerance` are of the tensor that comes nearest to its bound, or is the farthest
+    over it; `max_rel` is relative to the largest magnitude of the compared tensor; `flips` counts
+    steps whose arg-max differs; `first_step` is the first one over a bound, None if there is none.
     Where the table allows jumps to a model that attends, a rung passes with outputs over at a few
     steps, if they are finite.
     A tensor within [-1, 1], as states are, is held to the table's tolerance as it stands, a larger
     one, as logits are, in proportion to its largest magnitude: float32 has digits, not decimals.
-    `tolerance` is that of the tensor where `max_abs` was found.
     """
 
     name: str
@@ -92,19 +92,26 @@ def compare(
     shares = [0.0] * len(states) + [allowed.jumps * attends] * len(outputs)
     few = all(o.size <= share * len(e) for o, share, e in zip(over, shares, errors, strict=True))
     finite = math.isfinite(max(largest, default=0.0))
+    nearest = max(zip(largest, limits, strict=True), key=_nearness, default=(0.0, allowed.absolute))
     changed = np.zeros(0, bool) if choices is None else choices[0] != choices[1]
     flips = int(np.count_nonzero(changed))
     return Rung(
         name=name,
         source=source,
         steps=max([len(error) for error in errors] + [len(changed)]),
-        max_abs=max(largest, default=0.0),
+        max_abs=nearest[0],
         max_rel=max((e / (s or 1.0) for e, s in zip(largest, scales, strict=True)), default=0.0),
         flips=flips,
         first_step=first,
-        tolerance=limits[largest.index(max(largest))] if largest else allowed.absolute,
+        tolerance=nearest[1],
         passed=few and finite and flips <= allowed.flips * max(len(changed), 1),
     )
+
+
+def _nearness(error_and_bound: tuple[float, float]) -> tuple[float, float]:
+    """How much of a bound an error takes; of equal shares the largest error goes first."""
+    error, bound = error_and_bound
+    return (error / bound if bound else math.inf * error if error else 0.0), error
 
 
 def _largest_by_step(expected: NDArray[Any], actual: NDArray[Any]) -> NDArray[np.float64]:

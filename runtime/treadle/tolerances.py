@@ -26,11 +26,12 @@ class Tolerance:
 
 
 _SAME_FLOAT = Tolerance(
-    absolute=1e-5,
+    absolute=5e-5,
     outputs=5e-5,
     flips=0.0,
-    reason="the same float32 equations, sums in another order, carried for 1,000 steps; an output "
-    "sums hundreds of products of states, through a softmax that sharpens differences",
+    reason="the same float32 equations, sums in another order, carried for 1,000 steps; gates keep "
+    "states within 1e-5, but what an Elman network rounds goes through its matrix at every step; "
+    "an output sums hundreds of products of states, through a softmax that sharpens differences",
 )
 _QUANTIZED_4 = Tolerance(
     1.5,
