@@ -17,10 +17,12 @@ from benchmarks.quality.counting import COUNTED
 from benchmarks.quality.predictions import predictions_sha256
 from benchmarks.quality.results import Result
 from treadle.data import open_dataset
-from treadle.errors import DataError, ExportError
+from treadle.errors import DataError, ExportError, QualityError
 from treadle.evaluation import Evaluation, evaluate
 from treadle_export.exporting.exporter import export_run
 from treadle_export.exporting.requantize import requantize
+from treadle_export.quantization.precision import PRECISIONS
+from treadle_export.quantization.quantizer import Quantization
 from treadle_train.evaluation import evaluate_run
 from treadle_train.run import WEIGHTS, Run
 from treadle_train.training import train
@@ -140,8 +142,13 @@ def _quantized(row: Row, shop: Workshop, result: Result, *, anew: bool) -> Resul
 
 def _written(row: Row, shop: Workshop, precision: str, *, anew: bool) -> Path:
     source, out = shop.bundle(row, "float32"), shop.bundle(row, precision)
-    if anew or not shop.has(row, precision, source / "manifest.json"):
+    if not anew and shop.has(row, precision, source / "manifest.json"):
+        return out
+    try:
         requantize(source, out, precision, force=True)
+    except QualityError:  # then with some weights in a safer precision, if that is enough
+        asked = Quantization(max_quality_drop=PRECISIONS[precision].budget)
+        requantize(source, out, precision, force=True, quantization=asked)
     return out
 
 

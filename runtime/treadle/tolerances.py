@@ -83,10 +83,11 @@ _SAME_GRAPH = Tolerance(0.0, 0.0, 0.0, "the same graph, engine and processor")
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("equations", "float32"): Tolerance(
-        2e-5,
-        2e-5,
+        1e-4,
+        1e-4,
         0.0,
-        "float64 equations against float32 kernels, each layer over the whole trace",
+        "float64 equations against float32 kernels, each layer over the whole trace; what float32 "
+        "rounds is carried on, and large weights magnify it",
     ),
     ("torch step", "float32"): _SAME_FLOAT,
     ("onnx encode", "float32"): _SAME_FLOAT,

@@ -76,8 +76,8 @@ quantization_options = together(
         "--max-quality-drop",
         type=Share(),
         default=None,
-        help="Largest relative rise of the negative log-likelihood, e.g. 0.5%. Weights of 4 bits "
-        "that hurt most become int8 until it holds.",
+        help="Largest relative rise of the negative log-likelihood, e.g. 0.5%. Weights that "
+        "hurt most get more bits, or scales for fewer inputs, until it holds.",
     ),
 )
 

@@ -66,7 +66,7 @@ def variant_of(
     """
     aim = target_named(target)
     precision = aim.suited(asked.applied(precision_named(name)), quantizer.model)
-    exceptions = planned(quantizer, precision, asked, progress)
+    exceptions = planned(quantizer, precision, asked, progress, among=aim.precisions)
     if asked.screen_head is None:
         return Variant(precision, aim, exceptions)
     screening = screening_of(quantizer, precision, exceptions, asked.screen_head)

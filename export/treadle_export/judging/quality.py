@@ -31,7 +31,8 @@ def quality(
         raise QualityError(
             f"expected {precision} to raise the negative log-likelihood by at most {budget:.3%}, "
             f"got {rise.relative:.2%}, with 95 % confidence at least {rise.low:.2%} ({nats}); "
-            f"export another precision, or allow more with --max-quality-drop"
+            f"export another precision, or say with --max-quality-drop how much it may be: then "
+            f"weights that hurt most become safer until it holds"
         )
     interval = [rise.low, rise.high] if math.isfinite(rise.low) else None
     evidence: dict[str, Any] = {"metric": "nats_per_symbol", "split": "test", **nats}

@@ -33,7 +33,8 @@ class Quantization:
     calibration: examples of the training split that are read; 0 for none, None for the default.
     exceptions: pattern of a weight's name -> another precision for it.
     max_quality_drop: largest relative rise of the negative log-likelihood. Given, weights that
-        hurt most become int8 until it holds; else the precision's own budget is only checked.
+        hurt most become safer until it holds (`judging.mixed_plan`); else the precision's own
+        budget is only checked.
     settings: how graphs are lowered and run; None leaves that to the precision.
     screen_head: candidates of a screened head; None for a whole one.
     """

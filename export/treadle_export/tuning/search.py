@@ -8,7 +8,7 @@ from pathlib import Path
 from treadle.errors import InputError, QualityError
 from treadle.stopwatch import Latency
 from treadle_export.bundle import SUFFIX, assemble, finished, write_bundle
-from treadle_export.judging.mixed_plan import planned
+from treadle_export.judging.mixed_plan import SAFER, planned
 from treadle_export.parity.trace import Trace
 from treadle_export.quantization.precision import precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer
@@ -183,8 +183,8 @@ def _exceptions(
     if candidate.precision == "float32":
         return {}
     precision = precision_named(candidate.precision)
-    # Where no weight has few bits there is none to spare, and an adopted model has no likelihood.
-    if not precision.calibrated or subject.quantizer.model.task == "stateful":
+    # Some precisions have none that is safer, and an adopted model has no likelihood.
+    if precision.name not in SAFER or subject.quantizer.model.task == "stateful":
         asked = replace(asked, max_quality_drop=None)
     try:
         return planned(subject.quantizer, precision, asked, progress, request.limit)

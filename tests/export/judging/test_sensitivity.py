@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.export.captures import captured
 from tests.export.small_models import canonical, untrained_run
-from treadle.errors import ExportError
+from treadle.errors import ExportError, QualityError
 from treadle_export.commands.quantize_options import Share
 from treadle_export.commands.requantize import requantize as requantize_command
 from treadle_export.commands.sensitivity import sensitivity as sensitivity_command
@@ -22,7 +23,7 @@ from treadle_export.judging.mixed_plan import planned
 from treadle_export.judging.sensitivity import Sensitivity, sensitivity
 from treadle_export.judging.sensitivity_report import as_table
 from treadle_export.passes.split_gates import GATE_NAMES, gates_of
-from treadle_export.quantization.precision import PRECISIONS, lower
+from treadle_export.quantization.precision import PRECISIONS, Precision, lower
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 
 if TYPE_CHECKING:
@@ -151,6 +152,43 @@ def test_weights_become_int8_from_the_worst_on(
     kept = Quantization(calibration=0, max_quality_drop=0.005, exceptions={"output": "float32"})
     assert planned(quantizer, INT4, kept) == {"output": "float32", "attention.mix": "int8"}
     assert planned(quantizer, INT4, Quantization(calibration=0)) == {}
+
+
+SHARES = {"output": 1.0, "attention.mix": 0.9, "decoder.layers.0.input": 0.8}
+COSTS = {"float32": 0.0, "int4": 0.05, "int8": 0.003, "int8-block": 0.0002}
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "chosen"),
+    [
+        ("int4", 0.05, ["int8", "int8", "int4"]),
+        ("int4", 0.008, ["int8-block", "int8", "int8"]),
+        ("int8", 0.007, ["int8-block", "int8", "int8"]),
+        ("int8", 0.003, ["int8-block", "int8-block", "int8"]),
+    ],
+)
+def test_what_is_not_safe_enough_becomes_safer_once_more(
+    quantizer: Quantizer,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    budget: float,
+    chosen: list[str],
+) -> None:
+    """Each of three weights costs its share of what its precision costs, all others nothing."""
+
+    def nats(_: Judge, precision: Precision, exceptions: dict[str, str], __: Any = None) -> Any:
+        default = exceptions.get("*", precision.name)
+        cost = sum(share * COSTS[exceptions.get(n, default)] for n, share in SHARES.items())
+        return np.full(3, 1 + cost)
+
+    monkeypatch.setattr(Judge, "nats", nats)
+    asked = Quantization(calibration=0, max_quality_drop=budget)
+    made = planned(quantizer, PRECISIONS[name], asked)
+    assert [made.get(weight, name) for weight in SHARES] == chosen
+    with pytest.raises(QualityError, match="could spare in a safer precision"):
+        planned(quantizer, PRECISIONS[name], replace(asked, max_quality_drop=0.0004))
+    with pytest.raises(QualityError, match="could spare in a safer precision"):
+        planned(quantizer, PRECISIONS[name], asked, among=())
 
 
 def test_a_float32_bundle_has_no_exceptions(quantizer: Quantizer) -> None:
