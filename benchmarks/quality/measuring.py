@@ -17,7 +17,7 @@ from benchmarks.quality.counting import COUNTED
 from benchmarks.quality.predictions import predictions_sha256
 from benchmarks.quality.results import Result
 from treadle.data import open_dataset
-from treadle.errors import DataError, ExportError, QualityError
+from treadle.errors import DataError, ExportError, ParityError, QualityError
 from treadle.evaluation import Evaluation, evaluate
 from treadle_export.exporting.exporter import export_run
 from treadle_export.exporting.requantize import requantize
@@ -146,7 +146,7 @@ def _written(row: Row, shop: Workshop, precision: str, *, anew: bool) -> Path:
         return out
     try:
         requantize(source, out, precision, force=True)
-    except QualityError:  # then with some weights in a safer precision, if that is enough
+    except (ParityError, QualityError):  # then with some weights in a safer precision, if that is enough
         asked = Quantization(max_quality_drop=PRECISIONS[precision].budget)
         requantize(source, out, precision, force=True, quantization=asked)
     return out

@@ -111,7 +111,9 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
         0.1,
         0.05,
         "one step from the float32 state; weights and activations have 8 bits, and what they "
-        "lose is judged by the negative log-likelihood: a rung only finds what is broken",
+        "lose is judged by the negative log-likelihood: a rung only finds what is broken; "
+        "attention may turn from one place to another, which moves the outputs of that step",
+        jumps=0.01,
     ),
     ("stream", "int8"): Tolerance(
         1e-5,
@@ -132,7 +134,11 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
         "where the estimates miss it",
     ),
     ("quantized", "int8-block"): Tolerance(
-        0.5, 0.1, 0.05, "as int8; each block of weights and of activations has its own scale"
+        0.5,
+        0.1,
+        0.05,
+        "as int8; each block of weights and of activations has its own scale",
+        jumps=0.01,
     ),
     ("stream", "int8-block"): _STREAM_BLOCKS,
     ("chunk", "int8-block"): _SAME_GRAPH,
