@@ -146,7 +146,10 @@ def _written(row: Row, shop: Workshop, precision: str, *, anew: bool) -> Path:
         return out
     try:
         requantize(source, out, precision, force=True)
-    except (ParityError, QualityError):  # then with some weights in a safer precision, if that is enough
+    except (
+        ParityError,
+        QualityError,
+    ):  # then with some weights in a safer precision, if that is enough
         asked = Quantization(max_quality_drop=PRECISIONS[precision].budget)
         requantize(source, out, precision, force=True, quantization=asked)
     return out

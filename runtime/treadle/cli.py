@@ -37,6 +37,7 @@ SUMMARIES = {
     "sign": "Say who a bundle is from.",
     "evaluate": "Measure a bundle or a run on its data.",
     "run": "Answer text, as arguments or line by line from stdin.",
+    "bench": "Measure how long a bundle takes on this machine.",
     "data": "List the published data sets, or fetch one.",
     "demo": "Train, export, verify and time a model in a few minutes.",
 }
@@ -48,6 +49,7 @@ OWN = {
     "sign": "treadle.commands.sign:sign",
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
+    "bench": "treadle.commands.bench:bench",
     "data": "treadle.commands.data:data",
 }
 EXTRAS = {

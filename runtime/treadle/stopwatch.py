@@ -49,7 +49,7 @@ def measure(
         call()
     times = np.empty(steps, dtype=np.int64)
     clock = time.perf_counter_ns
-    with _garbage_collector_off():
+    with garbage_collector_off():
         for step in range(steps):
             began = clock()
             call()
@@ -59,7 +59,8 @@ def measure(
 
 
 @contextmanager
-def _garbage_collector_off() -> Iterator[None]:
+def garbage_collector_off() -> Iterator[None]:
+    """No collection until the end; then as it was before."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

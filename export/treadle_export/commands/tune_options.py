@@ -52,7 +52,7 @@ def opened_plan(path: Path | None, precision: str | None, progress: Progress) ->
         ExportError: the file holds no plan, or one for another precision than is asked for.
     """
     from treadle.errors import ExportError
-    from treadle_export.tuning.machine import this_machine
+    from treadle.machine import this_machine
     from treadle_export.tuning.plan_file import Plan, read_plan
 
     if path is None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from treadle.errors import ExportError
+from treadle.errors import ExportError, InputError
 from treadle.files import write_atomically
+from treadle.machine import Machine
 from treadle_export.quantization.precision import precision_named
 from treadle_export.quantization.settings import Settings
 from treadle_export.quantization.weight_plan import exceptions_of
-from treadle_export.tuning.machine import Machine
 
 FORMAT = "treadle-plan/1"
 
@@ -87,6 +87,13 @@ def read_plan(path: Path) -> Plan:
     return _tuned(document, path)
 
 
+def _machine(document: object, path: Path) -> Machine:
+    try:
+        return Machine.from_json(document)
+    except InputError as error:
+        raise ExportError(f"the plan {path} does not say where it was made: {error}") from error
+
+
 def _tuned(document: Mapping[str, Any], path: Path) -> Plan:
     parts: dict[str, Any] = {name: document.get(name) or {} for name in ("settings", "workloads")}
     for name, part in parts.items():
@@ -98,6 +105,6 @@ def _tuned(document: Mapping[str, Any], path: Path) -> Plan:
         exceptions=exceptions_of(document.get("weights") or {}, path),
         precision=precision.name,
         settings=Settings.from_json(parts["settings"], precision),
-        machine=None if machine is None else Machine.from_json(machine),
+        machine=None if machine is None else _machine(machine, path),
         workloads=parts["workloads"],
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.errors import QualityError
+from treadle.machine import Machine
 from treadle.stopwatch import Latency
 from treadle_export.tuning.candidates import Candidate
-from treadle_export.tuning.machine import Machine
 from treadle_export.tuning.pareto import Measured, chosen, front
 from treadle_export.tuning.plan_file import Plan
 from treadle_export.tuning.workload import Workload

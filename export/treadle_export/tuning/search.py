@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from treadle.errors import InputError, QualityError
+from treadle.machine import this_machine
 from treadle.stopwatch import Latency
 from treadle_export.bundle import SUFFIX, assemble, finished, write_bundle
 from treadle_export.judging.mixed_plan import SAFER, planned
@@ -14,7 +15,6 @@ from treadle_export.quantization.precision import precision_named
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 from treadle_export.tuning.candidates import PRECISIONS, Candidate, variants, ways_to_run
 from treadle_export.tuning.losses import Loss, loss_against
-from treadle_export.tuning.machine import this_machine
 from treadle_export.tuning.pareto import Measured, front
 from treadle_export.tuning.result import Result
 from treadle_export.tuning.timing import Timer, time_candidates

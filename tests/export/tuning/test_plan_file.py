@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.errors import ExportError
+from treadle.machine import Machine, this_machine
 from treadle.plan import CALLS
 from treadle_export.quantization.precision import PRECISIONS, precision_named
 from treadle_export.quantization.settings import Settings
 from treadle_export.tuning.candidates import variants
-from treadle_export.tuning.machine import Machine, this_machine
 from treadle_export.tuning.plan_file import FORMAT, Plan, read_plan
 
 if TYPE_CHECKING:
