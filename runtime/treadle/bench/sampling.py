@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 ROUND = 0.2
 """Seconds of calls between two looks at what is known."""
+ROUNDS = 5
+"""So many at least: a warm-up that is longer than all calls there are looks like rest."""
+SETTLED = 0.1
+"""The medians of both halves differ by no more than this share, or it has not come to rest."""
 _PARTS = 200  # of a warm-up's search
 
 
@@ -61,7 +65,9 @@ def sample(
             rounds.append(_timed(call, int(np.clip(ROUND * 1e9 / typical, 16, 100_000)), clock))
             times = steady_part(np.concatenate(rounds))
             enough = len(times.ns) >= patience.calls and times.tightness <= patience.tight
-            if (enough and times.steady) or clock() - began > patience.seconds * 1e9:
+            if (
+                enough and times.steady and len(rounds) > ROUNDS
+            ) or clock() - began > patience.seconds * 1e9:
                 return times
 
 
@@ -72,17 +78,22 @@ def steady_part(ns: NDArray[np.int64]) -> Times:
     what is left smallest, but never more than half (White, "An effective truncation heuristic for
     bias reduction in simulation output", 1997). Here it reads medians of short stretches, as
     single calls have outliers that are no warm-up; and of truncations that are alike the shortest.
-    It is steady unless more than half would have to go.
+    It is steady unless more than half would have to go, or what is left still changes.
     """
     size = max(1, len(ns) // _PARTS)
     count = len(ns) // size
+    if count < 4:
+        return Times(ns)
     medians = np.median(ns[: count * size].reshape(count, size), axis=1)
     left = np.arange(count, 0, -1.0)
     sums, squares = (np.cumsum(x[::-1])[::-1] for x in (medians, medians**2))
     errors = np.maximum(squares - sums**2 / left, 0.0) / left**2
     allowed = errors[: count // 2 + 1]
     cut = int(np.flatnonzero(allowed <= allowed.min() * 1.05)[0])
-    return Times(ns[cut * size :], warmup=cut * size, steady=count < 4 or cut < count // 2)
+    before, after = (float(np.median(half)) for half in np.array_split(ns[cut * size :], 2))
+    settled = abs(before - after) <= SETTLED * min(before, after)
+    steady = settled and int(allowed.argmin()) < count // 2
+    return Times(ns[cut * size :], warmup=cut * size, steady=steady)
 
 
 def _timed(call: Callable[[], object], count: int, clock: Callable[[], int]) -> NDArray[np.int64]:

@@ -1,0 +1,153 @@
+"""`treadle bench` on tiny bundles: every scenario, every kind of model, both kinds of output."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.runtime.fuzzing.sound import with_a_golden_trace
+from tests.runtime.tiny_bundles import (
+    FEATURES,
+    reseal,
+    write_language_model,
+    write_whole_sequence,
+)
+from treadle import cli
+from treadle.bench.report import FRESH, measured
+from treadle.bench.sampling import Patience
+from treadle.bench.scenarios import SCENARIOS, Sizes
+from treadle.errors import BundleError, DeviceError, InputError
+from treadle.golden import GOLDEN_FILE, Golden
+from treadle.packing import pack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Output = pytest.CaptureFixture[str]
+
+HASTE = Patience(tight=0.5, calls=20, seconds=0.05)
+FEW = Sizes(rows=3, chunk=4, steps=9, streams=5, rate=100.0, frame_ms=2.0)
+
+
+def with_inputs(bundle: Path, inputs: np.ndarray) -> Path:
+    """The bundle with a trace of which only the inputs are of use here."""
+    none = np.zeros(0, np.int64)
+    golden = Golden(none, inputs, {}, none, none, {}, {}, {})
+    (bundle / GOLDEN_FILE).write_bytes(golden.to_bytes())
+    document = json.loads((bundle / "manifest.json").read_text())
+    document["files"][GOLDEN_FILE] = {"sha256": "", "bytes": 0}
+    reseal(bundle, document)
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("bench")
+    ids, numbers = np.arange(12) % 9, np.linspace(-1, 1, 12 * FEATURES, dtype=np.float32)
+    whole = write_whole_sequence(folder)
+    return {
+        "characters": with_inputs(write_language_model(folder), ids),
+        "whole": with_inputs(whole, numbers.reshape(12, FEATURES)),
+        "pronounce": with_a_golden_trace(folder),
+    }
+
+
+@pytest.mark.parametrize("kind", ["characters", "pronounce", "whole"])
+def test_every_scenario_that_fits_is_measured(kind: str, bundles: dict[str, Path]) -> None:
+    every = [*SCENARIOS] if kind != "whole" else ["sequence"]
+    document = measured(bundles[kind], scenarios=every, sizes=FEW, patience=HASTE)
+    names = [one["scenario"] for one in document["scenarios"]]
+    if kind == "whole":
+        assert names == ["sequence"]
+    else:
+        assert names == ["step", "chunk", "sequence", "first-symbol", "symbol", "pool", "real-time"]
+    for one in document["scenarios"]:
+        assert one["calls"] >= 5
+        assert 0 < one["interval_us"][0] <= one["p50_us"] <= one["worst_us"]
+        assert sum(one["histogram"]["counts"]) == one["calls"]
+    assert document["engine"]["threads"] == 1
+    assert document["bundle"]["bytes"] > 1000
+    json.dumps(document, allow_nan=False)
+
+
+def test_a_pool_that_cannot_keep_up_misses_and_says_so(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are late by what those before them took, not only by their own call."""
+    from treadle.pool import Pool
+
+    quick = measured(bundles["characters"], scenarios=["pool"], sizes=FEW, patience=HASTE)
+    genuine = Pool.step
+
+    def slow(self: Pool, inputs: Any) -> Any:
+        import time
+
+        time.sleep(0.03)
+        return genuine(self, inputs)
+
+    monkeypatch.setattr(Pool, "step", slow)
+    late = measured(bundles["characters"], scenarios=["pool"], sizes=FEW, patience=HASTE)
+    (before,), (after,) = quick["scenarios"], late["scenarios"]
+    assert after["calls"] == before["calls"] == 25  # 5 streams, 5 rounds of 10 ms
+    assert after["misses"] == 25
+    assert after["busy"] > 1
+    assert after["worst_us"] > 3 * 30_000  # five rounds of 30 ms are due within 50 ms
+
+
+def test_a_process_of_its_own_tells_its_stages_and_its_memory(bundles: dict[str, Path]) -> None:
+    path = pack(bundles["characters"], bundles["characters"].with_suffix(".zip"))
+    document = measured(path, scenarios=[FRESH], sizes=FEW, patience=HASTE)
+    cold, memory = document["cold_start"], document["memory"]
+    stages = [cold[f"{stage}_ms"] for stage in ("process", "import", "load", "first_step")]
+    assert min(stages) > 0
+    assert cold["total_ms"] >= max(stages)
+    assert memory["idle_processors"] < 0.5
+    if memory["load_bytes"] is not None:
+        assert 0 < memory["import_bytes"] <= memory["load_bytes"] <= memory["peak_bytes"]
+
+
+def test_the_command_prints_tables_and_compares_reports(
+    bundles: dict[str, Path], tmp_path: Path, capsys: Output
+) -> None:
+    arguments = ["bench", str(bundles["characters"]), "--scenario", "step", "--seconds", "0.05"]
+    assert cli.run(arguments) == 0
+    said = capsys.readouterr()
+    assert "measure step" in said.err
+    assert "step (rows 1)" in said.out
+    assert "threads: 1" in said.out
+    assert cli.run([*arguments, "--json"]) == 0
+    written = tmp_path / "a.json"
+    written.write_text(capsys.readouterr().out)
+    assert cli.run(["bench", "--compare", str(written), str(written)]) == 0
+    assert "no difference shown" in capsys.readouterr().out
+    assert cli.run(["bench", "--compare", str(written), str(written), "--json"]) == 0
+    [ratio] = json.loads(capsys.readouterr().out)
+    assert ratio["ratio"] == 1.0
+    assert cli.run(["bench"]) == 2
+    assert cli.run(["bench", "--compare", str(tmp_path / "none"), str(written)]) == 1
+    assert "expected a report of `treadle bench --json` in" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:
+    def asked(bundle: Path, **given: Any) -> None:
+        measured(bundle, **{"sizes": FEW, "patience": HASTE, **given})
+
+    with pytest.raises(InputError, match="can be measured in sequence, cold-start, got 'step'"):
+        asked(bundles["whole"], scenarios=["step"])
+    with pytest.raises(BundleError, match="whose input is what is measured with, got none"):
+        asked(write_language_model(tmp_path), scenarios=["step"])
+    with pytest.raises(InputError, match="expected rows to be at least 1, got 0"):
+        Sizes(rows=0)
+    with pytest.raises(InputError, match="a rate and a frame's milliseconds above 0"):
+        Sizes(rate=0.0)
+    if hasattr(os, "sched_setaffinity"):
+        before = os.sched_getaffinity(0)
+        with pytest.raises(DeviceError, match="expected processors of"):
+            asked(bundles["characters"], pin=[100_000])
+        one = min(before)
+        asked(bundles["characters"], scenarios=["step"], pin=[one])
+        assert os.sched_getaffinity(0) == before
