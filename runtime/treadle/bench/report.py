@@ -12,6 +12,7 @@ import numpy as np
 
 import treadle
 from treadle.bench.comparing import SCHEMA
+from treadle.bench.operators import breakdown
 from treadle.bench.processes import started
 from treadle.bench.scenarios import SCENARIOS, Measured, Sizes, fitting
 from treadle.errors import DeviceError, InputError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FRESH = "cold-start"
 """The scenario of processes of their own, cold start and memory; for all models."""
+OPERATORS = "operators"
+"""The scenario that divides a step; for models that have one."""
 
 
 def measured(
@@ -60,6 +63,9 @@ def measured(
         }
         for name in wanted:
             progress(name)
+            if name == OPERATORS:
+                document["step"] = breakdown(model, patience).to_json()
+                continue
             if name == FRESH:
                 used = Running.of(model.manifest.plan).threads if threads is None else threads
                 document |= started(bundle, used)
@@ -90,7 +96,8 @@ def pinned(processors: Sequence[int]) -> Iterator[None]:
 
 
 def _chosen(model: Model, scenarios: Sequence[str]) -> list[str]:
-    possible = [*fitting(model), FRESH]
+    divided = [OPERATORS] if "step" in model.manifest.graphs else []
+    possible = [*fitting(model), *divided, FRESH]
     for name in scenarios:
         if name not in possible:
             raise InputError(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _PERCENTILES = ("p50", "p90", "p99", "p999", "worst", "jitter")
+_WIDTH = 24  # of a bar for all of it
 HEADER = ("scenario", "p50 µs", "±", "p90", "p99", "p99.9", "worst", "jitter", "calls", "warm-up")
 
 
@@ -26,8 +27,8 @@ HEADER = ("scenario", "p50 µs", "±", "p90", "p99", "p99.9", "worst", "jitter",
     "--scenario",
     "scenarios",
     multiple=True,
-    help="step, chunk, sequence, generate, pool, real-time or cold-start; may be given several "
-    "times. By default all that fit.",
+    help="step, chunk, sequence, generate, pool, real-time, operators or cold-start; may be given "
+    "several times. By default all that fit.",
 )
 @click.option("--rows", type=int, default=1, show_default=True, help="Sequences in a step.")
 @click.option("--chunk", type=int, default=16, show_default=True, help="Steps of a chunk.")
@@ -128,7 +129,7 @@ def described(document: dict[str, Any]) -> str:
         rows = [_row(one) for one in document["scenarios"]]
         lines += ["", table(HEADER, rows), ""]
         lines += [line for one in document["scenarios"] for line in _notes(one)]
-    return "\n".join([*lines, *_fresh(document)]) + "\n"
+    return "\n".join([*lines, *_step(document), *_fresh(document)]) + "\n"
 
 
 def _row(one: dict[str, Any]) -> list[str]:
@@ -162,6 +163,26 @@ def _notes(one: dict[str, Any]) -> list[str]:
     if not one["steady"]:
         said.append("WARNING: it had not come to rest; give it more --seconds")
     return [f"{_named(one)}: {', '.join(said)}"] if said else []
+
+
+def _step(document: dict[str, Any]) -> list[str]:
+    """Where the microseconds of a step go, with a bar for each share, where that was measured."""
+    if "step" not in document:
+        return []
+    step = document["step"]
+    whole = max(step["engine_us"] + step["python_us"], 1e-9)
+    rows = [
+        [one["operator"], str(one["count"] or ""), f"{one['us']:.2f}", _bar(one["us"] / whole)]
+        for one in step["operators"]
+    ]
+    rows.append(["Python", "", f"{step['python_us']:.2f}", _bar(step["python_us"] / whole)])
+    header = (f"a step of {step['step_us']:.1f} µs", "count", "µs", "share")
+    return ["", table(header, rows), ""]
+
+
+def _bar(share: float) -> str:
+    """A share as a number, and as long as it is large."""
+    return f"{share:6.1%} {'█' * round(share * _WIDTH):<{_WIDTH}}"
 
 
 def _fresh(document: dict[str, Any]) -> list[str]:

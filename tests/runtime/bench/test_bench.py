@@ -17,6 +17,7 @@ from tests.runtime.tiny_bundles import (
     write_whole_sequence,
 )
 from treadle import cli
+from treadle.bench.operators import COUNTED, shares
 from treadle.bench.report import FRESH, measured
 from treadle.bench.sampling import Patience
 from treadle.bench.scenarios import SCENARIOS, Sizes
@@ -72,6 +73,39 @@ def test_every_scenario_that_fits_is_measured(kind: str, bundles: dict[str, Path
     assert document["engine"]["threads"] == 1
     assert document["bundle"]["bytes"] > 1000
     json.dumps(document, allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", ["characters", "pronounce"])
+def test_a_step_is_divided_among_its_operators(
+    kind: str, bundles: dict[str, Path], capsys: Output
+) -> None:
+    document = measured(bundles[kind], scenarios=["operators"], sizes=FEW, patience=HASTE)
+    step = document["step"]
+    assert sum(one["us"] for one in step["operators"]) == pytest.approx(step["engine_us"])
+    counts = {one["operator"]: one["count"] for one in step["operators"]}
+    assert counts["LSTM"] == 1
+    assert counts["the call itself"] == 0
+    assert step["python_us"] == max(step["step_us"] - step["engine_us"], 0)
+    arguments = ["bench", str(bundles[kind]), "--scenario", "operators", "--seconds", "0.05"]
+    assert cli.run(arguments) == 0
+    said = capsys.readouterr().out
+    assert "a step of" in said
+    assert "LSTM" in said
+
+
+def test_shares_are_of_calls_and_add_up() -> None:
+    """Two operators: one until the next begins, the other until the call ends."""
+    events: list[dict[str, Any]] = [{"name": "session_initialization", "ts": 0, "dur": 900}]
+    for start in range(1000, 1000 + 100 * COUNTED, 100):
+        first, second = (
+            {"cat": "Node", "name": f"{kind}_kernel_time", "ts": ts, "dur": 0, "args": {}}
+            for kind, ts in (("a", start + 2), ("b", start + 12))
+        )
+        first["args"], second["args"] = {"op_name": "Gemm"}, {"op_name": "Tanh"}
+        before = first | {"name": "a_fence_before"}
+        events += [before, first, second, {"name": "model_run", "ts": start, "dur": 20}]
+    found = shares(events, 40.0)
+    assert found == {"Gemm": (1, 20.0), "Tanh": (1, 16.0), "the call itself": (0, 4.0)}
 
 
 def test_a_pool_that_cannot_keep_up_misses_and_says_so(
