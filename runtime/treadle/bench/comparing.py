@@ -38,6 +38,12 @@ class Ratio:
         return asdict(self) | {"verdict": self.verdict}
 
 
+def named(one: dict[str, Any]) -> str:
+    """A scenario of a report with its sizes, "step (rows 1)"."""
+    sizes = ", ".join(f"{name} {value:g}" for name, value in one["parameters"].items())
+    return f"{one['scenario']} ({sizes})" if sizes else str(one["scenario"])
+
+
 def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Ratio]:
     """The scenarios that both reports have with the same parameters, in the first one's order.
 
@@ -60,8 +66,7 @@ def _measured(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             f"{report.get('schema') if isinstance(report, dict) else report!r}"
         )
     for one in report["scenarios"]:
-        sizes = " ".join(f"{name}={value}" for name, value in one["parameters"].items())
-        yield f"{one['scenario']} {sizes}".strip(), one
+        yield named(one), one
 
 
 def _ratio(name: str, first: dict[str, Any], second: dict[str, Any]) -> Ratio:

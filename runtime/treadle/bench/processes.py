@@ -18,7 +18,7 @@ STAGES = ("process", "import", "load", "first_step")
 _FRESH = Path(__file__).with_name("fresh.py")
 
 
-def started(bundle: Path, threads: int | None, starts: int = STARTS) -> dict[str, Any]:
+def started(bundle: Path, threads: int | None) -> dict[str, Any]:
     """Seconds of every stage from the start of a process to its first step, and what it holds.
 
     cold_start: medians in milliseconds of process (until Python runs), import (treadle, numpy and
@@ -27,7 +27,7 @@ def started(bundle: Path, threads: int | None, starts: int = STARTS) -> dict[str
 
     Raises DeviceError with what a process said that failed.
     """
-    told = [_one(bundle, threads) for _ in range(starts)]
+    told = [_one(bundle, threads) for _ in range(STARTS)]
     totals = [sum(one["seconds"].values()) for one in told]
     stages = {
         f"{stage}_ms": 1000 * statistics.median(one["seconds"][stage] for one in told)
@@ -36,7 +36,7 @@ def started(bundle: Path, threads: int | None, starts: int = STARTS) -> dict[str
     cold = stages | {
         "total_ms": 1000 * statistics.median(totals),
         "first_ms": 1000 * totals[0],
-        "starts": starts,
+        "starts": STARTS,
     }
     memory = {f"{stage}_bytes": _median(told, "resident_bytes", stage) for stage in STAGES[1:]}
     for name in ("peak_bytes", "stream_bytes"):

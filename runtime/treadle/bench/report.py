@@ -128,7 +128,9 @@ def _preemptions() -> int | None:
 
 
 def _bundle(model: Model) -> dict[str, Any]:
+    """What was measured; quality_lost: the relative rise of its loss, null where nobody knows."""
     manifest = model.manifest
+    quality = manifest.evidence.get("quality", {})
     size = sum(file.bytes for file in manifest.files.values())
     return {
         "name": manifest.name,
@@ -136,6 +138,7 @@ def _bundle(model: Model) -> dict[str, Any]:
         "precision": manifest.precision,
         "digest": manifest.digest,
         "bytes": size,
+        "quality_lost": quality.get("relative") if isinstance(quality, dict) else None,
     }
 
 

@@ -59,10 +59,11 @@ def sample(
     """
     patience = patience or Patience()
     began, rounds = clock(), [_timed(call, 16, clock)]
+    length = min(ROUND, patience.seconds / ROUNDS) * 1e9
     with garbage_collector_off():
         while True:
             typical = max(float(np.median(rounds[-1])), 1.0)
-            rounds.append(_timed(call, int(np.clip(ROUND * 1e9 / typical, 16, 100_000)), clock))
+            rounds.append(_timed(call, int(np.clip(length / typical, 16, 100_000)), clock))
             times = steady_part(np.concatenate(rounds))
             enough = len(times.ns) >= patience.calls and times.tightness <= patience.tight
             if (

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from treadle.errors import InputError
 if TYPE_CHECKING:
     from treadle.model import Model
 
+_START = 0.01  # seconds before the first frame of a pool
 _AHEAD = 0.0002
 """Seconds before a frame is due in which nobody sleeps: a sleep may last that much longer."""
 
@@ -159,43 +160,88 @@ def pool(model: Model, sizes: Sizes, patience: Patience) -> Measured:
     Whatever is due goes into the next call. A frame that is not through before the next of its
     stream is due is a miss.
     """
-    inputs = Inputs.of(model)
-    source = None if inputs.source is None else inputs.source[0]
-    period = 1 / sizes.rate
-    rounds = max(2, int(patience.seconds / period))
-    offsets = np.random.default_rng(0).uniform(0, period, sizes.streams)
-    dues = (np.arange(rounds)[:, None] * period + offsets).ravel()
-    order = np.argsort(dues, kind="stable")
-    frames = inputs.steps(1)
-    late, calls, busy = np.empty(len(dues), np.int64), 0, 0.0
-    with model.pool(sizes.streams, exact=not _alike(model)) as opened:
-        members = [opened.join(source=source) for _ in range(sizes.streams)]
-        start, done = time.perf_counter() + period, 0
+    with closing(_Company(model, sizes.streams)) as company:
+        times, found = company.at(sizes.rate, patience.seconds)
+    return Measured("pool", {"streams": sizes.streams, "rate": sizes.rate}, times, found)
+
+
+LOADS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Shares of what a pool can do at most."""
+
+
+def load(model: Model, sizes: Sizes, patience: Patience) -> list[Measured]:
+    """Latency against load: a pool whose streams together bring a share of what it can do."""
+    made = []
+    with closing(_Company(model, sizes.streams)) as company:
+        most = company.most(patience)
+        for share in LOADS:
+            rate = share * most / sizes.streams
+            times, found = company.at(rate, patience.seconds / len(LOADS))
+            given = {"streams": sizes.streams, "load": share}
+            made.append(Measured("load", given, times, {"rate": rate, **found}))
+    return made
+
+
+class _Company:
+    """The streams of one pool, fed from the recorded input."""
+
+    def __init__(self, model: Model, streams: int) -> None:
+        inputs = Inputs.of(model)
+        source = None if inputs.source is None else inputs.source[0]
+        self._frames = inputs.steps(1)
+        self._pool = model.pool(streams, exact=not _alike(model))
+        self._members = [self._pool.join(source=source) for _ in range(streams)]
+
+    def close(self) -> None:
+        """Let all of them leave."""
+        self._pool.close()
+
+    def most(self, patience: Patience) -> float:
+        """Frames a second where every stream always has one."""
+        streams = len(self._members)
+        half = replace(patience, seconds=patience.seconds / 4)
+        return streams * 1e9 / sample(lambda: self._step([*range(streams)]), half).median
+
+    def at(self, rate: float, seconds: float) -> tuple[Times, dict[str, Any]]:
+        """Times from when frames are due, `rate` a second of each stream; misses, batch, busy."""
+        period, streams = 1 / rate, len(self._members)
+        rounds = max(2, int(seconds / period))
+        offsets = np.random.default_rng(0).uniform(0, period, streams)
+        dues = (np.arange(rounds)[:, None] * period + offsets).ravel()
+        order = np.argsort(dues, kind="stable").tolist()
+        late, calls, busy = np.empty(len(dues), np.int64), 0, 0.0
+        start, done = time.perf_counter() + _START, 0
         while done < len(order):
             _wait_until(start + dues[order[done]])
             began = time.perf_counter()
-            ready = [i for i in order[done : done + sizes.streams] if start + dues[i] <= began]
-            batch = _once_each(ready, sizes.streams)
-            read = {members[i % sizes.streams]: frames[i % len(frames)][0] for i in batch}
-            answers = opened.step(read)
+            waiting = order[done : done + streams]
+            ready = [index for index in waiting if start + dues[index] <= began]
+            batch = _once_each(ready, streams)
+            self._step(batch)
             ended = time.perf_counter()
-            for answer in answers.values():
-                if isinstance(answer, Exception):
-                    raise answer
             for index in batch:
-                late[done] = int((ended - start - dues[index]) * 1e9)
+                late[done] = max(int((ended - start - dues[index]) * 1e9), 1)
                 done += 1
             calls, busy = calls + 1, busy + ended - began
-    found = {
-        "misses": int((late > period * 1e9).sum()),
-        "mean_batch": len(dues) / calls,
-        "busy": busy / (rounds * period),
-    }
-    given = {"streams": sizes.streams, "rate": sizes.rate}
-    return Measured("pool", given, Times(np.maximum(late, 1)), found)
+        found = {
+            "misses": int((late > period * 1e9).sum()),
+            "mean_batch": len(dues) / calls,
+            "busy": busy / (rounds * period),
+        }
+        return Times(late), found
+
+    def _step(self, frames: list[int]) -> None:
+        """Frame number i is of stream i modulo their number. Raises what a stream raises."""
+        streams, known = len(self._members), len(self._frames)
+        answers = self._pool.step(
+            {self._members[i % streams]: self._frames[i % known][0] for i in frames}
+        )
+        for answer in answers.values():
+            if isinstance(answer, Exception):
+                raise answer
 
 
-def _once_each(ready: list[Any], streams: int) -> list[Any]:
+def _once_each(ready: list[int], streams: int) -> list[int]:
     """The first of `ready` until a stream would come a second time: a call takes each once."""
     seen: set[int] = set()
     for place, index in enumerate(ready):
@@ -232,6 +278,7 @@ SCENARIOS: dict[str, Scenario] = {
     "sequence": sequence,
     "generate": generate,
     "pool": pool,
+    "load": load,
     "real-time": real_time,
 }
 

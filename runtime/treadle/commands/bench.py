@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from treadle.bench.comparing import named
 from treadle.commands.options import engine_options, json_option, print_json, table, write
 
 if TYPE_CHECKING:
@@ -21,14 +22,15 @@ HEADER = ("scenario", "p50 µs", "±", "p90", "p99", "p99.9", "worst", "jitter",
 
 
 @click.command()
-@click.argument("bundle", type=_PATH, required=False)
-@click.option("--compare", nargs=2, type=_PATH, help="Two reports of --json, not a bundle.")
+@click.argument("bundles", type=_PATH, nargs=-1)
+@click.option("--compare", nargs=2, type=_PATH, help="Two reports of --json, not bundles.")
+@click.option("--html", "page_path", type=_PATH, help="Write a page with plots, FILE.html.")
 @click.option(
     "--scenario",
     "scenarios",
     multiple=True,
-    help="step, chunk, sequence, generate, pool, real-time, operators or cold-start; may be given "
-    "several times. By default all that fit.",
+    help="step, chunk, sequence, generate, pool, load, real-time, operators or cold-start; may be "
+    "given several times. By default all that fit.",
 )
 @click.option("--rows", type=int, default=1, show_default=True, help="Sequences in a step.")
 @click.option("--chunk", type=int, default=16, show_default=True, help="Steps of a chunk.")
@@ -47,8 +49,9 @@ HEADER = ("scenario", "p50 µs", "±", "p90", "p99", "p99.9", "worst", "jitter",
 @engine_options
 @json_option
 def bench(
-    bundle: Path | None,
+    bundles: Sequence[Path],
     compare: tuple[Path, Path] | None,
+    page_path: Path | None,
     scenarios: Sequence[str],
     seconds: float,
     tight: float,
@@ -58,13 +61,13 @@ def bench(
     as_json: bool,
     **sizes: Any,
 ) -> None:
-    """Measure how long BUNDLE takes on this machine, with its own recorded input.
+    """Measure how long BUNDLES take on this machine, with their own recorded input.
 
     Every call is timed by itself. The warm-up is found and left out; a scenario ends when its
     median is known well enough. A percentile is said only where 10 calls lie beyond it.
     """
-    if (bundle is None) == (compare is None):
-        raise click.UsageError("give a bundle to measure, or --compare with two reports")
+    if bool(bundles) == (compare is not None):
+        raise click.UsageError("give bundles to measure, or --compare with two reports")
     if compare is not None:
         _compared(compare, as_json)
         return
@@ -72,21 +75,28 @@ def bench(
     from treadle.bench.sampling import Patience
     from treadle.bench.scenarios import Sizes
 
-    assert bundle is not None  # noqa: S101 - as the usage error above says
-    document = measured(
-        bundle,
-        scenarios=scenarios,
-        sizes=Sizes(**sizes),
-        patience=Patience(tight=tight / 100, seconds=seconds),
-        device=device,
-        threads=threads,
-        pin=pin,
-        progress=lambda name: click.echo(f"measure {name}", err=True),
-    )
+    reports = [
+        measured(
+            bundle,
+            scenarios=scenarios,
+            sizes=Sizes(**sizes),
+            patience=Patience(tight=tight / 100, seconds=seconds),
+            device=device,
+            threads=threads,
+            pin=pin,
+            progress=lambda name: click.echo(f"measure {name}", err=True),
+        )
+        for bundle in bundles
+    ]
+    if page_path is not None:
+        from treadle.bench.page import page
+        from treadle.files import write_atomically
+
+        write_atomically(page_path, page(reports).encode())
     if as_json:
-        print_json(document)
+        print_json(reports[0] if len(reports) == 1 else reports)
     else:
-        write(described(document))
+        write("\n".join(map(described, reports)))
 
 
 def _compared(paths: tuple[Path, Path], as_json: bool) -> None:
@@ -135,18 +145,13 @@ def described(document: dict[str, Any]) -> str:
 def _row(one: dict[str, Any]) -> list[str]:
     low, high = one["interval_us"]
     return [
-        _named(one),
+        named(one),
         _us(one["p50_us"]),
         f"{100 * (high - low) / 2 / one['p50_us']:.1f} %",
         *(_us(one[f"{name}_us"]) for name in _PERCENTILES[1:]),
         f"{one['calls']:,}",
         f"{one['warmup']:,}",
     ]
-
-
-def _named(one: dict[str, Any]) -> str:
-    sizes = ", ".join(f"{name} {value:g}" for name, value in one["parameters"].items())
-    return f"{one['scenario']} ({sizes})" if sizes else str(one["scenario"])
 
 
 def _notes(one: dict[str, Any]) -> list[str]:
@@ -162,7 +167,7 @@ def _notes(one: dict[str, Any]) -> list[str]:
         said.append(f"{one['mean_batch']:.1f} streams a call, busy {one['busy']:.1%} of the time")
     if not one["steady"]:
         said.append("WARNING: it had not come to rest; give it more --seconds")
-    return [f"{_named(one)}: {', '.join(said)}"] if said else []
+    return [f"{named(one)}: {', '.join(said)}"] if said else []
 
 
 def _step(document: dict[str, Any]) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,10 +19,11 @@ from tests.runtime.tiny_bundles import (
     write_whole_sequence,
 )
 from treadle import cli
+from treadle.bench import processes
 from treadle.bench.operators import COUNTED, shares
 from treadle.bench.report import FRESH, measured
 from treadle.bench.sampling import Patience
-from treadle.bench.scenarios import SCENARIOS, Sizes
+from treadle.bench.scenarios import LOADS, SCENARIOS, Sizes
 from treadle.errors import BundleError, DeviceError, InputError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.packing import pack
@@ -32,6 +35,11 @@ if TYPE_CHECKING:
 
 HASTE = Patience(tight=0.5, calls=20, seconds=0.05)
 FEW = Sizes(rows=3, chunk=4, steps=9, streams=5, rate=100.0, frame_ms=2.0)
+
+
+@pytest.fixture(autouse=True)
+def few_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "STARTS", 2)
 
 
 def with_inputs(bundle: Path, inputs: np.ndarray) -> Path:
@@ -65,7 +73,8 @@ def test_every_scenario_that_fits_is_measured(kind: str, bundles: dict[str, Path
     if kind == "whole":
         assert names == ["sequence"]
     else:
-        assert names == ["step", "chunk", "sequence", "first-symbol", "symbol", "pool", "real-time"]
+        single = ["step", "chunk", "sequence", "first-symbol", "symbol"]
+        assert names == [*single, "pool", *["load"] * len(LOADS), "real-time"]
     for one in document["scenarios"]:
         assert one["calls"] >= 5
         assert 0 < one["interval_us"][0] <= one["p50_us"] <= one["worst_us"]
@@ -164,6 +173,29 @@ def test_the_command_prints_tables_and_compares_reports(
     assert cli.run(["bench"]) == 2
     assert cli.run(["bench", "--compare", str(tmp_path / "none"), str(written)]) == 1
     assert "expected a report of `treadle bench --json` in" in capsys.readouterr().err
+
+
+def test_a_page_holds_everything_itself(
+    bundles: dict[str, Path], tmp_path: Path, capsys: Output
+) -> None:
+    out = tmp_path / "report.html"
+    both = [str(bundles[kind]) for kind in ("characters", "pronounce")]
+    names = ("step", "load", "operators", "cold-start")
+    wanted = [part for name in names for part in ("--scenario", name)]
+    asked = ["bench", *both, *wanted, "--streams", "3", "--seconds", "0.05"]
+    assert cli.run([*asked, "--html", str(out), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    text = out.read_text(encoding="utf-8")
+    assert "http" not in text
+    assert "<script" not in text
+    pictures = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert len(pictures) == 1 + 2 * 2  # all bundles; of each the step, and latency against load
+    for picture in pictures:
+        numbers = [float(n) for n in re.findall(r'[xy12c]+="(-?[\d.]+)"', picture)]
+        assert all(-1 <= number <= 700 for number in numbers)
+        ElementTree.fromstring(picture)
+    for what in ("size, quality and latency", "latency against load", "cold start", "LSTM"):
+        assert what in text
 
 
 def test_what_does_not_fit_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_verdict_needs_intervals_that_part(
     first = ("step", 1, 100.0, 5.0)
     [ratio] = compare(report(first, ("chunk", 1, 1.0, 0.1)), report(second, ("step", 8, 1.0, 0.1)))
     assert ratio.verdict == verdict == ratio.to_json()["verdict"]
-    assert ratio.scenario == "step rows=1"
+    assert ratio.scenario == "step (rows 1)"
     assert ratio.ratio == pytest.approx(second[2] / 100)
     assert ratio.low == pytest.approx((second[2] - second[3]) / 105)
     assert ratio.high == pytest.approx((second[2] + second[3]) / 95)
@@ -59,8 +59,11 @@ def test_the_other_way_round_the_verdict_turns() -> None:
     [
         ({"schema": "x"}, "expected a report of `treadle bench --json`, schema .*, got one of 'x'"),
         ([], "expected a report of `treadle bench --json`"),
-        (report(("step", 8, 1.0, 0.1)), "a scenario in common, got step rows=1 and step rows=8"),
-        (report(), "a scenario in common, got step rows=1 and none"),
+        (
+            report(("step", 8, 1.0, 0.1)),
+            "a scenario in common, got step \\(rows 1\\) and step \\(rows 8\\)",
+        ),
+        (report(), "a scenario in common, got step \\(rows 1\\) and none"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(wrong: Any, message: str) -> None:
