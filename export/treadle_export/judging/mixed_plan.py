@@ -61,7 +61,7 @@ def planned(
     progress(as_table(harms))
     products = quantizer.products(precision)
     for harm in chain(harms.harms, harms.harms):
-        safer = SAFER.get(exceptions.get(harm.weight, precision.name))
+        safer = SAFER.get(exceptions.get(harm.weight, precision.name), "")
         if harm.weight not in products or safer not in among:
             continue
         exceptions[harm.weight] = safer

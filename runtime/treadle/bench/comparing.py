@@ -44,7 +44,7 @@ def named(one: dict[str, Any]) -> str:
     return f"{one['scenario']} ({sizes})" if sizes else str(one["scenario"])
 
 
-def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Ratio]:
+def compare(first: object, second: object) -> list[Ratio]:
     """The scenarios that both reports have with the same parameters, in the first one's order.
 
     Raises InputError where one is no report, or they share no scenario.
@@ -59,7 +59,7 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Ratio]:
     return [_ratio(name, ours[name], theirs[name]) for name in shared]
 
 
-def _measured(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _measured(report: object) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise InputError(
             f"expected a report of `treadle bench --json`, schema {SCHEMA!r}, got one of "

@@ -142,10 +142,9 @@ def _together(reports: Sequence[dict[str, Any]]) -> Iterator[str]:
         for name, size, us, lost in points
     ]
     yield _table(header, rows)
-    sizes, steps = ([point[place] for point in points] for place in (1, 2))
     plot = Plot(
-        Axis.of("bytes", map(float, sizes), logarithmic=True),
-        Axis.of("step, p50 µs", steps, logarithmic=True),
+        Axis.of("bytes", [float(size) for _, size, _, _ in points], logarithmic=True),
+        Axis.of("step, p50 µs", [us for _, _, us, _ in points], logarithmic=True),
     )
     for colour, (name, size, us, lost) in zip(COLOURS * len(points), points, strict=False):
         cost = "" if lost is None else f", {lost:+.2%}"

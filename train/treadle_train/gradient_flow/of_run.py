@@ -37,8 +37,9 @@ def flow_of_run(run: Run) -> tuple[list[Flow], int]:
         return gradient_flow(run.network, lambda n: _of_transducer(n, pairs)), len(pairs.source)
     if isinstance(task, Generation):
         rows = task.validation
-        batch = rows.batch(_most(rows.lengths[:, None]))
-        return gradient_flow(run.network, lambda n: _of_generator(n, batch)), len(batch.inputs)
+        written = rows.batch(_most(rows.lengths[:, None]))
+        flows = gradient_flow(run.network, lambda n: _of_generator(n, written))
+        return flows, len(written.inputs)
     raise DataError(f"The run {run.path} has a task whose gradients cannot be followed.")
 
 
