@@ -33,6 +33,7 @@ from treadle_train.mistakes import EXAMPLES
 from treadle_train.modules.base import TaskModule
 from treadle_train.modules.generation import GeneratorModule
 from treadle_train.networks import Generator
+from treadle_train.recipe import GeneratorRecipe
 from treadle_train.tasks import Generation, open_task
 from treadle_train.training import train
 
@@ -239,7 +240,8 @@ def test_a_run_learns_what_is_given_and_keeps_its_best_epoch(
     assert (np.log(figure.value) if metric == "perplexity" else figure.value) < 1.1
     check_surprises(run)
     flows, rows = flow_of_run(run)
-    layers = getattr(run.recipe.network, "layers")  # noqa: B009 - of a generator's section
+    assert isinstance(run.recipe, GeneratorRecipe)
+    layers = run.recipe.network.layers
     assert [flow.layer for flow in flows] == [f"recurrent.{k}" for k in range(layers)]
     assert 0 < rows <= 64
     assert len({len(flow.norms) for flow in flows}) == 1  # sequences of one length

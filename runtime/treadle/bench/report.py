@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import treadle
+from treadle.bench import loadgen
 from treadle.bench.comparing import SCHEMA
 from treadle.bench.operators import breakdown
 from treadle.bench.processes import started
@@ -43,7 +44,7 @@ def measured(
     pin: Sequence[int] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """The report of a bundle: by default of every scenario that fits it.
+    """The report of a bundle: by default of every scenario that fits it, but none of LoadGen's.
 
     Raises InputError for a scenario that does not fit, DeviceError for processors that cannot be
     pinned to, and what loading and running the bundle raises.
@@ -60,11 +61,15 @@ def measured(
             "engine": model.engine().to_json(),
             "pinned": sorted(pin),
             "scenarios": [],
+            "loadgen": [],
         }
         for name in wanted:
             progress(name)
             if name == OPERATORS:
                 document["step"] = breakdown(model, patience).to_json()
+                continue
+            if name in loadgen.SCENARIOS:
+                document["loadgen"].append(loadgen.driven(name, model, sizes, patience))
                 continue
             if name == FRESH:
                 used = Running.of(model.manifest.plan).threads if threads is None else threads
@@ -97,13 +102,14 @@ def pinned(processors: Sequence[int]) -> Iterator[None]:
 
 def _chosen(model: Model, scenarios: Sequence[str]) -> list[str]:
     divided = [OPERATORS] if "step" in model.manifest.graphs else []
-    possible = [*fitting(model), *divided, FRESH]
+    usual = [*fitting(model), *divided, FRESH]
+    possible = [*usual, *(loadgen.SCENARIOS if divided else ())]
     for name in scenarios:
         if name not in possible:
             raise InputError(
                 f"{model.manifest.name} can be measured in {', '.join(possible)}, got {name!r}"
             )
-    return [name for name in possible if not scenarios or name in scenarios]
+    return [name for name in possible if name in (scenarios or usual)]
 
 
 def _run(

@@ -160,7 +160,7 @@ def pool(model: Model, sizes: Sizes, patience: Patience) -> Measured:
     Whatever is due goes into the next call. A frame that is not through before the next of its
     stream is due is a miss.
     """
-    with closing(_Company(model, sizes.streams)) as company:
+    with closing(Company(model, sizes.streams)) as company:
         times, found = company.at(sizes.rate, patience.seconds)
     return Measured("pool", {"streams": sizes.streams, "rate": sizes.rate}, times, found)
 
@@ -172,7 +172,7 @@ LOADS = (0.1, 0.3, 0.5, 0.7, 0.9)
 def load(model: Model, sizes: Sizes, patience: Patience) -> list[Measured]:
     """Latency against load: a pool whose streams together bring a share of what it can do."""
     made = []
-    with closing(_Company(model, sizes.streams)) as company:
+    with closing(Company(model, sizes.streams)) as company:
         most = company.most(patience)
         for share in LOADS:
             rate = share * most / sizes.streams
@@ -182,7 +182,7 @@ def load(model: Model, sizes: Sizes, patience: Patience) -> list[Measured]:
     return made
 
 
-class _Company:
+class Company:
     """The streams of one pool, fed from the recorded input."""
 
     def __init__(self, model: Model, streams: int) -> None:
@@ -200,7 +200,7 @@ class _Company:
         """Frames a second where every stream always has one."""
         streams = len(self._members)
         half = replace(patience, seconds=patience.seconds / 4)
-        return streams * 1e9 / sample(lambda: self._step([*range(streams)]), half).median
+        return streams * 1e9 / sample(lambda: self.step([*range(streams)]), half).median
 
     def at(self, rate: float, seconds: float) -> tuple[Times, dict[str, Any]]:
         """Times from when frames are due, `rate` a second of each stream; misses, batch, busy."""
@@ -217,7 +217,7 @@ class _Company:
             waiting = order[done : done + streams]
             ready = [index for index in waiting if start + dues[index] <= began]
             batch = _once_each(ready, streams)
-            self._step(batch)
+            self.step(batch)
             ended = time.perf_counter()
             for index in batch:
                 late[done] = max(int((ended - start - dues[index]) * 1e9), 1)
@@ -230,8 +230,11 @@ class _Company:
         }
         return Times(late), found
 
-    def _step(self, frames: list[int]) -> None:
-        """Frame number i is of stream i modulo their number. Raises what a stream raises."""
+    def step(self, frames: list[int]) -> None:
+        """One call for these frames, number i of stream i modulo their number, each once at most.
+
+        Raises what a stream raises.
+        """
         streams, known = len(self._members), len(self._frames)
         answers = self._pool.step(
             {self._members[i % streams]: self._frames[i % known][0] for i in frames}

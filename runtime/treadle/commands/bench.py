@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _PERCENTILES = ("p50", "p90", "p99", "p999", "worst", "jitter")
+_LOADGEN = (
+    *("50.00 percentile latency (ns)", "90.00 percentile latency (ns)"),
+    *("99.00 percentile latency (ns)", "Samples per second", "Scheduled samples per second"),
+)
 _WIDTH = 24  # of a bar for all of it
 HEADER = ("scenario", "p50 µs", "±", "p90", "p99", "p99.9", "worst", "jitter", "calls", "warm-up")
 
@@ -29,8 +33,9 @@ HEADER = ("scenario", "p50 µs", "±", "p90", "p99", "p99.9", "worst", "jitter",
     "--scenario",
     "scenarios",
     multiple=True,
-    help="step, chunk, sequence, generate, pool, load, real-time, operators or cold-start; may be "
-    "given several times. By default all that fit.",
+    help="step, chunk, sequence, generate, pool, load, real-time, operators or cold-start, or "
+    "SingleStream, Server or Offline of MLPerf's LoadGen; may be given several times. By default "
+    "all that fit, without LoadGen.",
 )
 @click.option("--rows", type=int, default=1, show_default=True, help="Sequences in a step.")
 @click.option("--chunk", type=int, default=16, show_default=True, help="Steps of a chunk.")
@@ -139,6 +144,7 @@ def described(document: dict[str, Any]) -> str:
         rows = [_row(one) for one in document["scenarios"]]
         lines += ["", table(HEADER, rows), ""]
         lines += [line for one in document["scenarios"] for line in _notes(one)]
+    lines += [_driven(one) for one in document["loadgen"]]
     return "\n".join([*lines, *_step(document), *_fresh(document)]) + "\n"
 
 
@@ -168,6 +174,14 @@ def _notes(one: dict[str, Any]) -> list[str]:
     if not one["steady"]:
         said.append("WARNING: it had not come to rest; give it more --seconds")
     return [f"{named(one)}: {', '.join(said)}"] if said else []
+
+
+def _driven(one: dict[str, Any]) -> str:
+    """What LoadGen found."""
+    told = one["summary"]
+    shown = [f"{name} {told[name]:,.0f}" for name in _LOADGEN if name in told]
+    verdict = "valid" if one["valid"] else "INVALID by its rules"
+    return f"LoadGen {one['scenario']}: {verdict}; {', '.join(shown)}"
 
 
 def _step(document: dict[str, Any]) -> list[str]:

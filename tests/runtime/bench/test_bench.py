@@ -19,7 +19,7 @@ from tests.runtime.tiny_bundles import (
     write_whole_sequence,
 )
 from treadle import cli
-from treadle.bench import processes
+from treadle.bench import loadgen, processes
 from treadle.bench.operators import COUNTED, shares
 from treadle.bench.report import FRESH, measured
 from treadle.bench.sampling import Patience
@@ -196,6 +196,38 @@ def test_a_page_holds_everything_itself(
         ElementTree.fromstring(picture)
     for what in ("size, quality and latency", "latency against load", "cold start", "LSTM"):
         assert what in text
+
+
+@pytest.mark.parametrize("scenario", loadgen.SCENARIOS)
+def test_loadgen_drives_the_same_calls(scenario: str, bundles: dict[str, Path]) -> None:
+    pytest.importorskip("mlperf_loadgen", reason="mlcommons-loadgen is not installed")
+    some = Sizes(streams=4, rate=200.0)
+    patience = Patience(calls=300, seconds=0.3)
+    document = measured(bundles["characters"], scenarios=[scenario], sizes=some, patience=patience)
+    assert document["scenarios"] == []
+    [told] = document["loadgen"]
+    assert told["scenario"] == scenario == told["summary"]["Scenario"].replace(" ", "")
+    assert isinstance(told["valid"], bool)
+    assert told["summary"]["min_duration (ms)"] == 300
+    assert any("percentile latency" in name or "Samples per" in name for name in told["summary"])
+
+
+def test_an_error_in_a_step_comes_out_of_loadgen(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlperf_loadgen", reason="mlcommons-loadgen is not installed")
+
+    def broken(*_: Any) -> None:
+        raise ArithmeticError("no step today")
+
+    monkeypatch.setattr("treadle.stream.Stream.step", broken)
+    with pytest.raises(ArithmeticError, match="no step today"):
+        measured(
+            bundles["characters"],
+            scenarios=["SingleStream"],
+            sizes=FEW,
+            patience=Patience(calls=10, seconds=0.1),
+        )
 
 
 def test_what_does_not_fit_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:
