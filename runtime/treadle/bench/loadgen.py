@@ -16,8 +16,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treadle.bench.at_a_rate import Company
 from treadle.bench.inputs import Inputs
-from treadle.bench.scenarios import Company
 from treadle.errors import DeviceError, InputError
 
 if TYPE_CHECKING:

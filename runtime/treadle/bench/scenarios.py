@@ -1,8 +1,6 @@
 """What is measured of an open model, one scenario a function.
 
-A scenario says what one call is and lets `sample` time it. In those with a rate the time of a frame
-runs from when it is due, not from when somebody gets to it: a call that is late makes all behind it
-late, and that is what a user waits for.
+A scenario says what one call is and lets `sample` time it; those with a rate are `at_a_rate`.
 """
 
 from __future__ import annotations
@@ -11,11 +9,12 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.bench.at_a_rate import Company, wait_until
 from treadle.bench.inputs import Inputs
 from treadle.bench.sampling import Patience, sample
 from treadle.bench.times import Times
@@ -24,18 +23,14 @@ from treadle.errors import InputError
 if TYPE_CHECKING:
     from treadle.model import Model
 
-_START = 0.01  # seconds before the first frame of a pool
-_AHEAD = 0.0002
-"""Seconds before a frame is due in which nobody sleeps: a sleep may last that much longer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """How large the scenarios are.
 
-    rows: sequences side by side in `step`. chunk: steps in `chunk`. steps: of `sequence`, and
-    symbols of `generate`. streams, rate: of `pool`, and frames a second of each. frame_ms: time
-    between two frames in `real-time`, which is what each may take.
+    rows: sequences side by side in `step`. chunk: steps in `chunk`, symbols of a prompt in
+    `generate`. steps: of `sequence`. streams, rate: of `pool`, and frames a second of each.
+    frame_ms: time between two frames in `real-time`, which is what each may take.
     """
 
     rows: int = 1
@@ -111,7 +106,8 @@ def sequence(model: Model, sizes: Sizes, patience: Patience) -> Measured:
 def generate(model: Model, sizes: Sizes, patience: Patience) -> list[Measured]:
     """Symbols that are made one after another: until the first, and each after it.
 
-    Greedily, from the recorded source or a prompt of the recorded input, every row to the end.
+    Greedily, for the recorded source or after a prompt of the recorded input; an end symbol ends
+    nothing.
     """
     inputs = Inputs.of(model)
     prompt = inputs.block(1, 1 if inputs.source is not None else sizes.chunk)
@@ -144,7 +140,7 @@ def real_time(model: Model, sizes: Sizes, patience: Patience) -> Measured:
         start = time.perf_counter() + period
         for index in range(count):
             due = start + index * period
-            _wait_until(due)
+            wait_until(due)
             began = time.perf_counter_ns()
             stream.step(following())
             ended = time.perf_counter_ns()
@@ -180,93 +176,6 @@ def load(model: Model, sizes: Sizes, patience: Patience) -> list[Measured]:
             given = {"streams": sizes.streams, "load": share}
             made.append(Measured("load", given, times, {"rate": rate, **found}))
     return made
-
-
-class Company:
-    """The streams of one pool, fed from the recorded input."""
-
-    def __init__(self, model: Model, streams: int) -> None:
-        inputs = Inputs.of(model)
-        source = None if inputs.source is None else inputs.source[0]
-        self._frames = inputs.steps(1)
-        self._pool = model.pool(streams, exact=not _alike(model))
-        self._members = [self._pool.join(source=source) for _ in range(streams)]
-
-    def close(self) -> None:
-        """Let all of them leave."""
-        self._pool.close()
-
-    def most(self, patience: Patience) -> float:
-        """Frames a second where every stream always has one."""
-        streams = len(self._members)
-        half = replace(patience, seconds=patience.seconds / 4)
-        return streams * 1e9 / sample(lambda: self.step([*range(streams)]), half).median
-
-    def at(self, rate: float, seconds: float) -> tuple[Times, dict[str, Any]]:
-        """Times from when frames are due, `rate` a second of each stream; misses, batch, busy."""
-        period, streams = 1 / rate, len(self._members)
-        rounds = max(2, int(seconds / period))
-        offsets = np.random.default_rng(0).uniform(0, period, streams)
-        dues = (np.arange(rounds)[:, None] * period + offsets).ravel()
-        order = np.argsort(dues, kind="stable").tolist()
-        late, calls, busy = np.empty(len(dues), np.int64), 0, 0.0
-        start, done = time.perf_counter() + _START, 0
-        while done < len(order):
-            _wait_until(start + dues[order[done]])
-            began = time.perf_counter()
-            waiting = order[done : done + streams]
-            ready = [index for index in waiting if start + dues[index] <= began]
-            batch = _once_each(ready, streams)
-            self.step(batch)
-            ended = time.perf_counter()
-            for index in batch:
-                late[done] = max(int((ended - start - dues[index]) * 1e9), 1)
-                done += 1
-            calls, busy = calls + 1, busy + ended - began
-        found = {
-            "misses": int((late > period * 1e9).sum()),
-            "mean_batch": len(dues) / calls,
-            "busy": busy / (rounds * period),
-        }
-        return Times(late), found
-
-    def step(self, frames: list[int]) -> None:
-        """One call for these frames, number i of stream i modulo their number, each once at most.
-
-        Raises what a stream raises.
-        """
-        streams, known = len(self._members), len(self._frames)
-        answers = self._pool.step(
-            {self._members[i % streams]: self._frames[i % known][0] for i in frames}
-        )
-        for answer in answers.values():
-            if isinstance(answer, Exception):
-                raise answer
-
-
-def _once_each(ready: list[int], streams: int) -> list[int]:
-    """The first of `ready` until a stream would come a second time: a call takes each once."""
-    seen: set[int] = set()
-    for place, index in enumerate(ready):
-        if index % streams in seen:
-            return ready[:place]
-        seen.add(index % streams)
-    return ready
-
-
-def _alike(model: Model) -> bool:
-    """Whether rows are promised to be the same in any company."""
-    invariance = model.manifest.evidence.get("invariance", {})
-    return bool(isinstance(invariance, dict) and invariance.get("promised"))
-
-
-def _wait_until(due: float) -> None:
-    """Sleep most of the time there is, then look at the clock."""
-    left = due - time.perf_counter()
-    if left > _AHEAD:
-        time.sleep(left - _AHEAD)
-    while time.perf_counter() < due:
-        pass
 
 
 def _rate(times: Times, steps: int) -> dict[str, float]:
