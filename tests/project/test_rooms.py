@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "treadle": {
         *("treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"),
         *("conllu", "pyarrow", "yaml"),  # readers of data, each inside a function
-        "sacrebleu",  # to judge translations, inside a function
+        *("sacrebleu", "mlperf_loadgen"),  # to judge translations, to measure; inside functions
     },
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),
