@@ -29,7 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_shell_lines_about_bundles_run(demo: Path) -> None:
     lines = [line for text in blocks(README, "bash") for line in text.splitlines()]
     shown = [line for line in lines if "build/demo" in line and "treadle " in line]
-    assert len(shown) == 4
+    assert len(shown) == 5
     script = f'set -e\ntreadle() {{ {TREADLE} "$@"; }}\n' + "\n".join(shown)
     done = subprocess.run(["bash", "-c", script], cwd=demo, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
