@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from treadle.tolerances import tolerance
+from treadle.tolerances import UNGATED, tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,7 @@ def compare(
     outputs: Sequence[Pair] = (),
     choices: Pair | None = None,
     attends: bool = False,
+    gated: bool = True,
     source: Literal["replayed", "recorded"] = "recorded",
     processor: str | None = None,
 ) -> Rung:
@@ -76,6 +77,7 @@ def compare(
         states: (expected, actual) arrays `[steps, …]`; pairs may have different numbers of steps.
         outputs: the same for outputs.
         choices: (expected, actual) arg-max `[steps]`, compared for flips.
+        gated: whether every recurrent layer has gates; else states have UNGATED times the room.
         attends: whether outputs depend on attention, which may turn from one place to another.
         source: whether this device has just replayed the rung.
         processor: as `tolerance` takes it.
@@ -85,7 +87,8 @@ def compare(
     errors = [_largest_by_step(expected, actual) for expected, actual in pairs]
     largest = [float(error.max(initial=0.0)) for error in errors]
     scales = [float(np.abs(expected).max(initial=0.0)) for expected, _ in pairs]
-    bounds = [allowed.absolute] * len(states) + [allowed.outputs] * len(outputs)
+    state_bound = allowed.absolute if gated else UNGATED * allowed.absolute
+    bounds = [state_bound] * len(states) + [allowed.outputs] * len(outputs)
     limits = [bound * max(1.0, scale) for bound, scale in zip(bounds, scales, strict=True)]
     over = [np.flatnonzero(~(e <= limit)) for e, limit in zip(errors, limits, strict=True)]
     first = min((int(steps[0]) for steps in over if steps.size), default=None)

@@ -54,8 +54,16 @@ def test_the_rung_tells_of_the_tensor_that_is_nearest_to_its_bound() -> None:
     rung = compare("lowered", "float32", states=[states], outputs=[outputs])
     assert not rung.passed
     assert rung.max_abs == pytest.approx(1e-4, rel=1e-2)
-    assert rung.tolerance == 5e-5
+    assert rung.tolerance == 1e-5
     exact = compare("chunk", "int8", states=[(EXPECTED, EXPECTED)], outputs=[outputs])
     assert not exact.passed
     assert exact.max_abs == pytest.approx(1e-3, rel=1e-2)
     assert exact.tolerance == 0.0
+
+
+def test_states_without_gates_have_more_room_and_outputs_have_not() -> None:
+    near, far = EXPECTED + np.float32(3e-5), EXPECTED + np.float32(6e-5)
+    assert not compare("lowered", "float32", states=[(EXPECTED, near)]).passed
+    assert compare("lowered", "float32", states=[(EXPECTED, near)], gated=False).passed
+    assert not compare("lowered", "float32", states=[(EXPECTED, far)], gated=False).passed
+    assert not compare("lowered", "float32", outputs=[(EXPECTED, far)], gated=False).passed

@@ -62,7 +62,10 @@ def climb(
         if precision == "float32":
             now = carried[precision]
             states = (step.after, now.after)
-            rungs.append(rung_of("lowered", step.outputs, now.outputs, *states, choose))
+            gated = all(node.op_type != "RNN" for node in canonical.graphs["step"].model.graph)
+            rungs.append(
+                rung_of("lowered", step.outputs, now.outputs, *states, choose, gated=gated)
+            )
         else:
             base = carried["float32"]
             quantized[precision] = quantized_rung(model, precision, base, trace, reference.context)

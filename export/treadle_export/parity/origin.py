@@ -87,6 +87,8 @@ def rung_of(
     actual_states: Mapping[str, NDArray[Any]],
     choose: bool = True,
     precision: str = "float32",
+    *,
+    gated: bool = True,
 ) -> Rung:
     """Outputs of every step, their arg-max if that is an answer, and states that both have."""
     return compare(
@@ -95,4 +97,5 @@ def rung_of(
         states=[(expected_states[state], actual_states[state]) for state in expected_states],
         outputs=[(expected, actual)],
         choices=(expected.argmax(-1), actual.argmax(-1)) if choose else None,
+        gated=gated,
     )
