@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,16 +133,15 @@ def _pairs(
     source = TextReading.of(description.vocabularies, description.decoding, "input")
     target = TextReading.of(description.vocabularies, description.decoding, "output")
     start = int(description.decoding["start"])
-    groups: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = defaultdict(list)
     chosen = _spread(examples, count)
-    for pair in chosen:
-        ids = source.ids(pair.inputs, unknown="symbol")
-        answer = target.ids(pair.answers[0], unknown="symbol")
-        groups[len(ids), len(answer)].append((ids, [start, *answer]))
+    ids = [source.ids(pair.inputs, unknown="symbol") for pair in chosen]
+    answers = [[start, *target.ids(pair.answers[0], unknown="symbol")] for pair in chosen]
     batches = tuple(
-        Batch(np.array([t for _, t in part], np.int64), np.array([s for s, _ in part], np.int64))
-        for _, rows in sorted(groups.items())
-        for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
+        Batch(
+            np.array([answers[i] for i in part], np.int64),
+            np.array([ids[i] for i in part], np.int64),
+        )
+        for part in _alike([(len(x), len(y)) for x, y in zip(ids, answers, strict=True)])
     )
     return batches, len(chosen)
 
@@ -172,31 +171,32 @@ def _spoken(
     frames, said = int(description.decoding["frames"]), description.vocabularies["output"]
     start = [int(description.decoding["blank"])]
     joins = description.decoding["kind"] == "rnn-t"
-    groups: dict[tuple[int, int], list[tuple[NDArray[Any], list[int]]]] = defaultdict(list)
     chosen = _spread(examples, count)
-    for one in chosen:
-        steps = stacked(one.values, frames)
-        read = start + said.encode_symbols(one.symbols) if joins else []
-        groups[len(steps), len(read)].append((steps, read))
+    steps = [stacked(one.values, frames) for one in chosen]
+    if not joins:
+        return _of_one_length(steps), len(chosen)
+    read = [start + said.encode_symbols(one.symbols) for one in chosen]
     batches = tuple(
-        Batch(np.stack([x for x, _ in part]), symbols=np.array([u for _, u in part], np.int64))
-        if joins
-        else Batch(np.stack([x for x, _ in part]))
-        for _, rows in sorted(groups.items())
-        for part in (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
+        Batch(
+            np.stack([steps[i] for i in part]),
+            symbols=np.array([read[i] for i in part], np.int64),
+        )
+        for part in _alike([(len(x), len(u)) for x, u in zip(steps, read, strict=True)])
     )
     return batches, len(chosen)
 
 
 def _of_one_length(rows: list[NDArray[Any]]) -> tuple[Batch, ...]:
-    groups: dict[int, list[NDArray[Any]]] = defaultdict(list)
-    for row in rows:
-        groups[len(row)].append(row)
-    return tuple(
-        Batch(np.stack(group[first : first + _ROWS]))
-        for _, group in sorted(groups.items())
-        for first in range(0, len(group), _ROWS)
-    )
+    return tuple(Batch(np.stack([rows[i] for i in part])) for part in _alike([*map(len, rows)]))
+
+
+def _alike(keys: Sequence[Any]) -> Iterator[list[int]]:
+    """Places of equal keys, the smallest key first, at most _ROWS at a time."""
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        groups[key].append(place)
+    for _, places in sorted(groups.items()):
+        yield from (places[first : first + _ROWS] for first in range(0, len(places), _ROWS))
 
 
 def _written(
@@ -205,13 +205,9 @@ def _written(
     """Sequences of one length go together, each with what it is written for."""
     chosen = _spread(examples, count)
     rows = conditioned_rows(chosen, description.vocabularies, split=SPLIT)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index, length in enumerate(rows.lengths.tolist()):
-        groups[length].append(index)
     batches = tuple(
         Batch(np.stack([rows.written[i][:-1] for i in part]), rows.given[part][:, None])
-        for _, group in sorted(groups.items())
-        for part in (group[first : first + _ROWS] for first in range(0, len(group), _ROWS))
+        for part in _alike(rows.lengths.tolist())
     )
     return batches, len(chosen)
 
