@@ -16,8 +16,11 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
   color: #1f2937; background: #fff; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-td, th { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb; }
+td, th { padding: .2rem .7rem; white-space: nowrap; text-align: right;
+  border-bottom: 1px solid #e5e7eb; }
 td:first-child, th:first-child { text-align: left; }
+.wide { overflow-x: auto; }
+td:has(.bar) { text-align: left; }
 svg { width: 100%; font: 12px system-ui, sans-serif; fill: currentColor; }
 .grid { stroke: #e5e7eb; }
 .bar { display: inline-block; height: .8rem; background: #2563eb; }
@@ -177,4 +180,5 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, escaped: boo
         return "<tr>" + "".join(f"<{kind}>{value}</{kind}>" for value in said) + "</tr>"
 
     body = "".join(cells("td", row) for row in rows)
-    return f"<table><thead>{cells('th', header)}</thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead>{cells('th', header)}</thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide">{table}</div>'

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDTH, HEIGHT = 640, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 32, 44  # the legend lies above the plot
+_ENTRY = 150
+"""Width of an entry of the legend."""
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2")
 
 
@@ -46,7 +48,10 @@ class Axis:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             every = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
             inside = [tick for tick in every if self.low <= tick <= self.high]
-            return inside if len(inside) < 10 else [t for t in inside if _is_power(t)]
+            if len(inside) >= 10:
+                return [tick for tick in inside if _is_power(tick)]
+            if len(inside) >= 3:
+                return inside
         step = 10.0 ** math.floor(math.log10((self.high - self.low) / 2))
         steps = next(m * step for m in (1, 2, 5, 10) if (self.high - self.low) / (m * step) <= 6)
         count = math.floor(self.high / steps)
@@ -100,9 +105,9 @@ class Plot:
     def svg(self, title: str) -> str:
         """The picture; `title` is read out where it cannot be seen."""
         legend = [
-            f'<rect x="{WIDTH - 150}" y="{_TOP + 18 * row}" width="12" height="12" '
-            f'fill="{colour}"/>' + _text(WIDTH - 132, _TOP + 18 * row + 10, name)
-            for row, (colour, name) in enumerate(self._named)
+            f'<rect x="{_LEFT + _ENTRY * column}" y="6" width="12" height="12" fill="{colour}"/>'
+            + _text(_LEFT + _ENTRY * column + 18, 16, name)
+            for column, (colour, name) in enumerate(self._named)
         ]
         body = "".join([*self._frame(), *self._drawn, *legend])
         return (
@@ -115,12 +120,12 @@ class Plot:
         for tick in self.x.ticks():
             at = self._x(tick)
             yield f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{bottom}" class="grid"/>'
-            yield _text(at, bottom + 16, f"{tick:g}", "middle")
+            yield _text(at, bottom + 16, _number(tick), "middle")
         for tick in self.y.ticks():
             at = self._y(tick)
             across = f'x1="{_LEFT}" x2="{WIDTH - _RIGHT}"'
             yield f'<line {across} y1="{at:.1f}" y2="{at:.1f}" class="grid"/>'
-            yield _text(_LEFT - 6, at + 4, f"{tick:g}", "end")
+            yield _text(_LEFT - 6, at + 4, _number(tick), "end")
         yield _text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 6, self.x.name, "middle")
         middle = (_TOP + bottom) / 2
         yield (
@@ -137,6 +142,10 @@ class Plot:
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
     said = html.escape(text)
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{said}</text>'
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
 def _is_power(tick: float) -> bool:

@@ -8,15 +8,10 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
-from tests.runtime.fuzzing.sound import with_a_golden_trace
 from tests.runtime.tiny_bundles import (
-    FEATURES,
-    reseal,
     write_language_model,
-    write_whole_sequence,
 )
 from treadle import cli
 from treadle.bench import loadgen, processes
@@ -25,7 +20,6 @@ from treadle.bench.report import FRESH, measured
 from treadle.bench.sampling import Patience
 from treadle.bench.scenarios import LOADS, SCENARIOS, Sizes
 from treadle.errors import BundleError, DeviceError, InputError
-from treadle.golden import GOLDEN_FILE, Golden
 from treadle.packing import pack
 
 if TYPE_CHECKING:
@@ -40,29 +34,6 @@ FEW = Sizes(rows=3, chunk=4, steps=9, streams=5, rate=100.0, frame_ms=2.0)
 @pytest.fixture(autouse=True)
 def few_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "STARTS", 2)
-
-
-def with_inputs(bundle: Path, inputs: np.ndarray) -> Path:
-    """The bundle with a trace of which only the inputs are of use here."""
-    none = np.zeros(0, np.int64)
-    golden = Golden(none, inputs, {}, none, none, {}, {}, {})
-    (bundle / GOLDEN_FILE).write_bytes(golden.to_bytes())
-    document = json.loads((bundle / "manifest.json").read_text())
-    document["files"][GOLDEN_FILE] = {"sha256": "", "bytes": 0}
-    reseal(bundle, document)
-    return bundle
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("bench")
-    ids, numbers = np.arange(12) % 9, np.linspace(-1, 1, 12 * FEATURES, dtype=np.float32)
-    whole = write_whole_sequence(folder)
-    return {
-        "characters": with_inputs(write_language_model(folder), ids),
-        "whole": with_inputs(whole, numbers.reshape(12, FEATURES)),
-        "pronounce": with_a_golden_trace(folder),
-    }
 
 
 @pytest.mark.parametrize("kind", ["characters", "pronounce", "whole"])
