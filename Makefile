@@ -62,6 +62,7 @@ bench: $(READY)
 	$(RUN) benchmarks.tail
 	$(RUN) benchmarks.denormals
 	$(RUN) benchmarks.pool
+	$(RUN) benchmarks.loadgen
 	$(BIN)/python benchmarks/heads.py
 
 quality: $(READY)

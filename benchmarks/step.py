@@ -24,6 +24,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
 import treadle
+from treadle.golden import GOLDEN_FILE, Golden
 from treadle.language_model import LanguageModel as Bundle
 from treadle.stopwatch import Latency, measure
 from treadle.vocabulary import Vocabulary
@@ -86,8 +87,10 @@ def tutorial_step(path: Path) -> Step:
     return step
 
 
-def bundle_of(cell: str, workload: str, precision: str, folder: Path) -> Path:
-    """A bundle of the same sizes, written without evidence."""
+def bundle_of(
+    cell: str, workload: str, precision: str, folder: Path, golden: Golden | None = None
+) -> Path:
+    """A bundle of the same sizes, without evidence but the trace `golden`."""
     vocabulary, size, layers = WORKLOADS[workload]
     canonical = capture(LanguageModel(vocabulary, size, size, layers, cell).eval())
     chosen = precision_named(precision)
@@ -96,6 +99,8 @@ def bundle_of(cell: str, workload: str, precision: str, folder: Path) -> Path:
     plan = plan_of(canonical, chosen)
     path = folder / f"{precision}.treadle"
     parts = assemble(lower(canonical, chosen), about, precision, plan)
+    if golden is not None:
+        parts.evidence_files[GOLDEN_FILE] = golden.to_bytes()
     write_bundle(path, finished(parts, {}))
     return path
 
