@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[str, str | None, int, int, int]] = {
     "folded-model": ("gru", None, 32, 90, 1),
     # As wide as a real one: kernels sum long rows in more than one way.
     "wide-general": ("lstm", "general", 256, 32, 1),
+    "ngram-general": ("lstm", "general", 34, 16, 1),
 }
 
 
@@ -56,7 +57,12 @@ def network(kind: str) -> Network:
         if attention is None:
             made = LanguageModel(TARGETS, embedding, hidden, layers, cell)
         else:
-            made = Transducer(SOURCES, TARGETS, embedding, hidden, 2, layers, cell, attention)
+            ngrams = 3 if kind.startswith("ngram") else 1
+            sizes = (embedding, hidden, 2, layers, cell, attention)
+            made = Transducer(SOURCES, TARGETS, *sizes, source_ngrams=ngrams)
+            if made.source_ngrams is not None:  # new ones say nothing
+                for table in made.source_ngrams.parameters():
+                    torch.nn.init.normal_(table)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             parameter.mul_(1.0 if cell == "elman-relu" and "recurrent" in name else 2.0)

@@ -6,6 +6,7 @@ from treadle_train.networks.forecaster import Forecaster
 from treadle_train.networks.generator import Generator
 from treadle_train.networks.language_model import LanguageModel
 from treadle_train.networks.network import Encoding, Network
+from treadle_train.networks.ngrams import NgramEmbedding
 from treadle_train.networks.rnnt import RNNTransducer
 from treadle_train.networks.speech_transducer import SpeechTransducer
 from treadle_train.networks.tagger import Tagger
@@ -19,6 +20,7 @@ __all__ = [
     "Generator",
     "LanguageModel",
     "Network",
+    "NgramEmbedding",
     "RNNTransducer",
     "SpeechTransducer",
     "Tagger",

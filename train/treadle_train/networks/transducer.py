@@ -17,6 +17,7 @@ from treadle_train.cells.stack import Stack
 from treadle_train.networks.attention import ATTENTIONS, Attention
 from treadle_train.networks.dropout import SymbolDropout
 from treadle_train.networks.network import Context, Encoding, qualified, unqualified, zero_padding
+from treadle_train.networks.ngrams import NgramEmbedding
 from treadle_train.networks.summary import Summary
 
 KINDS = (*ATTENTIONS, "fixed")
@@ -27,9 +28,11 @@ class Transducer(Encoding):
 
     attention "dot", "general", "additive": the decoder starts from zeros and attends to what the
     encoder made of every source symbol (networks/attention.py). "fixed": it sees one vector that
-    summarizes the source at every step and starts from it (networks/summary.py).
+    summarizes the source at every step and starts from it (networks/summary.py). source_ngrams: up
+    to how many neighbouring symbols have a vector in the source (networks/ngrams.py).
 
-    Raises RecipeError for an unknown attention, an odd hidden_size or an unknown cell.
+    Raises RecipeError for an unknown attention, an odd hidden_size, an unknown cell or n-grams out
+    of too many symbols.
     """
 
     task = "transduction"
@@ -53,6 +56,7 @@ class Transducer(Encoding):
         residual: bool = False,
         layer_norm: bool = False,
         forget_bias: float = 0.0,
+        source_ngrams: int = 1,
     ) -> None:
         super().__init__()
         _check(attention, hidden_size)
@@ -66,6 +70,11 @@ class Transducer(Encoding):
             "forget_bias": forget_bias,
         }
         self.source_embedding = nn.Embedding(source_vocabulary_size, embedding_size)
+        self.source_ngrams: NgramEmbedding | None = None
+        if source_ngrams > 1:
+            self.source_ngrams = NgramEmbedding(
+                source_vocabulary_size, embedding_size, source_ngrams
+            )
         self.target_embedding = nn.Embedding(target_vocabulary_size, embedding_size)
         self.encoder = Stack(
             embedding_size, hidden_size // 2, encoder_layers, cell, bidirectional=True, **between
@@ -89,8 +98,8 @@ class Transducer(Encoding):
         self.output = nn.Linear(hidden_size, target_vocabulary_size)
 
     def embedding_readers(self) -> dict[str, str]:
-        """One each for encoder and decoder, unless the decoder reads the summary beside it."""
-        readers = {"source_embedding": "encoder"}
+        """One each for encoder and decoder, unless these read something beside it."""
+        readers = {} if self.source_ngrams is not None else {"source_embedding": "encoder"}
         return readers if self.summary is not None else readers | {"target_embedding": "decoder"}
 
     def initial_state(self, batch_size: int) -> State:
@@ -104,7 +113,10 @@ class Transducer(Encoding):
         "fixed": summary [B, C]. The initial state holds what starts from the encoder, the
         decoder's hidden states with "fixed"; every state that it does not name starts from zeros.
         """
-        x = self.embedding_dropout(self.source_embedding(source))
+        x = self.source_embedding(source)
+        if self.source_ngrams is not None:
+            x = x + self.source_ngrams(source, source_lengths)
+        x = self.embedding_dropout(x)
         start = self.encoder.initial_state(source.shape[0])
         memory, end = self.encoder.unroll(x, start, source_lengths)
         if self.summary is None:

@@ -23,6 +23,8 @@ class TransducerSection:
     vector; symbol_dropout: of whole symbols; recurrent_dropout: of recurrent weights;
     variational_dropout: of what goes from layer to layer and of numbers of a symbol's vector, one
     mask serves a whole sequence. residual, layer_norm, forget_bias: see `cells.Stack`.
+    source_ngrams: up to how many neighbouring symbols of the source have a vector of their own, 1
+    to 3 (`networks.NgramEmbedding`).
     """
 
     embedding_size: int = at_least(1, 128)
@@ -39,6 +41,7 @@ class TransducerSection:
     residual: bool = False
     layer_norm: bool = False
     forget_bias: float = at_least(0, 0.0)
+    source_ngrams: int = at_least(1, 1, below=4)
 
     def __post_init__(self) -> None:
         check_forget_bias(self.cell, self.forget_bias)
