@@ -54,16 +54,7 @@ lint: $(READY)
 	$(RUN) mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/import_time.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/decoder.py
-	$(RUN) benchmarks.overhead
-	$(RUN) benchmarks.tail
-	$(RUN) benchmarks.denormals
-	$(RUN) benchmarks.pool
-	$(RUN) benchmarks.loadgen
-	$(BIN)/python benchmarks/heads.py
+	$(RUN) benchmarks
 
 quality: $(READY)
 	$(RUN) benchmarks.quality $(QUALITY_ARGS)

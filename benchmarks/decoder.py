@@ -1,6 +1,7 @@
 """What does folding bring to an attention decoder: its step against the step of the textbook?
 
-usage: decoder.py [--cell lstm|gru] [--precision P …] [--source N] [--rounds N] [--json]
+usage: python -m benchmarks.decoder [--cell lstm|gru] [--precision P …] [--source N]
+                                    [--rounds N] [--json [FILE]]
 
 Folded, as bundles are written: the embedding multiplied with its first weights is a table, and keys
 and the context's half of the output mix are made once a source. Unfolded, as the textbook has it:
@@ -10,7 +11,6 @@ batch 1 on one thread, in turns; the ratio is the median over the rounds.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 import treadle
+from benchmarks.printing import add_json, put
 from treadle.stopwatch import Latency, measure
 from treadle.vocabulary import Vocabulary
 from treadle_export.bundle import Description, assemble, finished, write_bundle
@@ -119,23 +120,21 @@ def main() -> int:
     parser.add_argument("--precision", action="append", choices=PRECISIONS, default=None)
     parser.add_argument("--source", type=int, default=25, help="symbols that are attended to")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     precisions = arguments.precision or ["int8", "int8-block", "int4"]
     rows = [timed(arguments.cell, p, arguments.source, arguments.rounds) for p in precisions]
-    if arguments.json:
-        print(json.dumps(rows, indent=1))
-        return 0
-    print(
+    lines = [
         f"{arguments.cell}, H {HIDDEN}, {SYMBOLS} symbols, {arguments.source} attended to, 1 thread"
-    )
-    for row in rows:
-        print(
-            f"{row['precision']:12} folded {row['folded_p50_us']:7.1f} µs (p99 "
-            f"{row['folded_p99_us']:.1f}), unfolded {row['unfolded_p50_us']:7.1f} µs (p99 "
-            f"{row['unfolded_p99_us']:.1f}), ratio {row['ratio']:.2f}, logits "
-            f"{row['logits_apart']:.1e} apart"
-        )
+    ]
+    lines += [
+        f"{row['precision']:12} folded {row['folded_p50_us']:7.1f} µs (p99 "
+        f"{row['folded_p99_us']:.1f}), unfolded {row['unfolded_p50_us']:7.1f} µs (p99 "
+        f"{row['unfolded_p99_us']:.1f}), ratio {row['ratio']:.2f}, logits "
+        f"{row['logits_apart']:.1e} apart"
+        for row in rows
+    ]
+    put(rows, lines, arguments.json)
     return 0
 
 

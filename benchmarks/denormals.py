@@ -1,6 +1,6 @@
 """Do denormal numbers slow a step down, and whom does the engine's option to flush them reach?
 
-usage: python -m benchmarks.denormals [--rounds N] [--json]
+usage: python -m benchmarks.denormals [--rounds N] [--json [FILE]]
 
 Steps of one small layer from states of ordinary size and from states that are all denormal: the
 least disturbed run of each. Then, in fresh processes, whether numpy in the calling thread flushes
@@ -8,7 +8,6 @@ after a session that keeps them, one that flushes, or both in either order were 
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import treadle
+from benchmarks.printing import add_json, put
 from benchmarks.step import bundle_of
 
 STATES = {"ordinary": 0.5, "denormal": 1e-40}
@@ -27,6 +27,7 @@ ORDERS = ("0", "1", "01", "10")  # what the sessions of a process set, one after
 REACHED = """
 import sys
 import numpy, onnxruntime
+from benchmarks.printing import add_json, put
 for flush in sys.argv[2]:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.set_denormal_as_zero", flush)
@@ -66,7 +67,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     report: dict[str, Any] = {"step_us": {}}
     with tempfile.TemporaryDirectory() as folder:
@@ -75,13 +76,15 @@ def main() -> int:
                 path = bundle_of(cell, "small", precision, Path(folder) / cell)
                 report["step_us"][f"{cell} {precision}"] = timed(path, arguments.rounds)
         report["numpy_flushes"] = reached(path)
-    if arguments.json:
-        print(json.dumps(report, indent=1))
-        return 0
-    for name, figures in report["step_us"].items():
-        print(f"{name:14} " + ", ".join(f"{kind} {us:.2f} µs" for kind, us in figures.items()))
-    for order, flushes in report["numpy_flushes"].items():
-        print(f"sessions that set {', then '.join(order)}: numpy flushes: {flushes}")
+    lines = [
+        f"{name:14} " + ", ".join(f"{kind} {us:.2f} µs" for kind, us in figures.items())
+        for name, figures in report["step_us"].items()
+    ]
+    lines += [
+        f"sessions that set {', then '.join(order)}: numpy flushes: {flushes}"
+        for order, flushes in report["numpy_flushes"].items()
+    ]
+    put(report, lines, arguments.json)
     return 0
 
 

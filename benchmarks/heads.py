@@ -1,7 +1,7 @@
 """What does a large vocabulary cost: a step with a screened head, and a prompt read to its end?
 
-usage: heads.py [--symbols V] [--size H] [--layers L] [--candidates N] [--prompt T] [--rounds R]
-                [--float32-head] [--json]
+usage: python -m benchmarks.heads [--symbols V] [--size H] [--layers L] [--candidates N]
+                                  [--prompt T] [--rounds R] [--float32-head] [--json [FILE]]
 
 An LSTM language model in int8 (its head in float32 with --float32-head), batch 1, one thread, its
 weights random: speed does not depend on them, and how often a screened head is right does, so that
@@ -10,7 +10,6 @@ take turns.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 import treadle
+from benchmarks.printing import add_json, put
 from treadle.model import Model
 from treadle.stopwatch import measure
 from treadle.vocabulary import Vocabulary
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--prompt", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--float32-head", action="store_true", help="rescore in float32")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add_json(parser)
     asked = parser.parse_args()
     network = LanguageModel(asked.symbols, asked.size, asked.size, asked.layers).eval()
     model = with_prompt_graph(capture(network))
@@ -95,10 +95,7 @@ def main() -> int:
             for name, call in calls(whole, screened, asked.prompt).items():
                 took = measure(call, steps=20 if "of" in name else 200, warmup=3).p50_us
                 best[name] = min(best.get(name, took), took)
-    if asked.json:
-        print(json.dumps(best))
-    else:
-        print("\n".join(f"{name:<36} {took:>10,.0f} us" for name, took in best.items()))
+    put(best, (f"{name:<36} {took:>10,.0f} us" for name, took in best.items()), asked.json)
     return 0
 
 

@@ -1,6 +1,6 @@
 """How long `import treadle` takes beyond `import numpy`, each in a fresh interpreter.
 
-usage: import_time.py [--rounds N] [--json]
+usage: python -m benchmarks.import_time [--rounds N] [--json [FILE]]
 
 A device pays this at every start, so the budget is numpy's own time plus 60 ms; over it the exit
 status is 1. The two are timed in turn, so that a busy moment of the machine falls on both, and
@@ -8,11 +8,12 @@ compared by their medians.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+
+from benchmarks.printing import add_json, put
 
 BUDGET_MS = 60.0
 TIMED_IMPORT = (
@@ -53,16 +54,14 @@ def main() -> int:
     """Measure, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     result = measure(arguments.rounds)
-    if arguments.json:
-        print(json.dumps(asdict(result) | {"passed": result.passed}))
-    else:
-        print(
-            f"import numpy {result.numpy_ms:.0f} ms, import treadle {result.treadle_ms:.0f} ms; "
-            f"budget {result.numpy_ms + result.budget_ms:.0f} ms"
-        )
+    line = (
+        f"import numpy {result.numpy_ms:.0f} ms, import treadle {result.treadle_ms:.0f} ms; "
+        f"budget {result.numpy_ms + result.budget_ms:.0f} ms"
+    )
+    put(asdict(result) | {"passed": result.passed}, [line], arguments.json)
     return 0 if result.passed else 1
 
 

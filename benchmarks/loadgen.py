@@ -9,7 +9,6 @@ the small workload, hardly on the medium one.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.printing import add_json, put
 from benchmarks.step import TORCH, WORKLOADS, bundle_of
 from treadle.bench.report import measured
 from treadle.bench.sampling import Patience
@@ -66,20 +66,19 @@ def main() -> int:
     parser.add_argument("--cell", choices=TORCH, default="lstm")
     parser.add_argument("--precision", action="append", choices=PRECISIONS, default=None)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     patience = Patience(calls=2000, seconds=2.0)
     rows = [
         timed(arguments.workload, arguments.cell, precision, arguments.rounds, patience)
         for precision in arguments.precision or ["float32", "int8"]
     ]
-    if arguments.json:
-        print(json.dumps({"workload": arguments.workload, "rows": rows}, indent=1))
-        return 0
-    print(f"{arguments.workload} {arguments.cell}, median µs of a step: {'ours':>9} LoadGen ratio")
+    what = f"{arguments.workload} {arguments.cell}, median µs of a step"
+    lines = [f"{what}: {'ours':>9} {'LoadGen':>9} {'ratio':>7}"]
     for row in rows:
         figures = f"{row['step_p50_us']:9.1f} {row['loadgen_p50_us']:9.1f} {row['ratio']:7.3f}"
-        print(f"{row['precision']:12} {figures}")
+        lines.append(f"{row['precision']:{len(what) + 1}} {figures}")
+    put({"workload": arguments.workload, "rows": rows}, lines, arguments.json)
     return 0
 
 

@@ -1,6 +1,6 @@
 """What does a step of a stream cost above the engine's own call on bound buffers?
 
-usage: python -m benchmarks.overhead [--rounds N] [--json]
+usage: python -m benchmarks.overhead [--rounds N] [--json [FILE]]
 
 A small language model in int8 (1 LSTM layer of 128, 64 symbols) is stepped by its stream, with and
 without a copy of the outputs, and by the same two bindings called in turns by hand. The three take
@@ -8,7 +8,6 @@ turns in short runs; a figure is the least disturbed run, the overhead the media
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import numpy as np
 from onnxruntime import RunOptions
 
 import treadle
+from benchmarks.printing import add_json, put
 from benchmarks.step import bundle_of
 from treadle.bound_step import bind
 
@@ -88,14 +88,14 @@ def main() -> int:
     """Time and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     report = timed(arguments.rounds)
-    if arguments.json:
-        print(json.dumps(report, indent=1))
-        return 0
-    for name, figures in report.items():
-        print(f"{name:12} {figures['step_us']:7.2f} µs, {figures['above_us']:5.2f} µs above")
+    lines = [
+        f"{name:12} {figures['step_us']:7.2f} µs, {figures['above_us']:5.2f} µs above"
+        for name, figures in report.items()
+    ]
+    put(report, lines, arguments.json)
     return 0
 
 

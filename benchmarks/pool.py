@@ -9,7 +9,6 @@ of the machine falls on all; the ratio is the median over the rounds.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import numpy as np
 import onnxruntime
 
 import treadle
+from benchmarks.printing import add_json, put
 from benchmarks.step import TORCH, WORKLOADS, bundle_of, stream_step, tutorial_file, tutorial_step
 from treadle.stopwatch import Latency, measure
 from treadle_export.quantization.precision import PRECISIONS
@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--cell", choices=TORCH, default="lstm")
     parser.add_argument("--precision", choices=PRECISIONS, default="int8")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     report = timed(
         arguments.workload,
@@ -99,14 +99,15 @@ def main() -> int:
         arguments.streams,
         arguments.rounds,
     )
-    if arguments.json:
-        print(json.dumps(report, indent=1))
-        return 0
-    print(f"{report['workload']} {report['cell']}, {report['streams']} streams, one thread")
-    print(f"{'':16} {'p50 µs':>10} {'p99 µs':>10} {'steps/s':>10} {'times faster':>13}")
+    lines = [
+        f"{report['workload']} {report['cell']}, {report['streams']} streams, one thread",
+        f"{'':16} {'p50 µs':>10} {'p99 µs':>10} {'steps/s':>10} {'times faster':>13}",
+    ]
     for name, side in report["sides"].items():
         times = f"{side['p50_us']:10.0f} {side['p99_us']:10.0f}"
-        print(f"{name:16} {times} {side['steps_per_second']:10.0f} {side['times_faster']:13.1f}")
+        rate = f"{side['steps_per_second']:10.0f} {side['times_faster']:13.1f}"
+        lines.append(f"{name:16} {times} {rate}")
+    put(report, lines, arguments.json)
     return 0
 
 

@@ -1,6 +1,7 @@
 """How many times faster is one step of a bundle than the tutorial way, at batch 1 and one thread?
 
-usage: step.py [--workload W] [--cell lstm|gru|elman] [--precision P …] [--rounds N] [--json]
+usage: python -m benchmarks.step [--workload W] [--cell lstm|gru|elman] [--precision P …]
+                                 [--rounds N] [--json [FILE]]
 
 The tutorial way is `torch.onnx.export` of one step in float32 and `session.run` with dictionaries;
 beside it stands onnxruntime's own `quantize_dynamic` of the same file. Each side reads a token,
@@ -9,7 +10,6 @@ all; the ratio is the median over the rounds. Weights are random: speed does not
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -24,6 +24,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
 import treadle
+from benchmarks.printing import add_json, put
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.language_model import LanguageModel as Bundle
 from treadle.stopwatch import Latency, measure
@@ -160,18 +161,18 @@ def main() -> int:
     parser.add_argument("--cell", choices=TORCH, default="lstm")
     parser.add_argument("--precision", action="append", choices=PRECISIONS, default=None)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     precisions = arguments.precision or list(PRECISIONS)
     report = timed(arguments.workload, arguments.cell, precisions, arguments.rounds)
-    if arguments.json:
-        print(json.dumps(report, indent=1))
-        return 0
-    print(f"{report['workload']} {report['cell']}, one step at batch 1, one thread")
-    print(f"{'':24} {'p50 µs':>9} {'p99 µs':>9} {'times faster':>13}")
+    lines = [
+        f"{report['workload']} {report['cell']}, one step at batch 1, one thread",
+        f"{'':24} {'p50 µs':>9} {'p99 µs':>9} {'times faster':>13}",
+    ]
     for name, side in report["sides"].items():
         figures = f"{side['p50_us']:9.1f} {side['p99_us']:9.1f} {side['times_faster']:13.1f}"
-        print(f"{name:24} {figures}")
+        lines.append(f"{name:24} {figures}")
+    put(report, lines, arguments.json)
     return 0
 
 

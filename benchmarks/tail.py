@@ -1,19 +1,19 @@
 """How far is the 99th percentile of 100,000 steps of one stream from their median?
 
 usage: python -m benchmarks.tail [--workload small|medium] [--cell lstm] [--precision int8]
-                                 [--steps N] [--rounds N] [--json]
+                                 [--steps N] [--rounds N] [--json [FILE]]
 
 One stream on one thread, every step timed by itself. Each round is printed, none is left out: what
 else runs on the machine shows in the tail first.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
 import treadle
+from benchmarks.printing import add_json, put
 from benchmarks.step import WORKLOADS, bundle_of, stream_step
 from treadle.stopwatch import measure
 
@@ -26,22 +26,20 @@ def main() -> int:
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = bundle_of(arguments.cell, arguments.workload, arguments.precision, Path(folder))
         with treadle.load(path) as model:
             step = stream_step(model)
             rounds = [measure(step, steps=arguments.steps) for _ in range(arguments.rounds)]
-    if arguments.json:
-        print(json.dumps([latency.to_json() for latency in rounds], indent=1))
-        return 0
     what = f"{arguments.workload} {arguments.cell} {arguments.precision}, 1 thread"
-    for latency in rounds:
-        print(
-            f"{what}: {latency.steps} steps, p50 {latency.p50_us:.1f} µs, "
-            f"p99 {latency.p99_us:.1f} µs, p99 / p50 {latency.p99_us / latency.p50_us:.2f}"
-        )
+    lines = [
+        f"{what}: {latency.steps} steps, p50 {latency.p50_us:.1f} µs, "
+        f"p99 {latency.p99_us:.1f} µs, p99 / p50 {latency.p99_us / latency.p50_us:.2f}"
+        for latency in rounds
+    ]
+    put([latency.to_json() for latency in rounds], lines, arguments.json)
     return 0
 
 

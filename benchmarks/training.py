@@ -1,6 +1,6 @@
 """Tokens a second of Treadle's training beside a plain PyTorch loop, in one run.
 
-usage: training.py [--rounds N] [--batches N] [--threads N] [--json]
+usage: python -m benchmarks.training [--rounds N] [--batches N] [--threads N] [--json [FILE]]
 
 Both sides train the recipe's network on the same batches of made-up data with Adam and a clipped
 gradient. The plain side is what one would write by hand: nn.LSTM, nn.Linear, a for loop. Treadle's
@@ -9,14 +9,13 @@ machine falls on both; the ratio is the median over the rounds, and below 0.9 th
 """
 
 import argparse
-import json
 import logging
 import random
 import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from typing_extensions import override
 
+from benchmarks.printing import add_json, put
 from treadle.data import Dataset, Pair
 from treadle.errors import RecipeError
 from treadle_train.batching.bucketed import IGNORED, PairBatch
@@ -241,13 +241,13 @@ def _symbols(batch: PairBatch | LaneBatch) -> int:
     return int((batch.targets != IGNORED).sum())
 
 
-def main(arguments: list[str] | None = None, write: Callable[[str], Any] = print) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and say by the exit status whether every recipe is fast enough."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=25)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", action="store_true", dest="as_json")
+    add_json(parser)
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.batches <= WARM_UP or options.threads < 1:
         parser.error(f"at least 1 round, 1 thread and {WARM_UP + 1} batches are needed")
@@ -258,14 +258,12 @@ def main(arguments: list[str] | None = None, write: Callable[[str], Any] = print
         measure(name, options.rounds, options.batches, options.threads)
         for name in ("pronounce-en", "characters")
     ]
-    if options.as_json:
-        write(json.dumps([asdict(one) | {"passed": one.passed} for one in found]))
-    else:
-        for one in found:
-            write(
-                f"{one.recipe}: plain {one.plain:,.0f}, Treadle {one.treadle:,.0f} symbols/s, "
-                f"ratio {one.ratio:.2f} (at least {LEAST_RATIO})"
-            )
+    lines = [
+        f"{one.recipe}: plain {one.plain:,.0f}, Treadle {one.treadle:,.0f} symbols/s, "
+        f"ratio {one.ratio:.2f} (at least {LEAST_RATIO})"
+        for one in found
+    ]
+    put([asdict(one) | {"passed": one.passed} for one in found], lines, options.json)
     return 0 if all(one.passed for one in found) else 1
 
 
