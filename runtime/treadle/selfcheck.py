@@ -14,6 +14,7 @@ from treadle.errors import BundleError, TreadleError
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.invariance import flat_rows, judged_as, probe
 from treadle.ladder import Rung, compare
+from treadle.speech_transducer import SpeechTransducer
 from treadle.state import Snapshot
 from treadle.tolerances import processor_of
 from treadle.whole_check import replayed
@@ -72,7 +73,7 @@ def _replayed(model: Model, golden: Golden) -> tuple[list[Rung], dict[str, Any]]
         rungs = replayed(model, golden)
         return rungs, {"batch": rungs[-1].max_abs, "chunk": None}
     measured = probe(model, golden)
-    rungs = [_stream_rung(model, golden), *measured.rungs]
+    rungs = [_stream_rung(model, golden), *_parts(model, golden), *measured.rungs]
     return rungs, {"batch": measured.batch, "chunk": measured.chunk}
 
 
@@ -105,9 +106,33 @@ def _golden(model: Model) -> Golden:
     return Golden.from_bytes(model.bundle.read(GOLDEN_FILE))
 
 
-def _stream_rung(model: Model, golden: Golden) -> Rung:
-    """float32: carried from the start. Quantized: one step from each recorded state, and flips."""
+def _parts(model: Model, golden: Golden) -> list[Rung]:
+    """An RNN-T's predictor and joiner, of a bundle that recorded them."""
+    if not golden.parts or not isinstance(model, SpeechTransducer):
+        return []
+    known, joiner = golden.parts["predictor"], golden.parts["joiner"]
+    logits = model.join(*np.split(joiner.inputs, 2, axis=1))
+    stage, precision = _stage(model)
+    joined = compare(
+        "stream joiner",
+        precision,
+        outputs=[(joiner.outputs[stage], logits[:, joiner.columns])],
+        choices=(joiner.choices[stage], logits.argmax(-1)),
+        source="replayed",
+        processor=processor_of(model.manifest.target, model.hardware.kind),
+    )
+    return [_stream_rung(model.predictor, known, "stream predictor"), joined]
+
+
+def _stage(model: Model) -> tuple[str, str]:
+    """Whose recorded outputs are replayed, and the precision that is judged."""
     precision = judged_as(model.manifest)
+    return ("torch" if precision == "float32" else "bundle"), precision
+
+
+def _stream_rung(model: Model, golden: Golden, name: str = "stream") -> Rung:
+    """float32: carried from the start. Quantized: one step from each recorded state, and flips."""
+    stage, precision = _stage(model)
     with _stream(model, golden) as stream:
         choices, outputs, states = _carried(stream, golden)
     if precision != "float32":
@@ -115,9 +140,8 @@ def _stream_rung(model: Model, golden: Golden) -> Rung:
         expected = golden.next_state
     else:
         expected = golden.state
-    stage = "torch" if precision == "float32" else "bundle"
     return compare(
-        "stream",
+        name,
         precision,
         states=[(expected[name], states[name]) for name in expected],
         outputs=[(golden.outputs[stage], outputs)],

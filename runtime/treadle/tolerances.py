@@ -189,8 +189,17 @@ TOLERANCES |= {
     for graph in ("predictor", "joiner")
 }
 
+# What a device replays of them, as the step is.
+TOLERANCES |= {
+    (f"stream {graph}", precision): allowed
+    for (rung, precision), allowed in TOLERANCES.items()
+    if rung == "stream"
+    for graph in ("predictor", "joiner")
+}
+
 ON_PROCESSORS: dict[tuple[str, str, str], Tolerance] = {
-    ("stream", precision, "arm64"): _STREAM_BLOCKS_ARM
+    (rung, precision, "arm64"): _STREAM_BLOCKS_ARM
+    for rung in ("stream", "stream predictor", "stream joiner")
     for precision in ("int8-block", "int4", "int4-fast")
 } | {(rung, "int8-block", "cuda"): TOLERANCES["batch", "float32"] for rung in ("batch", "chunk")}
 """Where a class of processors has kernels of its own: (rung, precision, class) goes before."""

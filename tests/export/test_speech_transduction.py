@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 import treadle
 import treadle.data
 from tests.train.spoken import FEATURES, open_tones, tiny_transducer
+from treadle import selfcheck
 from treadle.cli import run as run_command
 from treadle.decoding import EndPoint
 from treadle.errors import BundleError, InputError, StateError
 from treadle.evaluation import evaluate, symbol_nats
+from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import verify
 from treadle_export.exporting.exporter import export_run
+from treadle_export.exporting.requantize import requantize
 from treadle_export.quantization.quantizer import Quantization
 from treadle_train.evaluation import evaluate_run
 from treadle_train.training import train
@@ -89,7 +92,10 @@ def test_a_bundle_hears_what_its_run_hears(made: Made, precision: str) -> None:
         assert (nats > 0).all()
         report = verify(opened)
         assert report.passed
-        assert ({"predictor", "joiner"} <= {rung.name for rung in report.rungs}) == (kind == "rnnt")
+        sources = {rung.name: rung.source for rung in report.rungs}
+        for graph in ("predictor", "joiner"):
+            assert (graph in sources) == (kind == "rnnt")
+            assert sources.get(f"stream {graph}") == ("replayed" if kind == "rnnt" else None)
         if precision == "int8":
             promised = ("promised", "batch", "chunk")
             assert [report.invariance[key] for key in promised] == [True, 0, 0]
@@ -103,6 +109,30 @@ def test_the_likelihood_is_that_of_training(made: Made, utterances: list[np.ndar
     best = min(row["validation_loss"] for row in run.history)
     kept = {row["validation_loss"] for row in run.history}
     assert any(abs(nats.sum() / symbols - loss) < 1e-4 * max(loss, 1) for loss in kept), best
+
+
+def test_a_requantized_bundle_proves_its_predictor_too(made: Made, tmp_path: Path) -> None:
+    kind, _, outs = made
+    recorded = requantize(outs["float32"], tmp_path / "blocks.treadle", "int8-block")
+    with treadle.load(tmp_path / "blocks.treadle") as opened:
+        report = verify(opened)
+    assert recorded.passed
+    assert report.passed
+    replayed = {rung.name for rung in report.rungs if rung.source == "replayed"}
+    assert ({"stream predictor", "stream joiner"} <= replayed) == (kind == "rnnt")
+
+
+def test_a_predictor_that_says_something_else_fails(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, _, outs = made
+    with treadle.load(outs["int8"]) as opened:
+        golden = Golden.from_bytes(opened.bundle.read(GOLDEN_FILE))
+        for part in golden.parts.values():
+            part.outputs["bundle"] += 1
+        monkeypatch.setattr(selfcheck, "_golden", lambda _: golden)
+        failed = {rung.name for rung in verify(opened).rungs if not rung.passed}
+    assert failed == ({"stream predictor", "stream joiner"} if kind == "rnnt" else set())
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from treadle_export.exporting.proving import Proving, Subject, baseline, variant
 from treadle_export.exporting.whole_export import export_whole
 from treadle_export.exporting.whole_run import whole_of
 from treadle_export.parity.golden import record
+from treadle_export.parity.golden_parts import recorded_parts
 from treadle_export.parity.ladder import Climbed, climb
 from treadle_export.parity.origin import Carried
 from treadle_export.quantization.precision import plan_of
@@ -119,7 +120,8 @@ def export_model(
 
 def _subject(material: Material, climbed: Climbed) -> Subject:
     def golden(model: CanonicalModel, carried: Carried, size: int) -> Golden:
-        return record(material.trace, climbed.origin, carried, model, size)
+        made = record(material.trace, climbed.origin, carried, model, size)
+        return replace(made, parts=recorded_parts(climbed.said, model, size))
 
     plan = partial(plan_of, material.canonical)
     return Subject(material.description, material.trace, plan, golden, material.quality)

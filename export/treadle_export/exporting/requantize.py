@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from treadle.errors import ExportError
 from treadle.golden import Golden
 from treadle.selfcheck import Report
@@ -26,11 +24,11 @@ from treadle_export.exporting.whole_proving import WholeProving
 from treadle_export.exporting.whole_requantize import requantized_whole
 from treadle_export.judging.outputs import relative_error
 from treadle_export.judging.quality import quality
-from treadle_export.parity.golden import BUDGET, step_from
+from treadle_export.parity.golden import renewed
+from treadle_export.parity.golden_parts import renewed_parts
 from treadle_export.parity.ladder import (
     Climbed,
     carry,
-    flattened,
     quantized_rung,
     refuse_failed,
     started_by,
@@ -153,28 +151,5 @@ def _climbed(plain: Reopened, model: CanonicalModel, name: str) -> Climbed:
 
 
 def _golden(known: Golden, model: CanonicalModel, carried: Carried, size: int) -> Golden:
-    """The float32 bundle's trace: what PyTorch gave is kept, what the bundle gives is new.
-
-    Of its checkpoints as many are kept as the budget of the smaller bundle holds.
-    """
-    floats = 2 * sum(array[0].size for array in known.state.values()) + 2 * len(known.columns)
-    most = max(2, max(BUDGET, size // 100) // (4 * floats))
-    count = len(known.checkpoints)
-    kept = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
-    checkpoints = known.checkpoints[kept]
-    state = {name: array[kept] for name, array in known.state.items()}
-    trace = Trace(known.source, known.inputs)
-    result = step_from(model, trace, state, known.inputs[checkpoints])
-    outputs = flattened([result[tensor.name] for tensor in model.graphs["step"].interface.outputs])
-    choices = {"torch": known.choices["torch"], "bundle": carried.choices} if known.choices else {}
-    return replace(
-        known,
-        choices=choices,
-        checkpoints=checkpoints,
-        outputs={
-            "torch": known.outputs["torch"][kept],
-            "bundle": outputs[:, known.columns],
-        },
-        state=state,
-        next_state={name: result[f"next_state.{name}"] for name in state},
-    )
+    again = renewed(known, model, carried, size)
+    return replace(again, parts=renewed_parts(known.parts, model, size))

@@ -1,5 +1,6 @@
 """Records the golden trace of a bundle (the format is `treadle.golden`)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def record(
     """
     budget = max(BUDGET, bundle_bytes // 100)
     steps = _steps(trace.inputs, budget)
-    columns = _columns(origin.outputs.shape[1])
+    columns = columns_of(origin.outputs.shape[1])
     checkpoints = _checkpoints(origin, columns, steps, budget)
     state = {name: array[checkpoints] for name, array in origin.before.items()}
     result = step_from(model, trace, state, trace.inputs[checkpoints])
@@ -58,7 +59,36 @@ def record(
     )
 
 
-def _columns(size: int) -> NDArray[np.int64]:
+def renewed(known: Golden, model: CanonicalModel, carried: Carried, bundle_bytes: int) -> Golden:
+    """A trace recorded before: what the origin gave is kept, what the lowered model gives is new.
+
+    Of its checkpoints as many are kept as the budget of the smaller bundle holds.
+    """
+    floats = 2 * sum(array[0].size for array in known.state.values()) + 2 * len(known.columns)
+    most = max(2, max(BUDGET, bundle_bytes // 100) // (4 * floats))
+    count = len(known.checkpoints)
+    kept = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+    checkpoints = known.checkpoints[kept]
+    state = {name: array[kept] for name, array in known.state.items()}
+    trace = Trace(known.source, known.inputs)
+    result = step_from(model, trace, state, known.inputs[checkpoints])
+    outputs = flattened([result[tensor.name] for tensor in model.graphs["step"].interface.outputs])
+    choices = {"torch": known.choices["torch"], "bundle": carried.choices} if known.choices else {}
+    return replace(
+        known,
+        choices=choices,
+        checkpoints=checkpoints,
+        outputs={
+            "torch": known.outputs["torch"][kept],
+            "bundle": outputs[:, known.columns],
+        },
+        state=state,
+        next_state={name: result[f"next_state.{name}"] for name in state},
+    )
+
+
+def columns_of(size: int) -> NDArray[np.int64]:
+    """The output columns that are kept, int64 [C], of so many."""
     return np.unique(np.linspace(0, size - 1, min(size, _MOST_COLUMNS)).astype(np.int64))
 
 

@@ -15,7 +15,7 @@ from treadle.ladder import Rung, compare
 from treadle.manifest import TASKS
 from treadle_export.canonical import CanonicalModel
 from treadle_export.engine import Arrays, Engine, repeated
-from treadle_export.parity.joined import joined_rungs
+from treadle_export.parity.joined import Joined, joined_rungs
 from treadle_export.parity.origin import Carried, Floats, Origin, rung_of
 from treadle_export.parity.trace import Trace, encode_feeds
 
@@ -30,6 +30,7 @@ class Climbed:
     carried: dict[str, Carried]  # by precision, from the lowered step graph
     screened: dict[str, Rung] = field(default_factory=dict)  # by precision, of a screened head
     joined: dict[str, tuple[Rung, ...]] = field(default_factory=dict)  # of predictor and joiner
+    said: Joined | None = None  # what the origin made of symbols, where it has these two
 
     def until(self, precision: str) -> tuple[Rung, ...]:
         """The rungs that lead to a precision."""
@@ -73,7 +74,14 @@ def climb(
             joined[precision] = joined_rungs(model, precision, reference.joined)
     rungs += joined.pop("float32", ())
     refuse_failed([*rungs, *quantized.values(), *chain(*joined.values())])
-    return Climbed(tuple(rungs), quantized, reference.carried or step, carried, joined=joined)
+    return Climbed(
+        tuple(rungs),
+        quantized,
+        reference.carried or step,
+        carried,
+        joined=joined,
+        said=reference.joined,
+    )
 
 
 def refuse_failed(rungs: Iterable[Rung]) -> None:
