@@ -33,6 +33,7 @@ SUMMARIES = {
     "lint": "Say what is wrong with an ONNX export of a recurrent model.",
     "inspect": "Say what a bundle is: its manifest.",
     "pack": "Write a bundle as one file.",
+    "runtime": "Write the runtime as one small file, for a device.",
     "verify": "Prove on this device that a bundle still is the model that was trained.",
     "sign": "Say who a bundle is from.",
     "evaluate": "Measure a bundle or a run on its data.",
@@ -45,6 +46,7 @@ SUMMARIES = {
 OWN = {
     "inspect": "treadle.commands.inspect:inspect",
     "pack": "treadle.commands.pack:pack",
+    "runtime": "treadle.commands.runtime:runtime",
     "verify": "treadle.commands.verify:verify",
     "sign": "treadle.commands.sign:sign",
     "evaluate": "treadle.commands.evaluate:evaluate",
