@@ -20,6 +20,7 @@ import onnx_ir as ir
 from treadle.errors import ExportError
 from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.align_activations import AlignActivations
+from treadle_export.passes.compact_tables import CompactTables
 from treadle_export.passes.fold_embedding import FoldEmbeddings
 from treadle_export.passes.fold_seams import FoldSeams
 from treadle_export.passes.halve import HalveWeights
@@ -186,6 +187,7 @@ def lower(
 
     def structure(name: str, graph: ir.Model) -> ir.Model:
         passes = [
+            CompactTables(),
             LowerRecurrent(form_in(name), precision.lowered),
             SplitGates(gates or {}),
             MoveSingleAxes(),
