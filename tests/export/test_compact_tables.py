@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 import torch
 
@@ -15,6 +15,9 @@ from treadle_export.engine import Engine
 from treadle_export.passes import compact_tables
 from treadle_export.quantization.precision import lower, precision_named
 from treadle_train.networks import NgramEmbedding, Transducer
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 TABLE = "network.source_ngrams.around.weight"
 

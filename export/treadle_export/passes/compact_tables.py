@@ -56,7 +56,7 @@ def _saved(table: NDArray[np.float32]) -> float:
     """The share of its bytes that would be saved, before any rounding to fewer of them."""
     rows, width = table.shape
     kept = int(table.any(axis=1).sum()) + 1
-    return 1 - kept / rows - 1 / width
+    return float(1 - kept / rows - 1 / width)
 
 
 def _compact(node: ir.Node, table: NDArray[np.float32], graph: ir.Graph) -> None:
