@@ -16,7 +16,7 @@ from pathlib import Path
 
 NAMES = (
     *("import_time", "step", "decoder", "heads", "pool", "overhead"),
-    *("tail", "denormals", "loadgen", "training"),
+    *("tail", "denormals", "footprint", "loadgen", "training"),
 )
 HERE = Path(__file__).parent
 
