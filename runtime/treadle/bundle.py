@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from treadle.closing import Closing
 from treadle.errors import BundleError, InputError, StateError
 from treadle.manifest import MANIFEST_FILE, Manifest, compute_digest, compute_seal
-from treadle.unpacked import Unpacked, unpack_directory, unpack_zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
     from typing import IO
+
+    from treadle.unpacked import Unpacked
 
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Traversable
 
@@ -74,13 +75,18 @@ def open_bundle(source: Source) -> Bundle:
     later format, when digest or seal are not those of the content, and when a zip holds anything
     else or cannot be unpacked. Raises InputError when `source` is none of these.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>")
     if isinstance(source, str | os.PathLike):
         source = Path(source)
         if source.is_dir():
             return Bundle(source, _checked(source, source))
-    elif not (hasattr(source, "is_dir") and hasattr(source, "joinpath")):
+    # Only what has to be unpacked first loads what unpacks it.
+    from treadle.unpacked import unpack_directory, unpack_zip
+
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>")
+    if not isinstance(source, Path) and not (
+        hasattr(source, "is_dir") and hasattr(source, "joinpath")
+    ):
         raise InputError(
             "expected the path of a bundle, the bytes of a packed one or a resource of a package, "
             f"got {type(source).__name__}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from treadle.errors import BundleError
-from treadle.npz import from_npz
 
 if TYPE_CHECKING:
     from treadle.arrays import Array
@@ -36,6 +35,8 @@ def read_initial(bundle: Bundle) -> dict[str, Array]:
 
 
 def _arrays(bundle: Bundle, file: str) -> dict[str, Array]:
+    from treadle.npz import from_npz
+
     try:
         return from_npz(bundle.read(file))
     except ValueError as error:

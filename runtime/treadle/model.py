@@ -23,10 +23,8 @@ from treadle.integer_products import check_products, may_saturate
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.nonfinite import check_on_nonfinite
 from treadle.plan import Call, Running
-from treadle.pool import Pool
 from treadle.repriming import going_on_from
 from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
-from treadle.signature import check_signature
 from treadle.state import Snapshot, context_shapes, initial_state
 from treadle.stream import Stream
 from treadle.tolerant_stream import TolerantStream
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from treadle.bundle import Bundle, Source
     from treadle.manifest import Manifest
     from treadle.nonfinite import OnNonfinite
+    from treadle.pool import Pool
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
@@ -88,6 +87,8 @@ def load(
     bundle = open_bundle(source)
     try:
         if public_key is not None:
+            from treadle.signature import check_signature
+
             check_signature(bundle, public_key)
         tuned = Running.of(bundle.manifest.plan)
         used = tuned.threads if threads is None else threads
@@ -254,6 +255,8 @@ class Model(Closing):
                 "a pool computes in the threads of its callers, of which only one can flush "
                 "denormal numbers; load the model with denormals=True"
             )
+        from treadle.pool import Pool
+
         pool = Pool(self, max_streams, when_full=when_full, exact=exact, on_nonfinite=on_nonfinite)
         with self._opening:
             self._pools.add(pool)

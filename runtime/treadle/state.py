@@ -11,7 +11,6 @@ import numpy as np
 from treadle.arrays import frozen
 from treadle.errors import StateError
 from treadle.kept_inputs import KeptInputs
-from treadle.npz import from_npz, to_npz
 from treadle.saved import Saved
 
 if TYPE_CHECKING:
@@ -98,11 +97,15 @@ class Snapshot(Saved):
         if self.inputs is not None:
             arrays |= {"inputs/x": self.inputs.x, "inputs/lengths": self.inputs.lengths}
             arrays["inputs/vocabulary"] = np.array(self.inputs.vocabulary)
+        from treadle.npz import to_npz
+
         return to_npz(arrays, compress=False)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Snapshot:
         """The snapshot in `content`. Raises StateError when it is none, damaged or a later one."""
+        from treadle.npz import from_npz
+
         try:
             arrays = from_npz(content)
             found, digest = str(arrays.pop("format")), str(arrays.pop("digest"))

@@ -98,12 +98,15 @@ class Vocabulary:
             raise InputError("a vocabulary needs at least one symbol, got none")
         if any(type(symbol) is not str or symbol == "" for symbol in self.symbols):
             raise InputError("the symbols of a vocabulary are strings that are not empty")
-        for symbol in self.symbols:
-            if any("\ud800" <= character <= "\udfff" for character in symbol):
-                raise InputError(
-                    f"the symbols of a vocabulary are text, but {symbol!r} holds half a character "
-                    "(a surrogate), which UTF-8 cannot write; use the whole character"
-                )
+        try:
+            "".join(self.symbols).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            symbol = next(symbol for symbol in self.symbols if half in symbol)
+            raise InputError(
+                f"the symbols of a vocabulary are text, but {symbol!r} holds half a character "
+                "(a surrogate), which UTF-8 cannot write; use the whole character"
+            ) from error
         if len(set(self.symbols)) != len(self.symbols):
             repeated = next(s for s in self.symbols if self.symbols.count(s) > 1)
             raise InputError(f"the symbol {repeated!r} is in the vocabulary twice; list it once")
