@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from treadle.forecaster import Forecast, Forecaster
     from treadle.generator import Generator
     from treadle.language_model import LanguageModel
+    from treadle.loading import load
     from treadle.manifest import Manifest
-    from treadle.model import Model, load
+    from treadle.model import Model
     from treadle.packing import pack
     from treadle.pool import Member, Pool
     from treadle.speech_snapshot import SpeechSnapshot
@@ -118,7 +119,7 @@ _HOMES = {
     "Transducer": "treadle.transducer",
     "Vocabulary": "treadle.vocabulary",
     "WholeSequenceModel": "treadle.whole_sequence_model",
-    "load": "treadle.model",
+    "load": "treadle.loading",
     "open_bundle": "treadle.bundle",
     "pack": "treadle.packing",
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from treadle.errors import BundleError, InputError, StateError
 from treadle.manifest import MANIFEST_FILE, Manifest, compute_digest, compute_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from importlib.resources.abc import Traversable
     from typing import IO
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Traversable
 
 FETCH_AGAIN = "fetch or export the bundle again"
-_BLOCK = 1 << 20
+# Larger than any graph and most weights: between blocks hashing waits for other threads' Python.
+_BLOCK = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Bundle(Closing):
             self.unpacked.close()
 
 
-def open_bundle(source: Source) -> Bundle:
+def open_bundle(source: Source, *, meanwhile: Callable[[Manifest], object] | None = None) -> Bundle:
     """The bundle in `source`, after checking all of it.
 
     `source` is the path of a directory or of a zip that `treadle pack` made, the bytes of such a
@@ -74,16 +76,19 @@ def open_bundle(source: Source) -> Bundle:
     or a file is missing, damaged, changed or outside, when the manifest is malformed or of a
     later format, when digest or seal are not those of the content, and when a zip holds anything
     else or cannot be unpacked. Raises InputError when `source` is none of these.
+
+    `meanwhile` is called with the manifest in a thread of its own while files are hashed; what it
+    raises is lost.
     """
     if isinstance(source, str | os.PathLike):
         source = Path(source)
         if source.is_dir():
-            return Bundle(source, _checked(source, source))
+            return Bundle(source, _checked(source, source, meanwhile))
     # Only what has to be unpacked first loads what unpacks it.
     from treadle.unpacked import unpack_directory, unpack_zip
 
     if isinstance(source, bytes | bytearray | memoryview):
-        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>")
+        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>", meanwhile)
     if not isinstance(source, Path) and not (
         hasattr(source, "is_dir") and hasattr(source, "joinpath")
     ):
@@ -93,14 +98,14 @@ def open_bundle(source: Source) -> Bundle:
         )
     shown = str(source)
     if source.is_dir():
-        return _unpacked(unpack_directory(source, shown), shown)
+        return _unpacked(unpack_directory(source, shown), shown, meanwhile)
     if not source.is_file():
         raise BundleError(
             f"expected a bundle, a directory with a {MANIFEST_FILE} or a zip of one, at {shown}, "
             "got nothing; check the path"
         )
     with _opened(source, shown) as file:
-        return _unpacked(unpack_zip(file, shown), shown)
+        return _unpacked(unpack_zip(file, shown), shown, meanwhile)
 
 
 @contextmanager
@@ -113,20 +118,25 @@ def _opened(source: Path | Traversable, shown: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _unpacked(unpacked: Unpacked, shown: str) -> Bundle:
+def _unpacked(
+    unpacked: Unpacked, shown: str, meanwhile: Callable[[Manifest], object] | None
+) -> Bundle:
     """The bundle in the temporary directory, which goes when it is none."""
     try:
-        return Bundle(unpacked.path, _checked(unpacked.path, Path(shown)), unpacked)
+        return Bundle(unpacked.path, _checked(unpacked.path, Path(shown), meanwhile), unpacked)
     except BaseException:
         unpacked.close()
         raise
 
 
-def _checked(directory: Path, shown: Path) -> Manifest:
+def _checked(
+    directory: Path, shown: Path, meanwhile: Callable[[Manifest], object] | None
+) -> Manifest:
     """The manifest of the bundle in `directory`, which errors call `shown`, all of it checked."""
     manifest = _read_manifest(directory / MANIFEST_FILE, shown / MANIFEST_FILE)
-    for name in manifest.files:
-        _check_file(directory, name, manifest, shown / name)
+    with _beside(meanwhile, manifest):
+        for name in manifest.files:
+            _check_file(directory, name, manifest, shown / name)
     for what, written, computed in (
         ("digest", manifest.digest, compute_digest(manifest)),
         ("seal", manifest.seal, compute_seal(manifest)),
@@ -137,6 +147,25 @@ def _checked(directory: Path, shown: Path) -> Manifest:
                 f"but it says {written}; {FETCH_AGAIN}"
             )
     return manifest
+
+
+@contextmanager
+def _beside(work: Callable[[Manifest], object] | None, manifest: Manifest) -> Iterator[None]:
+    """Does other work in a thread; hashing leaves the interpreter to it."""
+    if work is None:
+        yield
+        return
+
+    def done() -> None:
+        with suppress(Exception):
+            work(manifest)
+
+    thread = threading.Thread(target=done)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _read_manifest(path: Path, shown: Path) -> Manifest:

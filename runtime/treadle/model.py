@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 import weakref
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
 from treadle.arrays import Array, Reading, check_count
-from treadle.bundle import open_bundle
 from treadle.closing import Closing
 from treadle.denormals import check_flushing
 from treadle.engine import Engine
@@ -22,7 +20,6 @@ from treadle.initial import read_initial
 from treadle.integer_products import check_products, may_saturate
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.nonfinite import check_on_nonfinite
-from treadle.plan import Call, Running
 from treadle.repriming import going_on_from
 from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
 from treadle.state import Snapshot, context_shapes, initial_state
@@ -31,74 +28,15 @@ from treadle.tolerant_stream import TolerantStream
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from treadle.bundle import Bundle, Source
+    from treadle.bundle import Bundle
     from treadle.manifest import Manifest
     from treadle.nonfinite import OnNonfinite
+    from treadle.plan import Call
     from treadle.pool import Pool
-
-# Task -> what `load` returns; imported when it is asked for.
-CLASSES = {
-    "classification": "treadle.classifier:Classifier",
-    "forecasting": "treadle.forecaster:Forecaster",
-    "generation": "treadle.generator:Generator",
-    "language-modelling": "treadle.language_model:LanguageModel",
-    "speech-transduction": "treadle.speech_transducer:SpeechTransducer",
-    "tagging": "treadle.tagger:Tagger",
-    "transduction": "treadle.transducer:Transducer",
-    "stateful": "treadle.stateful_model:StatefulModel",
-    "whole-sequence": "treadle.whole_sequence_model:WholeSequenceModel",
-}
-
-
-def load(
-    source: Source,
-    *,
-    device: str = "cpu",
-    threads: int | None = None,
-    unknown: Literal["error", "symbol"] = "error",
-    spinning: bool = False,
-    arena: bool = True,
-    denormals: bool = True,
-    public_key: str | os.PathLike[str] | bytes | None = None,
-) -> Any:
-    """Open the bundle in `source`, as what its task is.
-
-    A Classifier, Forecaster, Generator, LanguageModel, SpeechTransducer, Tagger, Transducer,
-    StatefulModel or
-    WholeSequenceModel. `source` is the path of a bundle, packed or not, the bytes of a packed one,
-    or a resource of a package, as `open_bundle` takes it; what is packed is unpacked into temporary
-    files until the model closes.
-
-    `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
-    one. `device`, `spinning`, `arena` and `denormals` are as `treadle.session.Hardware` has them.
-    A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
-    `unknown="symbol"`. With `public_key`, the path of an ed25519 key in PEM or its content, only a
-    bundle that was signed with its private half is opened (extra `sign`).
-
-    Raises BundleError for a bundle that is missing, damaged, changed, of a later format, or not
-    signed as asked, InputError for an unknown device or option; DeviceError comes with the first
-    stream, when the engine or the device is missing.
-    """
-    bundle = open_bundle(source)
-    try:
-        if public_key is not None:
-            from treadle.signature import check_signature
-
-            check_signature(bundle, public_key)
-        tuned = Running.of(bundle.manifest.plan)
-        used = tuned.threads if threads is None else threads
-        hardware = Hardware(device, used, spinning, arena, denormals)
-        module, _, name = CLASSES[bundle.manifest.task].partition(":")
-        model: type[Model] = getattr(import_module(module), name)
-        return model(bundle, hardware, unknown=unknown, call=tuned.call)
-    except BaseException:
-        bundle.close()
-        raise
 
 
 def refuse_to_step(manifest: Manifest) -> NoReturn:

@@ -8,11 +8,13 @@ import pytest
 
 from tests.memory import resident_bytes
 from tests.runtime.tiny_bundles import write_language_model
-from treadle.model import Model, load
+from treadle.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from treadle.model import Model
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.runtime.tiny_bundles import FEATURES, write_language_model, write_transducer
-from treadle.model import Model, load
+from treadle.loading import load
 from treadle.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from treadle.model import Model
 
 
 @pytest.fixture(scope="session")

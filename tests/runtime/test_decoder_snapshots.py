@@ -28,7 +28,7 @@ from tests.runtime.test_frame_decoders import (
 from tests.runtime.tiny_bundles import CHARACTERS, write_language_model
 from treadle.decoding import CTCDecoder, DecoderSnapshot, EndPoint, RNNTDecoder
 from treadle.errors import StateError
-from treadle.model import load
+from treadle.loading import load
 from treadle.npz import from_npz, to_npz
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from tests.runtime.tiny_bundles import write_language_model
 from treadle.denormals import check_flushing, flushes_denormals
 from treadle.errors import DeviceError
-from treadle.model import load
+from treadle.loading import load
 
 # What is tried holds for a whole process, so each order of models has one of its own.
 IN_A_PROCESS = """

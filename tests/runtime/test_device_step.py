@@ -19,7 +19,7 @@ from tests.runtime.tiny_bundles import CHARACTERS, FEATURES, PHONEMES
 from treadle.bound_step import BoundStep
 from treadle.device_step import DeviceStep
 from treadle.errors import DeviceError, InputError
-from treadle.model import load
+from treadle.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

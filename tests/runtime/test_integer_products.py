@@ -23,7 +23,7 @@ from treadle.bundle import open_bundle
 from treadle.errors import DeviceError
 from treadle.graph_products import products_of
 from treadle.integer_products import Product, check_products, is_exact, may_saturate
-from treadle.model import load
+from treadle.loading import load
 from treadle.probe_graph import block_product, integer_product
 
 if TYPE_CHECKING:

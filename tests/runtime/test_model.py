@@ -22,14 +22,16 @@ from tests.runtime.tiny_bundles import (
 from treadle import model as module
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.language_model import LanguageModel
+from treadle.loading import CLASSES, load
 from treadle.manifest import TASKS
-from treadle.model import CLASSES, Model, load
 from treadle.sequence import run_sequence
 from treadle.session import Hardware
 from treadle.transducer import Transducer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from treadle.model import Model
 
 
 def test_the_task_chooses_the_class(characters: Model, pronounce: Model) -> None:

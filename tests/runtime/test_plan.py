@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from tests.runtime.tiny_bundles import CHARACTERS, reseal, write_language_model
 from treadle import plan as module
 from treadle.errors import BundleError
-from treadle.model import Model, load
+from treadle.loading import load
 from treadle.plain_step import PlainStep
 from treadle.plan import Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from treadle.model import Model
 
 
 def planned(folder: Path, settings: Any) -> Path:

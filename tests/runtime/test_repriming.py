@@ -26,7 +26,7 @@ from tests.runtime.tiny_bundles import (
 )
 from treadle import sequence
 from treadle.errors import DeviceError, InputError, StateError
-from treadle.model import load
+from treadle.loading import load
 from treadle.state import Snapshot
 
 if TYPE_CHECKING:

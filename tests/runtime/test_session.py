@@ -11,7 +11,7 @@ from tests.runtime.tiny_bundles import write_language_model, write_transducer
 from treadle.bundle import open_bundle
 from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError
-from treadle.model import load
+from treadle.loading import load
 from treadle.session import Hardware, check_engine, check_ports, open_session
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.tiny_bundles import HIDDEN, write_language_model, write_transducer
 from treadle.errors import StateError
-from treadle.model import load
+from treadle.loading import load
 from treadle.npz import from_npz, to_npz
 from treadle.state import Snapshot
 

@@ -21,7 +21,7 @@ from tests.runtime.tiny_bundles import (
     write_language_model,
 )
 from treadle import sequence
-from treadle.model import load
+from treadle.loading import load
 from treadle.tolerances import tolerance
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from tests.runtime.tiny_bundles import (
     write_whole_sequence,
 )
 from treadle.golden import GOLDEN_FILE, Golden
-from treadle.model import load
+from treadle.loading import load
 from treadle_export.targets.ort_format import in_order
 
 if TYPE_CHECKING:
