@@ -6,6 +6,7 @@
 #   make test-device  the wheel where there is no PyTorch
 #   make quality      train every recipe and write what it reaches: benchmarks/quality/README.md
 #   make requantize   the same table's int8 and int4 anew, without training
+#   make web          the browser's engine, for the tests of treadle.js (needs npm)
 #   make test-arm64, make test-haswell   the promise of int8 on emulated processors  make clean   forget what was made
 #
 # Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.22.1`:
@@ -14,6 +15,7 @@
 #   TORCH           what pip installs for PyTorch: a requirement, a file or a URL (the version stands in constraints.txt)
 #   PIP_TORCH_ARGS  where pip finds it, e.g. `--index-url …/cpu` for a build without CUDA
 #   ENGINE          another onnxruntime than the one in constraints.txt
+#   WEB_ENGINE      what `make web` installs
 #   PYTEST_ARGS     further arguments of pytest
 #   QUALITY_ARGS    arguments of `make quality` and `make requantize`: the names of recipes
 PYTHON ?= python3
@@ -21,6 +23,7 @@ VENV ?= .venv
 TORCH ?= torch
 PIP_TORCH_ARGS ?=
 ENGINE ?=
+WEB_ENGINE ?= onnxruntime-web@1.30.0
 PYTEST_ARGS ?=
 QUALITY_ARGS ?=
 
@@ -30,7 +33,7 @@ PIP := $(RUN) pip install --disable-pip-version-check --quiet
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 
-.PHONY: demo test test-full test-device test-arm64 test-haswell bench quality requantize lint docs clean setup
+.PHONY: demo test test-full test-device test-arm64 test-haswell web bench quality requantize lint docs clean setup
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -52,6 +55,9 @@ lint: $(READY)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+web:
+	npm install --prefix build/web --ignore-scripts --no-audit --no-fund "$(WEB_ENGINE)"
 
 bench: $(READY)
 	$(RUN) benchmarks

@@ -39,6 +39,7 @@ SUMMARIES = {
     "evaluate": "Measure a bundle or a run on its data.",
     "run": "Answer text, as arguments or line by line from stdin.",
     "bench": "Measure how long a bundle takes on this machine.",
+    "web": "Serve a page that runs a bundle in the browser.",
     "data": "List the published data sets, or fetch one.",
     "demo": "Train, export, verify and time a model in a few minutes.",
 }
@@ -52,6 +53,7 @@ OWN = {
     "evaluate": "treadle.commands.evaluate:evaluate",
     "run": "treadle.commands.run:run",
     "bench": "treadle.commands.bench:bench",
+    "web": "treadle.commands.web:web",
     "data": "treadle.commands.data:data",
 }
 EXTRAS = {

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
-LEFT_OUT = frozenset({"bench", "commands", "cli.py", "__main__.py", "slim.py", "__pycache__"})
+LEFT_OUT = frozenset(
+    {"bench", "commands", "web", "cli.py", "__main__.py", "slim.py", "__pycache__"}
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest time: the same files give the same bytes
 
 

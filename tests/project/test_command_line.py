@@ -11,7 +11,7 @@ from treadle.cli import main
 
 COMMANDS = (
     *("recipes", "train", "gradients", "export", "adopt", "requantize", "sensitivity", "lint"),
-    *("inspect", "pack", "verify", "sign", "evaluate", "run", "data", "demo"),
+    *("inspect", "pack", "verify", "sign", "evaluate", "run", "web", "data", "demo"),
 )
 HEAVY = {"torch", "lightning", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "matplotlib"}
 

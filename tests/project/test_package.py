@@ -33,7 +33,13 @@ def test_the_wheel_has_every_room_and_its_data(wheel: zipfile.ZipFile) -> None:
     recipes = {f"treadle_train/recipes/{p.name}" for p in ROOT.glob("train/*/recipes/*.toml")}
     typed = {f"{room}/py.typed" for room in ("treadle", "treadle_train", "treadle_export")}
     assert recipes
-    assert recipes | typed | {"treadle/schema/manifest.schema.json"} <= names
+    web = {
+        f"treadle/web/{path.relative_to(ROOT / 'runtime/web').as_posix()}"
+        for part in ("treadle.js", "src/*.js", "page/*")
+        for path in ROOT.glob(f"runtime/web/{part}")
+    }
+    assert len(web) > 30
+    assert recipes | typed | web | {"treadle/schema/manifest.schema.json"} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "docs/")) for name in names)
 
 
