@@ -1,4 +1,4 @@
-"""How far back in time a loss reaches in each cell, on a task that asks for the first symbol again.
+"""How far back in time does a loss reach in each cell, on a task that asks for its first symbol?
 
     python benchmarks/gradient_flow.py --lag 30 --out gradient-flow.png
 

@@ -1,4 +1,4 @@
-"""How long `import treadle` takes beyond `import numpy`, each in a fresh interpreter.
+"""How long does `import treadle` take beyond `import numpy`, each in a fresh interpreter?
 
 usage: python -m benchmarks.import_time [--rounds N] [--json [FILE]]
 

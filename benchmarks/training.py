@@ -1,4 +1,4 @@
-"""Tokens a second of Treadle's training beside a plain PyTorch loop, in one run.
+"""How many tokens a second does Treadle train on, beside a plain PyTorch loop in one run?
 
 usage: python -m benchmarks.training [--rounds N] [--batches N] [--threads N] [--json [FILE]]
 
