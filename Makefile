@@ -61,6 +61,7 @@ web:
 
 bench: $(READY)
 	$(RUN) benchmarks
+	$(RUN) benchmarks.peers
 
 quality: $(READY)
 	$(RUN) benchmarks.quality $(QUALITY_ARGS)

@@ -47,7 +47,7 @@ def _convert_float32(case: Case, out: Path) -> None:
     scratch.mkdir(exist_ok=True)
     program = Path(sys.executable).with_name("pnnx")
     arguments = [
-        case.folder / STEP_SCRIPT,
+        str(case.folder / STEP_SCRIPT),
         f"inputshape={','.join(_shapes(case.workload, case.cell))}",
         "fp16=0",
         *(f"ncnnparam={out}.param", f"ncnnbin={out}.bin", "ncnnpy=ncnn.py"),
@@ -107,7 +107,8 @@ class NetRunner:
         """Every stream by itself; of a tagger the whole sentence."""
         read = tokens.astype(np.int32)
         if self._tagger:
-            return self._run(read, [])[0]
+            sentence: NDArray[np.float32] = self._run(read, [])[0]
+            return sentence
         rows = []
         for stream, state in enumerate(self._states):
             logits, self._states[stream] = self._run(read[stream : stream + 1], state)

@@ -28,6 +28,8 @@ def version() -> str:
 
 def convert(case: Case) -> None:
     """ONNX to OpenVINO's own file, stateful unless whole sentences are read."""
+    from openvino import passes
+
     cells = case.precision != "fp32" and case.workload.kind != "tagger"
     model = openvino.convert_model(case.folder / (CELLS_ONNX if cells else STEP_ONNX))
     if case.precision != "fp32":
@@ -35,8 +37,8 @@ def convert(case: Case) -> None:
     if case.workload.kind != "tagger":
         names = [name for value in model.inputs for name in value.names]
         states = {name: f"next_{name}" for name in ("hidden", "cell") if name in names}
-        manager = openvino.passes.Manager()
-        manager.register_pass(openvino.passes.MakeStateful(states))
+        manager = passes.Manager()
+        manager.register_pass(passes.MakeStateful(states))
         manager.run_passes(model)
     openvino.save_model(model, case.file(".xml"), compress_to_fp16=False)
 

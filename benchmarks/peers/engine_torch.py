@@ -62,11 +62,13 @@ def _formed(module: nn.Module, case: Case) -> nn.Module:
         warnings.simplefilter("ignore")  # of deprecation
         if case.engine.name == "torch jit":
             example = example_of(case.workload, case.cell)
-            traced = torch.jit.trace(module, example, check_trace=False)
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                module, example, check_trace=False
+            )
             frozen: nn.Module = torch.jit.freeze(traced)
             return frozen
         if case.precision == "int8":
-            quantized: nn.Module = torch.ao.quantization.quantize_dynamic(
+            quantized: nn.Module = torch.ao.quantization.quantize_dynamic(  # type: ignore[no-untyped-call]
                 module, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8
             )
             return quantized

@@ -22,7 +22,8 @@ def write_exports(workload: Workload, cell: str, weights: Weights, folder: Path)
     example = example_of(workload, cell)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecation
-        torch.jit.trace(step, example, check_trace=False).save(folder / STEP_SCRIPT)
+        traced = torch.jit.trace(step, example, check_trace=False)  # type: ignore[no-untyped-call]
+        traced.save(folder / STEP_SCRIPT)
         _write_onnx(step, workload, cell, folder / STEP_ONNX)
         if workload.kind != "tagger":
             cells = module_of(workload, cell, weights, cells=True)

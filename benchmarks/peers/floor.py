@@ -31,7 +31,7 @@ def matrices(workload: Workload, cell: str) -> list[tuple[str, int, int]]:
     """Name, rows and columns of every product of a step; looking up an embedding is none."""
     found = shapes(workload, cell)
     return [
-        (name, *shape)
+        (name, shape[0], shape[1])
         for name, shape in found.items()
         if len(shape) == 2 and name != "embedding.weight"
     ]
@@ -47,7 +47,7 @@ def weight_bytes(workload: Workload, cell: str, precision: str) -> int:
     """All weights of a step, biases in float32."""
     biases = sum(prod(shape) for shape in shapes(workload, cell).values() if len(shape) == 1)
     products = matrices(workload, cell)
-    return 4 * biases + sum(matrix_bytes(*size, precision) for _, *size in products)
+    return 4 * biases + sum(matrix_bytes(rows, columns, precision) for _, rows, columns in products)
 
 
 def read_bytes(workload: Workload, cell: str, precision: str) -> int:
@@ -55,8 +55,8 @@ def read_bytes(workload: Workload, cell: str, precision: str) -> int:
     again = 0
     if workload.kind == "tagger":
         again = sum(
-            matrix_bytes(*size, precision)
-            for name, *size in matrices(workload, cell)
+            matrix_bytes(rows, columns, precision)
+            for name, rows, columns in matrices(workload, cell)
             if "weight_hh" in name
         )
     return weight_bytes(workload, cell, precision) + again * (workload.length - 1)

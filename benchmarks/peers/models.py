@@ -147,8 +147,9 @@ def module_of(workload: Workload, cell: str, weights: Weights, *, cells: bool = 
     module = MODULES[workload.kind](workload, cell)
     own = {name: torch.from_numpy(weights[name]) for name in module.state_dict()}
     module.load_state_dict(own)
-    if cells and workload.kind != "tagger":
-        module.add_module("recurrent", Cells(module.recurrent))
+    recurrent = module.get_submodule("recurrent")
+    if cells and workload.kind != "tagger" and isinstance(recurrent, nn.LSTM | nn.GRU):
+        module.add_module("recurrent", Cells(recurrent))
     return module.eval().requires_grad_(False)
 
 

@@ -8,6 +8,8 @@ rounded too, and what coarser scales lose, fits into the factor; one scale for a
 missing gate does not. float32 has no such excuse: `EXACT`.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -97,7 +99,9 @@ def prepare(workload: Workload, cell: str) -> None:
         # The memory is given to all, so it is not rounded either.
         coarse = answers(workload, cell, rounded(weights, precision), tokens, memory)
         allowed[precision] = TOLERATED * float(np.abs(coarse - right).max())
-    np.savez(folder / WEIGHTS, **weights)
-    attended = {} if memory is None else {"memory": memory, "source": source_tokens(workload)}
-    limits = {f"allowed_{name}": np.float64(value) for name, value in allowed.items()}
-    np.savez(folder / REFERENCE, tokens=tokens, logits=right, **attended, **limits)
+    np.savez(folder / WEIGHTS, allow_pickle=False, **weights)
+    arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "logits": right}
+    if memory is not None:
+        arrays |= {"memory": memory, "source": source_tokens(workload)}
+    arrays |= {f"allowed_{name}": np.array(value) for name, value in allowed.items()}
+    np.savez(folder / REFERENCE, allow_pickle=False, **arrays)

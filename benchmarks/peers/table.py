@@ -147,8 +147,8 @@ def _absent(results: Results) -> str:
     for one in results.absent:
         told = f"{one.workload} {one.cell.upper()} {one.precision}"
         reasons.setdefault((one.engine, one.reason), []).append(told)
-    for (engine, reason), told in reasons.items():
-        lines.append(f"- {engine}, {', '.join(told)}: `{reason}`")
+    for (engine, reason), every in reasons.items():
+        lines.append(f"- {engine}, {', '.join(every)}: `{reason}`")
     return "\n".join(lines) + "\n"
 
 

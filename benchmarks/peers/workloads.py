@@ -129,7 +129,8 @@ def recurrent_shapes(
     name: str, cell: str, below: int, hidden: int, layers: int, *, both: bool
 ) -> dict[str, tuple[int, ...]]:
     """The weights of recurrent layers, named as `torch.nn.LSTM` names them."""
-    rows, found = GATES[cell] * hidden, {}
+    rows = GATES[cell] * hidden
+    found: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
         for direction in ("", "_reverse") if both else ("",):
             end = f"l{layer}{direction}"
