@@ -2,13 +2,14 @@
 
 usage: python -m benchmarks.peers [--engine E …] [--workload W …] [--precision P …] [--threads N …]
                                   [--rounds N] [--seconds S] [--resume] [--quick] [--output FILE]
+                                  [--make]
 
-The first run installs the engines and converts every model, which takes long; both stay in
-build/peers. Then each case is a process of its own, and those of one workload take turns, so that
-a busy moment of the machine falls on all. Rows go into `results/peers.json` in the place of those
-with the same key, and tables and plot of `benchmarks/README.md` are written from it. `--resume`
-leaves out workloads whose rows are all there or known to be absent; `--quick` makes two short
-rounds and writes to build/peers instead.
+The first run installs the engines and converts every model, which takes long (`--make` does no
+more than that); both stay in build/peers. Then each case is a process of its own, and those of one
+workload take turns, so that a busy moment of the machine falls on all. Rows go into
+`results/peers.json` in the place of those with the same key, and tables and plot of
+`benchmarks/README.md` are written from it. `--resume` leaves out workloads whose rows are all there
+or known to be absent; `--quick` makes two short rounds and writes to build/peers instead.
 """
 
 from __future__ import annotations
@@ -54,7 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for group in groups(asked):
         if asked.resume and results.settled(case.key for case in group):
             continue
-        rows = run.rows(run.made(group))
+        made = run.made(group)
+        if asked.make:
+            print(
+                f"{group[0].key[0]} {group[0].cell}: {len(made)} of {len(group)} are made",
+                flush=True,
+            )
+            continue
+        rows = run.rows(made)
         results.add(rows, run.absent)
         results.rates = run.floor.known if run.floor else {}
         results.date, results.rounds = datetime.now(UTC).date().isoformat(), run.rounds
@@ -64,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{workload} {cell}, {threads} threads: {len(rows)} of {len(group)} rows", flush=True)
         if wrong:
             print(f"  wrong: {', '.join(wrong)}", flush=True)
-    if output == RESULTS:
+    if output == RESULTS and not asked.make:
         write_page(results, PAGE)
     for absence in run.absent:
         print(f"absent: {' '.join(absence.key)}: {absence.reason}", file=sys.stderr)
@@ -82,6 +90,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of one round of a case")
     parser.add_argument("--resume", action="store_true", help="leave out what has all its rows")
+    parser.add_argument("--make", action="store_true", help="install and convert, measure nothing")
     parser.add_argument("--quick", action="store_true", help="a trial: two short rounds")
     parser.add_argument("--output", type=Path)
     return parser.parse_args(arguments)

@@ -49,7 +49,7 @@ def _make(home: Path, python: Path, family: str) -> None:
         _call([sys.executable, "-m", "venv", str(home)])
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
     needed = ["-c", str(constraints), "-r", str(REQUIREMENTS / f"{family}.txt")]
-    _call([*pip, "install", *needed])
+    _call([*pip, "install", "--no-compile", *needed])  # half of the time, and most is never run
     if family in UNWANTED:
         _call([*pip, "uninstall", "--yes", *UNWANTED[family]])
 

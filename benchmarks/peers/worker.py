@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.peers.environments import UnavailableError, last_lines
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from benchmarks.peers.case import Case
+
+LONGEST = 600.0
+"""Seconds after which a process that says nothing is given up."""
 
 
 class Worker:
@@ -60,7 +64,10 @@ class Worker:
         return self._said()
 
     def _said(self) -> dict[str, Any]:
+        patience = threading.Timer(LONGEST, self._process.kill)
+        patience.start()
         line = self._process.stdout.readline() if self._process.stdout else ""
+        patience.cancel()
         if not line:
             raise UnavailableError(self._why())
         said: dict[str, Any] = json.loads(line)
