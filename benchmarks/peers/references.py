@@ -1,11 +1,6 @@
 """What is right: PyTorch's float32 logits, and how far rounded weights alone move them.
 
-An answer of few bits is never exact, so it is wrong only where its precision does not explain it:
-where its error is more than `TOLERATED` times the error of PyTorch's own float32 arithmetic over
-weights that were rounded to that precision in the plainest way. int8 rounds each row of a matrix
-to 127 levels either way; int4 rounds blocks of 32 inputs to 7. What activations lose by being
-rounded too, and what coarser scales lose, fits into the factor; one scale for a whole matrix or a
-missing gate does not. float32 has no such excuse: `EXACT`.
+int8 rounds each row of a matrix to 127 levels either way, int4 blocks of 32 inputs to 7.
 """
 
 from typing import Any
@@ -14,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.peers.judging import rounding_name
 from benchmarks.peers.models import encoder_of, example_of, module_of
 from benchmarks.peers.workloads import (
     REFERENCE,
@@ -27,9 +23,6 @@ from benchmarks.peers.workloads import (
     source_tokens,
 )
 
-EXACT = 1e-3
-"""Of logits with a standard deviation of 2: a thousand times what another order of sums moves."""
-TOLERATED = 4.0
 LOGITS_STD = 2.0
 LEVELS = {"int8": 127, "int4": 7}
 BLOCKS = {"int8": None, "int4": 32}
@@ -94,14 +87,12 @@ def prepare(workload: Workload, cell: str) -> None:
     for name in ("output.weight", "output.bias"):
         weights[name] *= np.float32(LOGITS_STD / first.std())
     right = answers(workload, cell, weights, tokens, memory)
-    allowed = {"fp32": EXACT}
-    for precision in LEVELS:
-        # The memory is given to all, so it is not rounded either.
-        coarse = answers(workload, cell, rounded(weights, precision), tokens, memory)
-        allowed[precision] = TOLERATED * float(np.abs(coarse - right).max())
     np.savez(folder / WEIGHTS, allow_pickle=False, **weights)
     arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "logits": right}
     if memory is not None:
         arrays |= {"memory": memory, "source": source_tokens(workload)}
-    arrays |= {f"allowed_{name}": np.array(value) for name, value in allowed.items()}
+    for precision in LEVELS:
+        # The memory is given to all, so it is not rounded either.
+        coarse = answers(workload, cell, rounded(weights, precision), tokens, memory)
+        arrays[rounding_name(precision)] = np.abs(coarse - right).max()
     np.savez(folder / REFERENCE, allow_pickle=False, **arrays)

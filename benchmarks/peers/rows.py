@@ -7,14 +7,13 @@ import statistics
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.peers.judging import is_wrong
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.peers.case import Key
-
-LEAST_AGREEMENT = {"fp32": 1.0}
-"""float32 answers choose the same symbol everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Row:
     """p50_us, p99_us: medians over the rounds of a round's percentiles, a call.
 
     error: the largest difference of a logit from PyTorch's; argmax_agreement: how often the
-    likeliest is the same. allowed_error: what the precision explains (`references.py`).
+    likeliest is the same. allowed_error: what the precision explains (`judging.py`).
     floor_us: None where no C compiler is there to measure it.
     """
 
@@ -47,9 +46,8 @@ class Row:
 
     @property
     def wrong(self) -> bool:
-        """Whether the answer is worse than the precision explains: then its time says nothing."""
-        least = LEAST_AGREEMENT.get(self.precision, 0.0)
-        return not (self.error <= self.allowed_error and self.argmax_agreement >= least)
+        """Whether the answer is worse than the precision explains."""
+        return is_wrong(self.precision, self.error, self.allowed_error, self.argmax_agreement)
 
     @property
     def times_floor(self) -> float | None:

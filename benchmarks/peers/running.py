@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.environments import UnavailableError, last_lines, python_of
+from benchmarks.peers.judging import allowed_error
 from benchmarks.peers.rows import Absence, Row
 from benchmarks.peers.worker import Worker
 from benchmarks.peers.workloads import PREPARED, REFERENCE, ROOT, loaded
@@ -110,7 +111,7 @@ class Run:
         return [self._row(worker.case, ready[worker], figures[worker]) for worker in figures]
 
     def _row(self, case: Case, ready: dict[str, Any], rounds: list[dict[str, float]]) -> Row:
-        allowed = float(loaded(case.folder / REFERENCE)[f"allowed_{case.precision}"])
+        allowed = allowed_error(loaded(case.folder / REFERENCE), case.precision)
         key = (case.workload, case.cell, case.precision, case.threads)
         floor_us = None if self.floor is None else self.floor.microseconds(*key)
         return Row.of(case.key, ready, rounds, allowed, floor_us)
