@@ -78,10 +78,10 @@ def test_tables_mark_what_is_wrong_and_what_is_best() -> None:
 
 def test_the_page_keeps_what_stands_around_the_tables() -> None:
     results = Results(MACHINE, [ROW, OTHER], [], {}, "2026-11-30", 3)
-    page = replaced(f"before\n{BEGIN}\nold\n{END}\nafter\n", written(results))
+    page = replaced(f"before\n{BEGIN}\nearlier tables\n{END}\nafter\n", written(results))
     assert page.startswith("before\n")
     assert page.endswith("after\n")
-    assert "old" not in page
+    assert "earlier tables" not in page
     assert "| treadle | int8 | 1 | 6.0 | 8.0 | 4.0 | 0.05 | 97 % | 50 |" in page
     with pytest.raises(ValueError, match="should have the markers"):
         replaced("nothing", "")
