@@ -28,7 +28,7 @@ class Runner(Protocol):
         """Forget what was read."""
 
     def step(self, tokens: Ids) -> NDArray[np.float32]:
-        """Read tokens [B], of a tagger [T]: logits [B, V], which the next call may overwrite."""
+        """Tokens [B], of a tagger [T, 1], to logits [B, V] that the next call may overwrite."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def _convert_float32(case: Case, out: Path) -> None:
 def _shapes(workload: Workload, cell: str) -> list[str]:
     """Of the inputs of one stream's step, as pnnx reads them."""
     if workload.kind == "tagger":
-        return [f"[{workload.length}]i64"]
+        return [f"[{workload.length},1]i64"]
     state = f"[{workload.layers},1,{workload.hidden}]f32"
     memory = [f"[{workload.length},{workload.hidden}]f32"] if workload.kind == "decoder" else []
     return ["[1]i64", *[state] * (2 if cell == "lstm" else 1), *memory]
@@ -105,7 +105,7 @@ class NetRunner:
 
     def step(self, tokens: Ids) -> NDArray[np.float32]:
         """Every stream by itself; of a tagger the whole sentence."""
-        read = tokens.astype(np.int32)
+        read = tokens.astype(np.int32).reshape(-1)
         if self._tagger:
             sentence: NDArray[np.float32] = self._run(read, [])[0]
             return sentence

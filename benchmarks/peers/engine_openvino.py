@@ -70,14 +70,15 @@ class RequestRunner:
 
     def __init__(self, compiled: Any, case: Case) -> None:
         self._request = compiled.create_infer_request()
-        rows = case.workload.length if case.workload.kind == "tagger" else case.workload.streams
-        self._token = np.zeros(rows, np.int64)
+        sentence = case.workload.kind == "tagger"
+        shape = (case.workload.length, 1) if sentence else (case.workload.streams,)
+        self._token = np.zeros(shape, np.int64)
         self._share("token", self._token)
         if case.workload.kind == "decoder":
             self._memory = loaded(case.folder / REFERENCE)["memory"]
             self._share("memory", self._memory)
         self._logits = compiled.outputs[0]
-        self._stateful = case.workload.kind != "tagger"
+        self._stateful = not sentence
 
     def _share(self, name: str, array: NDArray[Any]) -> None:
         self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))

@@ -105,5 +105,5 @@ class SentenceRunner:
 
     def step(self, tokens: Ids) -> NDArray[np.float32]:
         """Logits of every token."""
-        logits: NDArray[np.float32] = self._model.read(tokens[None])[0]
+        logits: NDArray[np.float32] = self._model.read(tokens.T)[0]
         return logits

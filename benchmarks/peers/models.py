@@ -39,7 +39,10 @@ class Step(nn.Module):
 
 
 class Tagger(nn.Module):
-    """A whole sentence: tokens int64 [T] -> logits [T, tags]."""
+    """A whole sentence: tokens int64 [T, 1] -> logits [T, tags].
+
+    The axis of batches is there from the start: ncnn, which has none, knows by that which to drop.
+    """
 
     def __init__(self, workload: Workload, cell: str) -> None:
         super().__init__()
@@ -49,7 +52,7 @@ class Tagger(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor]:
         """Logits alone, in a tuple like the others'."""
-        y, _ = self.recurrent(self.embedding(tokens)[:, None])
+        y, _ = self.recurrent(self.embedding(tokens))
         return (self.output(y[:, 0]),)
 
 
@@ -164,7 +167,7 @@ def encoder_of(workload: Workload, cell: str, weights: Weights) -> Encoder:
 def example_of(workload: Workload, cell: str) -> tuple[Tensor, ...]:
     """Arguments of a step: what is read, then states, then what is attended to."""
     if workload.kind == "tagger":
-        return (torch.ones(workload.length, dtype=torch.int64),)
+        return (torch.ones(workload.length, 1, dtype=torch.int64),)
     states = [torch.zeros(workload.states) for _ in range(2 if cell == "lstm" else 1)]
     memory = [torch.zeros(workload.length, workload.hidden)] if workload.kind == "decoder" else []
     return (torch.ones(workload.streams, dtype=torch.int64), *states, *memory)

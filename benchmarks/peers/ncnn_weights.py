@@ -63,6 +63,16 @@ def inner_product(reader: WeightReader, settings: dict[str, str]) -> bytes:
     return b"".join([levels, bias.tobytes(), factors.tobytes(), np.float32(LEVELS).tobytes()])
 
 
+def product(reader: WeightReader, settings: dict[str, str]) -> bytes:
+    """A product of many rows keeps its float32 weights: the head of a tagger, which is small."""
+    rows, columns = int(settings["8"]), int(settings["9"])
+    made = b""
+    for constant, count in (("5", rows * columns), ("6", rows)):
+        if settings.get(constant) == "1":
+            made += FLOAT32_TAG + reader.take(count, tagged=True).tobytes()
+    return made
+
+
 def recurrent(reader: WeightReader, kind: str, settings: dict[str, str]) -> bytes:
     """The 8-bit form of one LSTM or GRU; its bias has four parts in both."""
     hidden = int(settings["0"])
@@ -90,6 +100,8 @@ def quantize(param: Path, weights: Path, out_param: Path, out_weights: Path) -> 
         elif kind == "InnerProduct":
             made += inner_product(reader, settings)
             lines[index] += INT8_TERM
+        elif kind == "Gemm":
+            made += product(reader, settings)
         elif kind in GATES:
             made += recurrent(reader, kind, settings)
             lines[index] += INT8_TERM

@@ -74,7 +74,7 @@ WORKLOADS = {
         ),
         Workload(
             *("tagger", "both directions of 256 over 25 tokens, 20 tags", "tagger"),
-            *(10_000, 100, 256, 1, 20),
+            *(10_000, 128, 256, 1, 20),
             cells=("lstm",),
         ),
         Workload(
@@ -161,10 +161,10 @@ def seeded_weights(workload: Workload, cell: str) -> Weights:
 
 
 def reference_tokens(workload: Workload) -> Ids:
-    """What is read while answers are compared: [T, B], for a tagger its one sentence [T]."""
+    """What is read while answers are compared: [T, B], for a tagger its one sentence [T, 1]."""
     draw = np.random.default_rng(SEED + 1)
     if workload.kind == "tagger":
-        return draw.integers(0, workload.vocabulary, workload.length)
+        return draw.integers(0, workload.vocabulary, (workload.length, 1))
     return draw.integers(0, workload.vocabulary, (workload.steps, workload.streams))
 
 

@@ -43,7 +43,7 @@ def test_bytes_are_those_that_one_can_write_down() -> None:
 
 def test_a_tagger_reads_its_recurrent_matrices_for_every_token() -> None:
     recurrent = 4 * 2 * 1024 * 256  # R of both directions in float32
-    once = recurrent + 4 * (2 * 1024 * 100 + 20 * 512) + 4 * (4 * 1024 + 20)
+    once = recurrent + 4 * (2 * 1024 * 128 + 20 * 512) + 4 * (4 * 1024 + 20)
     assert weight_bytes(TAGGER, "lstm", "fp32") == once
     assert read_bytes(TAGGER, "lstm", "fp32") == once + 24 * recurrent
 
@@ -51,7 +51,7 @@ def test_a_tagger_reads_its_recurrent_matrices_for_every_token() -> None:
 def test_multiply_adds_of_every_stream_and_token() -> None:
     assert multiply_adds(SMALL, "lstm") == WEIGHTS
     assert multiply_adds(STREAMS, "lstm") == 32 * (2 * 2048 * 1024 + 10_000 * 512)
-    assert multiply_adds(TAGGER, "lstm") == 25 * (2 * 1024 * 356 + 20 * 512)
+    assert multiply_adds(TAGGER, "lstm") == 25 * (2 * 1024 * (128 + 256) + 20 * 512)
 
 
 def test_the_floor_is_the_longer_of_reading_and_summing() -> None:

@@ -59,7 +59,7 @@ def test_the_products_tagger_is_the_same_function() -> None:
     network = network_of(TAGGER, "lstm", weights)
     with torch.no_grad():
         made, _ = network.sequence(  # type: ignore[operator]
-            torch.from_numpy(tokens[None]), torch.tensor([4]), {}
+            torch.from_numpy(tokens.T), torch.tensor([4]), {}
         )
     expected = answers(TAGGER, "lstm", weights, tokens, None)
     np.testing.assert_allclose(made[0], expected, rtol=0, atol=1e-5)
