@@ -1,8 +1,8 @@
 """How fast is one step beside other engines on the same weights, and how right is it?
 
-usage: python -m benchmarks.peers [--engine E …] [--workload W …] [--precision P …] [--threads N …]
-                                  [--rounds N] [--seconds S] [--resume] [--quick] [--output FILE]
-                                  [--make]
+usage: python -m benchmarks.peers [--engine E …] [--workload W …] [--cell C …] [--precision P …]
+                                  [--threads N …] [--rounds N] [--seconds S]
+                                  [--resume] [--make] [--quick] [--output FILE]
 
 The first run installs the engines and converts every model, which takes long (`--make` does no
 more than that); both stay in build/peers. Then each case is a process of its own, and those of one
@@ -27,7 +27,7 @@ from benchmarks.peers.floor import Floor, built
 from benchmarks.peers.rows import Results
 from benchmarks.peers.running import Run
 from benchmarks.peers.table import PAGE, write_page
-from benchmarks.peers.workloads import BUILD, ROOT, WORKLOADS
+from benchmarks.peers.workloads import BUILD, GATES, ROOT, WORKLOADS
 from treadle.machine import conditions, this_machine
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--engine", action="append", choices=[*families, *ENGINES])
     parser.add_argument("--workload", action="append", choices=WORKLOADS)
+    parser.add_argument("--cell", action="append", choices=GATES)
     parser.add_argument("--precision", action="append", choices=PRECISIONS)
     parser.add_argument("--threads", action="append", type=int)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -101,7 +102,10 @@ def groups(asked: argparse.Namespace) -> list[list[Case]]:
     names = asked.engine or [*ENGINES]
     engines = [one for one in ENGINES.values() if {one.name, one.family} & {*names}]
     workloads = [WORKLOADS[name] for name in asked.workload or WORKLOADS]
-    found = cases(engines, workloads, asked.precision or PRECISIONS, asked.threads or THREADS)
+    found = cases(
+        *(engines, workloads, asked.precision or PRECISIONS, asked.threads or THREADS),
+        asked.cell or GATES,
+    )
     return [[*group] for _, group in groupby(found, lambda case: (case.folder, case.threads))]
 
 

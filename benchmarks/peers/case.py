@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.peers.engines import ENGINES, Engine
-from benchmarks.peers.workloads import WORKLOADS, Ids, Workload, folder_of
+from benchmarks.peers.workloads import GATES, WORKLOADS, Ids, Workload, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,11 +81,13 @@ def cases(
     workloads: Iterable[Workload],
     precisions: Iterable[str],
     threads: Iterable[int],
+    cells: Iterable[str] = tuple(GATES),
 ) -> Iterator[Case]:
     """Every case of these, those that are compared with each other together."""
     engines, precisions, threads = tuple(engines), set(precisions), tuple(threads)
+    chosen = set(cells)
     for workload in workloads:
-        for cell in workload.cells:
+        for cell in [cell for cell in workload.cells if cell in chosen]:
             for count in threads:
                 for engine in engines:
                     if engine.fits(workload):

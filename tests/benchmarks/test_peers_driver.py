@@ -18,7 +18,7 @@ def test_a_small_comparison(tmp_path: Path) -> None:
         [
             *(sys.executable, "-m", "benchmarks.peers", "--quick", "--workload", "small"),
             *("--engine", "treadle", "--engine", "torch eager", "--engine", "onnxruntime"),
-            *("--precision", "fp32", "--threads", "1", "--output", output),
+            *("--precision", "fp32", "--cell", "lstm", "--threads", "1", "--output", output),
         ],
         cwd=ROOT,
         env=os.environ | {"PEERS_BUILD": str(tmp_path / "build")},
@@ -28,11 +28,7 @@ def test_a_small_comparison(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     results = json.loads(output.read_text(encoding="utf-8"))
     rows = results["rows"]
-    assert {(row["engine"], row["cell"]) for row in rows} == {
-        (engine, cell)
-        for engine in ("treadle", "torch eager", "onnxruntime")
-        for cell in ("lstm", "gru")
-    }
+    assert [row["engine"] for row in rows] == ["treadle", "torch eager", "onnxruntime"]
     assert results["absent"] == []
     assert results["machine"]["cores"] >= 1
     for row in rows:
