@@ -44,14 +44,19 @@ def picture(rows: Iterable[Row]) -> str:
         body.append(_text(LEFT - 10, y + 4, name, "end"))
         body += [
             f'<circle cx="{_x(times, low, high):.1f}" cy="{y:.1f}" r="5.5" '
-            f'fill="{COLOURS[family]}"><title>{family} {times:.1f}</title></circle>'
-            for family, times in dots.items()
+            f'fill="{COLOURS[family]}" fill-opacity="0.85" stroke="white"><title>{family} {times:.1f}</title></circle>'
+            for family, times in sorted(dots.items(), key=_above)
         ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'font-family="sans-serif" font-size="12"><title>{PRECISION} step over the floor</title>'
         f'<rect width="100%" height="100%" fill="white"/>{"".join(body)}</svg>\n'
     )
+
+
+def _above(dot: tuple[str, float]) -> bool:
+    """Last is on top: where dots meet, the product's is seen."""
+    return dot[0] == "treadle"
 
 
 def _x(value: float, low: float, high: float) -> float:
@@ -61,7 +66,7 @@ def _x(value: float, low: float, high: float) -> float:
 
 def _legend() -> Iterator[str]:
     for index, (family, colour) in enumerate(COLOURS.items()):
-        x = LEFT + 88 * index
+        x = 24 + 104 * index
         yield f'<circle cx="{x}" cy="20" r="5.5" fill="{colour}"/>'
         yield _text(x + 10, 24, family)
 
