@@ -19,7 +19,8 @@ class Engine:
 
     family: the module `engine_<family>` that knows it, and its environment where it has one of its
     own. kinds: the workloads that this way can be used for. outputs, streams: at least so many.
-    converts: whether it needs more than what all engines share.
+    converts: whether it needs more than what all engines share. estimates: the precision of logits
+    that it only estimates, by which its largest error is judged; None where it estimates none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Engine:
     outputs: int = 1
     streams: int = 1
     converts: bool = True
+    estimates: str | None = None
 
     @property
     def module(self) -> str:
@@ -52,6 +54,7 @@ ENGINES = {
         Engine(
             *("treadle screened head", "treadle", ("int8",), ("step", "decoder")),
             outputs=16 * CANDIDATES,
+            estimates="int4",
         ),
         Engine("treadle pool", "treadle", ("int8",), ("step",), streams=2),
         Engine("torch eager", "torch", ("fp32",), converts=False),

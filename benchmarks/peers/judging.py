@@ -4,7 +4,9 @@ An answer of few bits is never exact, so it is wrong only where its precision do
 where its error is more than `TOLERATED` times the error of PyTorch's own float32 arithmetic over
 weights that were rounded to that precision in the plainest way (`references.rounded`). What
 activations lose by being rounded too, and what coarser scales lose, fits into the factor; a scale
-of the wrong matrix, a lost state or a missing gate does not. float32 has no such excuse: its logits
+of the wrong matrix, a lost state or a missing gate does not. A screened head estimates most logits
+in 4 bits by design, so its largest error is judged as theirs, and only the agreement of its arg-max
+tells how good its choice is. float32 has no such excuse: its logits
 are within `EXACT` and choose the same symbols.
 """
 

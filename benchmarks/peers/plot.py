@@ -44,7 +44,8 @@ def picture(rows: Iterable[Row]) -> str:
         body.append(_text(LEFT - 10, y + 4, name, "end"))
         body += [
             f'<circle cx="{_x(times, low, high):.1f}" cy="{y:.1f}" r="5.5" '
-            f'fill="{COLOURS[family]}" fill-opacity="0.85" stroke="white"><title>{family} {times:.1f}</title></circle>'
+            f'fill="{COLOURS[family]}" fill-opacity="0.85" stroke="white">'
+            f"<title>{family} {times:.1f}</title></circle>"
             for family, times in sorted(dots.items(), key=_above)
         ]
     return (

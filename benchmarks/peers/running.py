@@ -111,7 +111,8 @@ class Run:
         return [self._row(worker.case, ready[worker], figures[worker]) for worker in figures]
 
     def _row(self, case: Case, ready: dict[str, Any], rounds: list[dict[str, float]]) -> Row:
-        allowed = allowed_error(loaded(case.folder / REFERENCE), case.precision)
+        judged = case.engine.estimates or case.precision
+        allowed = allowed_error(loaded(case.folder / REFERENCE), judged)
         key = (case.workload, case.cell, case.precision, case.threads)
         floor_us = None if self.floor is None else self.floor.microseconds(*key)
         return Row.of(case.key, ready, rounds, allowed, floor_us)
