@@ -5,6 +5,7 @@ weights of an LSTM, so that onnxruntime neither packs nor quantizes them.
 """
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,10 +20,10 @@ OPSET = 17
 def write_exports(workload: Workload, cell: str, weights: Weights, folder: Path) -> None:
     """All of them; a tagger has no second form, which is one step's."""
     step = module_of(workload, cell, weights)
-    example = example_of(workload, cell)
+    alone = example_of(replace(workload, streams=1), cell)  # of ncnn, which has no batch
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecation
-        traced = torch.jit.trace(step, example, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(step, alone, check_trace=False)  # type: ignore[no-untyped-call]
         traced.save(folder / STEP_SCRIPT)
         _write_onnx(step, workload, cell, folder / STEP_ONNX)
         if workload.kind != "tagger":
