@@ -7,13 +7,14 @@ installed is an `UnavailableError`, with what pip said: a gap that is explained,
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.peers.engines import OWN_ENVIRONMENT
-from benchmarks.peers.workloads import BUILD
+from benchmarks.peers.workloads import BUILD, ROOT
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 UNWANTED = {"openvino": ("openvino-telemetry",)}
@@ -63,4 +64,12 @@ def _call(command: list[str]) -> None:
 def last_lines(text: str, count: int = 3) -> str:
     """What a failed program said last, as one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-count:])[-600:] or "it said nothing"
+    return without_places(" / ".join(lines[-count:]))[-600:] or "it said nothing"
+
+
+def without_places(text: str) -> str:
+    """A reason as others may read it: without addresses, and folders of this machine."""
+    places = (str(BUILD), str(ROOT), sys.prefix, sys.base_prefix, str(Path.home()))
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(place, "…")
+    return re.sub(r"\w+://\S+", "…", text)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers.environments import UnavailableError, last_lines, python_of
+from benchmarks.peers.workloads import BUILD
 from tests.project.repository import ROOT
 
 
@@ -59,3 +60,8 @@ def test_the_project_itself_runs_what_it_needs_anyway() -> None:
 def test_the_last_lines_of_what_a_program_said() -> None:
     assert last_lines("one\n\ntwo\nthree\n", 2) == "two / three"
     assert last_lines("") == "it said nothing"
+
+
+def test_a_reason_names_no_place_of_this_machine() -> None:
+    told = last_lines(f"could not fetch https://example.org/x into {BUILD}/engine\n")
+    assert told == "could not fetch … into …/engine"
