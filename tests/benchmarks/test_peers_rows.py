@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.peers.case import Case, cases
 from benchmarks.peers.engines import ENGINES, PRECISIONS
+from benchmarks.peers.judging import EXACT, allowed_error
 from benchmarks.peers.plot import picture
 from benchmarks.peers.rows import Absence, Results, Row, merged
 from benchmarks.peers.table import BEGIN, END, PAGE, overview, questions, replaced, written
@@ -112,3 +113,10 @@ def test_cases_are_those_that_an_engine_can_answer() -> None:
     ]
     screened = {case.workload.name for case in every if case.engine.name == "treadle screened head"}
     assert screened == {"medium", "large", "decoder", "streams"}
+
+
+def test_what_a_precision_explains_follows_from_rounded_weights() -> None:
+    reference = {"rounding_int8": 0.05, "rounding_int4": 1.0}
+    assert allowed_error(reference, "fp32") == EXACT
+    assert allowed_error(reference, "int8") == pytest.approx(0.4)
+    assert allowed_error(reference, "int4") == pytest.approx(3.0)
