@@ -17,8 +17,8 @@ EXACT = 1e-3
 """Of logits with a standard deviation of 2: a thousand times what another order of sums moves."""
 TOLERATED = {"int8": 8.0, "int4": 3.0}
 """int8: a bit that is kept free against saturation, one for activations, one for coarser scales; an
-answer that has lost more is marked. With int4, whose rounding moves logits by half of their standard
-deviation, three times is already near an answer that has nothing to do with the question.
+answer that has lost more is marked. The rounding of int4 moves logits by half of their standard
+deviation already, and three times that is near an answer to another question.
 """
 
 
