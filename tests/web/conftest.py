@@ -43,7 +43,7 @@ from treadle_export.exporting.exporter import export_run
 from treadle_export.quantization.precision import plan_of, precision_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Ask = Callable[[list[dict[str, Any]]], list[Any]]
 
@@ -162,15 +162,17 @@ def prompted(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def exported(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def exported(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Precision -> path: one run exported with all its evidence, the golden trace too."""
+    known = "made-up" in treadle.data.DATASETS  # other tests of this process may want it, too
     treadle.data.DATASETS["made-up"] = made_up_words
     folder = tmp_path_factory.mktemp("exported")
     outs = {name: folder / f"made-up-{name}.treadle" for name in ("float32", "int8", "int4")}
     # The weights are random: whether it loses quality means nothing here.
     export_run(untrained_run(folder / "run"), outs, quality_limit=5)
-    yield {name: str(path) for name, path in outs.items()}
-    del treadle.data.DATASETS["made-up"]
+    if not known:
+        del treadle.data.DATASETS["made-up"]
+    return {name: str(path) for name, path in outs.items()}
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too

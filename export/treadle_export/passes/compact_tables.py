@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle_export.passes.products import product_name, products_of, reads_table
-from treadle_export.passes.rewriting import Emitter, constant_floats, given
+from treadle_export.passes.rewriting import SMALL, Emitter, constant_floats, given
 
 _LEAST_SAVED = 0.1
 """Share of a table's bytes below which a second lookup is not worth it."""
@@ -56,6 +56,8 @@ def _saved(table: NDArray[np.float32]) -> float:
     """The share of its bytes that would be saved, before any rounding to fewer of them."""
     rows, width = table.shape
     kept = int(table.any(axis=1).sum()) + 1
+    if kept * width < SMALL:  # too few to keep the name that a weight is known by
+        return 0.0
     return float(1 - kept / rows - 1 / width)
 
 

@@ -14,7 +14,7 @@ from treadle.errors import ExportError
 MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 
-_SMALL = 64  # elements; a constant below is named after its content and written once a graph
+SMALL = 64  # elements; a constant below is named after its content and written once a graph
 
 
 class Emitter:
@@ -49,7 +49,7 @@ class Emitter:
     def constant(self, array: ArrayLike, name: str | None = None) -> ir.Value:
         """An initializer of the root graph; one that is already there is used again."""
         array = np.asarray(array)
-        if name is None or array.size < _SMALL:
+        if name is None or array.size < SMALL:
             content = hashlib.sha256(array.tobytes()).hexdigest()[:12]
             shape = "x".join(map(str, array.shape)) or "scalar"
             name = f"constant.{array.dtype}.{shape}.{content}"
