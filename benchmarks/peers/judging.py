@@ -6,8 +6,8 @@ weights that were rounded to that precision in the plainest way (`references.rou
 activations lose by being rounded too, and what coarser scales lose, fits into the factor; a scale
 of the wrong matrix, a lost state or a missing gate does not. A screened head estimates most logits
 in 4 bits by design, so its largest error is judged as theirs, and only the agreement of its arg-max
-tells how good its choice is. float32 has no such excuse: its logits
-are within `EXACT` and choose the same symbols.
+tells how good its choice is. float32 has no such excuse: its logits are within `EXACT` and choose
+the same symbols.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from typing import Any
 
 EXACT = 1e-3
 """Of logits with a standard deviation of 2: a thousand times what another order of sums moves."""
-TOLERATED = {"int8": 8.0, "int4": 3.0}
-"""int8: a bit that is kept free against saturation, one for activations, one for coarser scales; an
+TOLERATED = {"int8": 4.0, "int4": 2.0}
+"""int8: a bit that is kept free against saturation, and one for activations and coarser scales; an
 answer that has lost more is marked. The rounding of int4 moves logits by half of their standard
-deviation already, and three times that is near an answer to another question.
+deviation already, and twice that is near an answer to another question.
 """
 
 

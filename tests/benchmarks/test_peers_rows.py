@@ -118,5 +118,5 @@ def test_cases_are_those_that_an_engine_can_answer() -> None:
 def test_what_a_precision_explains_follows_from_rounded_weights() -> None:
     reference = {"rounding_int8": 0.05, "rounding_int4": 1.0}
     assert allowed_error(reference, "fp32") == EXACT
-    assert allowed_error(reference, "int8") == pytest.approx(0.4)
-    assert allowed_error(reference, "int4") == pytest.approx(3.0)
+    assert allowed_error(reference, "int8") == pytest.approx(0.2)
+    assert allowed_error(reference, "int4") == pytest.approx(2.0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import treadle
+from tests.browser import a_browser
 from tests.runtime.fuzzing.sound import with_a_golden_trace
 from treadle.bundle import open_bundle
 from treadle.commands.serving import Site, serve
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SLOW_MACHINE = 120_000
 """Milliseconds: WebAssembly has to be compiled first."""
 
@@ -35,15 +35,8 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_api.sync_playwright() as playwright:
-        # No sandbox of its own: it needs rights that a container does not give.
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with a_browser() as started:
         yield started
-        started.close()
 
 
 @contextmanager

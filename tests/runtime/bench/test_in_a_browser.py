@@ -5,11 +5,11 @@ Skips where there is no Chromium; `.ci/run` installs one where it may.
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser import a_browser
 from treadle import cli
 from treadle.bench import processes
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FAULTS = """() => [...document.querySelectorAll("svg")].flatMap(svg => {
   const around = svg.getBoundingClientRect();
   const texts = [...svg.querySelectorAll("text")]
@@ -39,15 +38,8 @@ FAULTS = """() => [...document.querySelectorAll("svg")].flatMap(svg => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_api.sync_playwright() as playwright:
-        # No sandbox of its own: it needs rights that a container does not give.
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with a_browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
