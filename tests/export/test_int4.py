@@ -90,7 +90,7 @@ def test_without_calibration_it_warns_and_exceptions_stand_in_the_plan(
         "exceptions": attention,
     }
     assert rounded["plan"]["weights"] == attention
-    assert "com.microsoft:MatMulIntegerToFloat:1" in rounded["requires"]["operators"]
+    assert "ai.onnx:MatMulInteger:10" in rounded["requires"]["operators"]
     assert rounded["digest"] != calibrated["digest"]
     assert "weights" not in calibrated["plan"]
 

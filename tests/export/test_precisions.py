@@ -179,7 +179,7 @@ def test_a_plan_makes_exceptions_by_name() -> None:
         nodes = list(ir.traversal.RecursiveGraphIterator(graph.model.graph))
         bits = sorted(n.attributes.get_int("bits") for n in nodes if n.op_type == "MatMulNBits")
         assert bits == [4, 4, 8]
-        assert sum(node.op_type == "MatMulIntegerToFloat" for node in nodes) == 1
+        assert sum(node.op_type == "MatMulInteger" for node in nodes) == 1
         plain = [n for n in nodes if n.op_type == "MatMul"]
         assert [str(n.inputs[1].name) for n in plain if n.inputs[1] is not None] == [
             "network.recurrent.layers.1.input"

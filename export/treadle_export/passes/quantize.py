@@ -6,7 +6,10 @@ within [-63, 63]: x86 without VNNI adds two products in 16 bits, and 2 * 255 * 6
 that the integers are the same everywhere. Unsigned weights would be exact too, and a batch of them
 five times slower. A row's answer depends on nothing but the row.
 
-Operators: ai.onnx QuantizeLinear, com.microsoft MatMulIntegerToFloat.
+The sums are scaled by operators of their own. MatMulIntegerToFloat of com.microsoft would do it
+within the product, and take a fifth longer for one row (`benchmarks/products.py`).
+
+Operators: ai.onnx QuantizeLinear, MatMulInteger, Cast, Mul.
 """
 
 from collections.abc import Callable
@@ -19,15 +22,12 @@ from numpy.typing import NDArray
 from treadle_export.passes.bounds import bound_of
 from treadle_export.passes.products import (
     MOVES,
-    bias_after,
-    bias_of,
     every,
     product_name,
     products_of,
     reads_table,
 )
 from treadle_export.passes.rewriting import (
-    MICROSOFT,
     Emitter,
     constant_floats,
     given,
@@ -45,7 +45,7 @@ class Quantized(NamedTuple):
 
     integers: ir.Value  # uint8
     scale: ir.Value  # float32: a scalar, or one a row with a last axis of 1
-    by_row: bool
+    fixed: float | None  # the scale where it is the same for all rows and known
 
 
 def quantize_columns(
@@ -110,7 +110,7 @@ def _quantize_embedding(node: ir.Node, graph: ir.Graph, *, tied: bool) -> None:
     zero = e.constant(np.float32(ZERO))
     centred = e.op("Sub", e.op("Cast", rows, to=ir.DataType.FLOAT), zero)
     value = e.op("Mul", centred, scales)
-    value.meta[_QUANTIZED] = Quantized(rows, scales, by_row=True)
+    value.meta[_QUANTIZED] = Quantized(rows, scales, fixed=None)
     e.replace(node, value)
 
 
@@ -157,8 +157,6 @@ class QuantizeProducts(ir.passes.InPlacePass):
         for node in products:
             _quantize_product(node, model.graph)
         ir.passes.common.RemoveUnusedNodesPass()(model)
-        if products:
-            model.graph.opset_imports.setdefault(MICROSOFT, 1)
         return ir.passes.PassResult(model, modified=bool(products))
 
     def ensures(self, model: ir.Model) -> None:
@@ -173,24 +171,23 @@ def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
         raise ValueError(f"{node.name!r} has no constant weights")
     integers, scale = quantize_columns(array)
     quantized = in_integers(e, x)
-    one, zero = e.constant(np.float32(1)), e.constant(np.uint8(ZERO))
-    no_zero = e.constant(np.int8(0))
-    bias_node = None if quantized.by_row else bias_after(node)
-    product = e.op(
-        "MatMulIntegerToFloat",
-        quantized.integers,
-        e.constant(integers, f"{weights.name}.int8"),
-        one if quantized.by_row else quantized.scale,
-        e.constant(scale, f"{weights.name}.scale"),
-        zero,
-        no_zero,
-        *([] if bias_node is None else [bias_of(bias_node)]),
-        domain=MICROSOFT,
-    )
-    if bias_node is not None:
-        node.outputs[0].shape = bias_node.outputs[0].shape
-        Emitter(root).replace(bias_node, node.outputs[0])
-    e.replace(node, e.op("Mul", product, quantized.scale) if quantized.by_row else product)
+    stored = e.constant(integers, f"{weights.name}.int8")
+    sums = e.op("MatMulInteger", quantized.integers, stored, e.constant(np.uint8(ZERO)))
+    floats = e.op("Cast", sums, to=ir.DataType.FLOAT)
+    e.replace(node, scaled(e, quantized, floats, units(e, quantized, scale, str(weights.name))))
+
+
+def units(e: Emitter, x: Quantized, scale: NDArray[np.float32], name: str) -> ir.Value:
+    """What one of a channel's sum is worth, [N], but for the scales that the rows of `x` have."""
+    if x.fixed is None:
+        return e.constant(scale, f"{name}.scale")
+    return e.constant(scale * np.float32(x.fixed), f"{name}.unit")
+
+
+def scaled(e: Emitter, x: Quantized, sums: ir.Value, units: ir.Value) -> ir.Value:
+    """Sums of `x`, as floats, times the units of their channels and the scales of their rows."""
+    product = e.op("Mul", sums, units)
+    return e.op("Mul", product, x.scale) if x.fixed is None else product
 
 
 def in_integers(e: Emitter, x: ir.Value) -> Quantized:
@@ -228,14 +225,14 @@ def _moved(e: Emitter, node: ir.Node) -> Quantized:
         return e.op(node.op_type, value, *rest, **attributes)
 
     return Quantized(
-        move(inner.integers), move(inner.scale) if inner.by_row else inner.scale, inner.by_row
+        move(inner.integers), move(inner.scale) if inner.fixed is None else inner.scale, inner.fixed
     )
 
 
 def _by_bound(e: Emitter, x: ir.Value, bound: float) -> Quantized:
     scale = e.constant(np.float32(bound / LEVELS))
     zero = e.constant(np.uint8(ZERO))
-    return Quantized(e.op("QuantizeLinear", x, scale, zero), scale, by_row=False)
+    return Quantized(e.op("QuantizeLinear", x, scale, zero), scale, fixed=bound / LEVELS)
 
 
 def _by_row(e: Emitter, x: ir.Value) -> Quantized:
@@ -244,4 +241,4 @@ def _by_row(e: Emitter, x: ir.Value) -> Quantized:
     scale = e.op("Max", e.op("Mul", largest, e.constant(np.float32(1 / LEVELS))), tiny)
     levels = e.op("Round", e.op("Div", x, scale))
     shifted = e.op("Add", levels, e.constant(np.float32(ZERO)))
-    return Quantized(e.op("Cast", shifted, to=ir.DataType.UINT8), scale, by_row=True)
+    return Quantized(e.op("Cast", shifted, to=ir.DataType.UINT8), scale, fixed=None)

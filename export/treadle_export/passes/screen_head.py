@@ -17,7 +17,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from treadle_export.passes.products import bias_after, bias_of, product_name, products_of
-from treadle_export.passes.quantize import ZERO, in_integers, quantize_columns
+from treadle_export.passes.quantize import ZERO, in_integers, quantize_columns, scaled, units
 from treadle_export.passes.quantize_blocks import INT8_ACTIVATIONS
 from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_floats, given
 from treadle_export.rounding.blocks import BlockWeights
@@ -162,14 +162,10 @@ def _exact_int8(e: Emitter, head: _Head, symbols: ir.Value) -> ir.Value:
         e.op("Unsqueeze", x.integers, e.axes(-2)),
         e.op("Transpose", rows, perm=axes),
         e.constant(np.uint8(ZERO)),
-        e.constant(np.int8(0)),
     )
     sums = e.op("Cast", e.op("Squeeze", sums, e.axes(-2)), to=ir.DataType.FLOAT)
-    scales = e.op("Gather", e.constant(scale, f"{head.name}.scale"), symbols, axis=0)
-    if x.by_row:
-        product = e.op("Mul", e.op("Mul", sums, scales), x.scale)
-    else:
-        product = e.op("Mul", sums, e.op("Mul", scales, x.scale))
+    chosen = e.op("Gather", units(e, x, scale, head.name), symbols, axis=0)
+    product = scaled(e, x, sums, chosen)
     return _with_bias(e, head, product, symbols)
 
 

@@ -95,7 +95,7 @@ def test_a_variant_is_lowered_as_it_says() -> None:
     assert "GRU" not in cell
     assert "Sigmoid" in cell
     products = [
-        operators(by_name[name], "folded-model").count("MatMulIntegerToFloat")
+        operators(by_name[name], "folded-model").count("MatMulInteger")
         for name in ("int8", "int8 not folded")
     ]
     assert products[1] == products[0] + 1
