@@ -42,7 +42,7 @@ from treadle_train.run import Run, load_run
 
 NEAREST, PLAIN = "int4 nearest", "int4 plain"
 LM = "language-modelling"
-PRECISIONS = ("float32", "int8", "int8-block", PLAIN, NEAREST, "int4", "int4-fast")
+PRECISIONS = ("float32", "int8", "int8-block", "int8-fast", PLAIN, NEAREST, "int4", "int4-fast")
 COLUMNS = (
     ("precision", "{name:14}"),
     ("bytes", "{share:7.3f}"),

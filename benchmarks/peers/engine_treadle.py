@@ -34,12 +34,12 @@ def convert(case: Case) -> None:
     """The product's network with these weights, captured, lowered and written."""
     from benchmarks.peers.treadle_bundle import write
 
-    fast = case.engine.name.endswith("int4-fast")
+    named = case.engine.name.removeprefix("treadle ")
     write(
         case.workload,
         case.cell,
         loaded(case.folder / WEIGHTS),
-        "int4-fast" if fast else PRECISIONS[case.precision],
+        named if named.endswith("-fast") else PRECISIONS[case.precision],
         case.file(".treadle"),
         candidates=CANDIDATES if case.engine.name.endswith("screened head") else None,
     )

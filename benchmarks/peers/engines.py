@@ -50,6 +50,7 @@ ENGINES = {
     one.name: one
     for one in (
         Engine("treadle", "treadle", PRECISIONS),
+        Engine("treadle int8-fast", "treadle", ("int8",)),
         Engine("treadle int4-fast", "treadle", ("int4",)),
         Engine(
             *("treadle screened head", "treadle", ("int8",), ("step", "decoder")),

@@ -201,9 +201,11 @@ def _check_file(directory: Path, name: str, manifest: Manifest, shown: Path) -> 
 
 
 def _digest(path: Path) -> str:
-    # In blocks: weights may be larger than the memory of a small device.
+    # In blocks: weights may be larger than the memory of a small device. One buffer for all, since
+    # fresh memory would cost as much as the hashing.
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    with path.open("rb", buffering=0) as file:
+        block = memoryview(bytearray(min(_BLOCK, max(1, os.fstat(file.fileno()).st_size))))
+        while count := file.readinto(block):
+            digest.update(block[:count])
     return f"sha256:{digest.hexdigest()}"

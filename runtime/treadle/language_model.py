@@ -1,4 +1,7 @@
-"""LanguageModel: text from a prompt, symbol by symbol, and how likely a text is."""
+"""LanguageModel: text from a prompt, symbol by symbol, and how likely a text is.
+
+What a stream alone does not need is imported where it is used, so that a keyboard starts sooner.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,9 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from treadle.answers import MOST_ROWS, batches_by_length, search_for
-from treadle.continuing import continued
 from treadle.decoding import Sampler
 from treadle.errors import InputError
 from treadle.model import Model
-from treadle.score import Score, forced, padded_ids
 from treadle.searchable import decoding_id, vocabulary_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from treadle.answers import Hypothesis
     from treadle.decoding import Constraining
+    from treadle.score import Score
 
 
 class LanguageModel(Model):
@@ -57,6 +58,8 @@ class LanguageModel(Model):
         impossible option, and while it runs StateError for logits that are not finite, StateError
         (before the first symbol InputError) for a constraint that allows no symbol.
         """
+        from treadle.continuing import continued
+
         vocabulary = vocabulary_of(self, "symbols")
         return continued(
             self.stream,
@@ -95,6 +98,9 @@ class LanguageModel(Model):
         of the batch, until its longest continuation ends. No answer depends on its company beyond
         what the bundle promises of batches.
         """
+        from treadle.answers import batches_by_length, search_for
+        from treadle.score import padded_ids
+
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         search = search_for(
             beam=beam,
@@ -141,6 +147,9 @@ class LanguageModel(Model):
         with the state carried, about 512 symbols a call; logits become log-probabilities in
         float64. Raises InputError for an empty text or a symbol outside the vocabulary.
         """
+        from treadle.answers import MOST_ROWS, batches_by_length
+        from treadle.score import forced
+
         if isinstance(texts, str):
             return self.score([texts])[0]
         symbols = vocabulary_of(self, "symbols")

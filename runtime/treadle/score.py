@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from treadle.decoding import log_softmax, read_logits
-from treadle.metrics import perplexity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +45,8 @@ class Score:
     @property
     def perplexity(self) -> float:
         """Exp of the mean nats; infinity where a float cannot hold it."""
+        from treadle.metrics import perplexity
+
         return perplexity(self.nats)
 
 

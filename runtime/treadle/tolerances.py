@@ -61,7 +61,7 @@ _BLOCKS_IN_COMPANY = Tolerance(
     2e-2,
     0.0,
     "a product of one row and one of many differ by 1e-5 at most, relatively: some processors sum "
-    "blocks of 4 bits in another order for each; carried on, the difference can move an "
+    "blocks in another order for each; carried on, the difference can move an "
     "activation to the next of 255 levels",
 )
 _TENSORWISE_IN_COMPANY = Tolerance(
@@ -145,6 +145,12 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("stream", "int8-block"): _STREAM_BLOCKS,
     ("chunk", "int8-block"): _SAME_GRAPH,
     ("batch", "int8-block"): _SAME_GRAPH,
+    ("quantized", "int8-fast"): Tolerance(
+        0.5, 0.1, 0.05, "as int8-block, with blocks four times as long", jumps=0.01
+    ),
+    ("stream", "int8-fast"): _STREAM_BLOCKS,
+    ("chunk", "int8-fast"): _BLOCKS_IN_COMPANY,
+    ("batch", "int8-fast"): _BLOCKS_IN_COMPANY,
     ("quantized", "int4"): _QUANTIZED_4,
     ("stream", "int4"): _STREAM_BLOCKS,
     ("chunk", "int4"): _BLOCKS_IN_COMPANY,
@@ -200,7 +206,7 @@ TOLERANCES |= {
 ON_PROCESSORS: dict[tuple[str, str, str], Tolerance] = {
     (rung, precision, "arm64"): _STREAM_BLOCKS_ARM
     for rung in ("stream", "stream predictor", "stream joiner")
-    for precision in ("int8-block", "int4", "int4-fast")
+    for precision in ("int8-block", "int8-fast", "int4", "int4-fast")
 } | {(rung, "int8-block", "cuda"): TOLERANCES["batch", "float32"] for rung in ("batch", "chunk")}
 """Where a class of processors has kernels of its own: (rung, precision, class) goes before."""
 

@@ -8,7 +8,7 @@ from treadle.errors import InputError
 from treadle.tolerances import ON_PROCESSORS, TOLERANCES, tolerance
 
 
-@pytest.mark.parametrize("precision", ["int8-block", "int4", "int4-fast"])
+@pytest.mark.parametrize("precision", ["int8-block", "int8-fast", "int4", "int4-fast"])
 def test_what_one_class_of_processors_needs_the_others_do_not_get(precision: str) -> None:
     there = tolerance("stream", precision, "aarch64")
     assert there == tolerance("stream", precision, "arm64")

@@ -11,7 +11,9 @@ from treadle_export.judging.sensitivity_report import as_table
 from treadle_export.quantization.precision import PRECISIONS, Precision
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 
-SAFER = MappingProxyType({"int4": "int8", "int4-fast": "int8", "int8": "int8-block"})
+SAFER = MappingProxyType(
+    {"int4": "int8", "int4-fast": "int8", "int8": "int8-block", "int8-fast": "int8-block"}
+)
 """What a weight becomes that loses too much: more bits, then a scale for every few inputs."""
 
 

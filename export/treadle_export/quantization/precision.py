@@ -5,6 +5,7 @@ float32          recurrent layers stay fused, but for RNN nodes, whose kernel le
 float16          primitive operators, weights and products in half precision
 int8             primitive operators, integer products row by row, embedding tables included
 int8-block       8-bit weights in blocks of 32, each with a scale
+int8-fast        the same in blocks of 128: faster for one row, and it may feel its company
 int4             4-bit weights in blocks of 32, rounded with the inputs that they meet
 int4-fast        the same in blocks of 128: faster, and a row may feel its company
 int8-tensorwise  the engine's own dynamic quantization: a row feels its company
@@ -90,6 +91,13 @@ PRECISIONS = {
         ),
         Precision("int8", _ALL, invariant=True),
         Precision("int8-block", _ALL, invariant=True),
+        Precision(
+            "int8-fast",
+            _ALL,
+            invariant=False,
+            note="int8-fast does not promise invariance: a row may change in its last digits with "
+            "the rows beside it; int8 does not",
+        ),
         Precision("int4", _ALL, invariant=False, calibrated=True, budget=0.01),
         Precision(
             "int4-fast",

@@ -12,7 +12,12 @@ from treadle_train.quantization.blocks import BLOCKS
 
 Lowering = Literal["fused", "cell"]
 
-BLOCK_SIZES = {"int8-block": (32,), "int4": (32, 64), "int4-fast": (128, 256)}
+BLOCK_SIZES = {
+    "int8-block": (32,),
+    "int8-fast": (128, 256),
+    "int4": (32, 64),
+    "int4-fast": (128, 256),
+}
 """Sizes that blocks may have. Exactness of `int8-block` in company was tried with 32 alone."""
 
 

@@ -11,7 +11,14 @@ from treadle_export.canonical import CanonicalModel
 from treadle_export.passes.products import product_name, products_of, reads_table
 from treadle_export.passes.rewriting import constant_array, given
 
-INTEGER_BITS = {"int8": 8, "int8-block": 8, "int8-tensorwise": 8, "int4": 4, "int4-fast": 4}
+INTEGER_BITS = {
+    "int8": 8,
+    "int8-block": 8,
+    "int8-fast": 8,
+    "int8-tensorwise": 8,
+    "int4": 4,
+    "int4-fast": 4,
+}
 """The precisions of weights that are integers, and how many bits one of these has."""
 
 WEIGHT_PRECISIONS = ("float32", "float16", *INTEGER_BITS)

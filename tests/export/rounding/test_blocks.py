@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PRODUCT = tolerance("batch", "int4").absolute
 """How far two ways to compute one product may be apart, relative to its largest output."""
 
-FORMS = {"int8-block": (8, 32), "int4": (4, 32), "int4-fast": (4, 128)}
+FORMS = {"int8-block": (8, 32), "int8-fast": (8, 128), "int4": (4, 32), "int4-fast": (4, 128)}
 SHAPES = st.tuples(st.integers(1, 150), st.integers(1, 90))
 
 

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-BLOCKS = {"int8-block": (8, 32), "int4": (4, 32), "int4-fast": (4, 128)}
+BLOCKS = {
+    "int8-block": (8, 32),
+    "int8-fast": (8, 128),
+    "int4": (4, 32),
+    "int4-fast": (4, 128),
+}
 """Bits and block size of the precisions that keep weights in blocks."""
 
 LOOKUP_BITS = 16
