@@ -1,6 +1,7 @@
 """A recurrent layer's arrays as the ONNX operators want them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,9 @@ class Kernel:
         """H."""
         return int(self.r.shape[2])
 
-    def attributes(self) -> dict[str, object]:
+    def attributes(self) -> dict[str, Any]:
         """The node's attributes; those that are the operator's defaults are written too."""
-        found: dict[str, object] = {
+        found: dict[str, Any] = {
             "hidden_size": self.hidden_size,
             "direction": self.direction,
             "activations": [activation.name for activation in self.activations],

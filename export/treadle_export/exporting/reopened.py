@@ -20,8 +20,9 @@ from treadle_export.passes.active_mask import RemoveActiveMask
 from treadle_export.passes.bounds import mark_scan_bounds
 from treadle_export.passes.loop_over_time import is_looped
 from treadle_export.passes.lower_recurrent import form_of
+from treadle_export.passes.quantize_lstm import has_kernel
 from treadle_export.passes.recurrent_weights import GATES
-from treadle_export.quantization.precision import Precision, form_in, layer_plan
+from treadle_export.quantization.precision import Precision, form_in, layer_plan, uses_kernel
 
 _REPLAYED = frozenset({"stream", "batch", "chunk"})
 
@@ -49,7 +50,12 @@ class Reopened:
             nodes = [node for node in graph.model.graph if node.op_type in GATES]
             forms = {form_of(node, form_in(name)) for node in nodes} or {form_in(name)}
             layers = self.manifest.plan.get(name, [])
-            plan[name] = [layer_plan(max(forms), layer["operator"], precision) for layer in layers]
+            whole = uses_kernel(self.model, name, precision, exceptions)
+            kernel = whole and bool(nodes) and all(map(has_kernel, nodes))
+            plan[name] = [
+                layer_plan(max(forms), layer["operator"], precision, kernel=kernel)
+                for layer in layers
+            ]
         if exceptions:
             plan["weights"] = dict(exceptions)
         return plan

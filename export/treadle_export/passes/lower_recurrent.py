@@ -2,8 +2,13 @@
 
 onnxruntime's fused kernels are float32 only and its RNN kernel lets a row feel its neighbours;
 primitive operators can be quantized and stay exact in company. A `cell` is one step (time is 1 and
-its axis folds away); a `scan` hoists the input's product out of the loop and masks padded steps. A
-graph of one step may hold layers that read a window within it: they have lengths, and are scans.
+its axis folds away); a `scan` hoists the input's product out of the loop. A graph of one step may
+hold layers that read a window within it: they have lengths, and are scans.
+
+A scan runs on behind a row's length, and its outputs there are masked for all steps at once: an
+operator in the loop costs as much as one outside it, at every step. A final hidden state is the
+output of a row's last step; only a cell state, which is no output, is held in the loop, where it
+is asked for.
 """
 
 from collections import Counter
@@ -122,7 +127,11 @@ def _as_scan(node: ir.Node, graph: ir.Graph, r: Recurrence, again: str) -> None:
     finals: list[list[ir.Value]] = []
     for index, direction in enumerate(r.directions):
         state = [e.op("Gather", value, e.constant(np.int64(index)), axis=0) for value in initial]
-        *last, y = _scan(e, r, direction, projections[index], state, valid, again)
+        held = valid if r.operator == "LSTM" and _asked(node, 2) else None
+        *last, y = _scan(e, r, direction, projections[index], state, held, again)
+        if lengths64 is not None:
+            last[0] = _at_last_step(e, y, lengths64, state[0])
+            y = e.op("Where", valid, y, e.constant(np.float32(0)))
         y.meta[BOUND] = hidden_bound(r.operator, direction.activations, bound_of(initial[0]))
         outputs.append(e.op("Unsqueeze", _reversed(e, y, lengths64, direction), e.axes(1)))
         finals.append([e.op("Unsqueeze", value, e.axes(0)) for value in last])
@@ -130,6 +139,12 @@ def _as_scan(node: ir.Node, graph: ir.Graph, r: Recurrence, again: str) -> None:
     output = _joined(e, outputs, 1)
     e.name_after(f"{r.name}.{again}")
     e.replace(node, output, *joined)
+
+
+def _asked(node: ir.Node, index: int) -> bool:
+    """Whether anything reads an output of a node, which may leave it out."""
+    value = node.outputs[index] if index < len(node.outputs) else None
+    return value is not None and (bool(value.uses()) or value.is_graph_output())
 
 
 def _joined(e: Emitter, parts: list[ir.Value], axis: int) -> ir.Value:
@@ -143,6 +158,17 @@ def _valid_steps(e: Emitter, x: ir.Value, lengths: ir.Value) -> ir.Value:
     return e.op(
         "Less", e.op("Unsqueeze", steps, e.axes(1, 2)), e.op("Unsqueeze", lengths, e.axes(1))
     )
+
+
+def _at_last_step(e: Emitter, y: ir.Value, lengths: ir.Value, initial: ir.Value) -> ir.Value:
+    """[B, H]: the output [T, B, H] of each row's last step; the initial state of a row without."""
+    one, none = e.constant(np.int64(1)), e.constant(np.int64(0))
+    step = e.op("Max", e.op("Sub", lengths, one), none)
+    rows = e.op("Range", none, e.op("Squeeze", e.op("Shape", lengths)), one)
+    places = [e.op("Unsqueeze", value, e.axes(1)) for value in (step, rows)]
+    last = e.op("GatherND", y, e.op("Concat", *places, axis=1))
+    stepped = e.op("Greater", e.op("Unsqueeze", lengths, e.axes(1)), none)
+    return e.op("Where", stepped, last, initial)
 
 
 def _reversed(e: Emitter, x: ir.Value, lengths: ir.Value | None, direction: Direction) -> ir.Value:
@@ -160,13 +186,16 @@ def _scan(
     direction: Direction,
     projected: ir.Value,
     state: list[ir.Value],
-    valid: ir.Value | None,
+    held: ir.Value | None,
     again: str,
 ) -> list[ir.Value]:
-    """A Scan over `projected` [T, B, G*H]: the final states [B, H] and the outputs [T, B, H]."""
-    scanned = [projected] if valid is None else [projected, valid]
-    bound, masked = bound_of(state[0]), valid is not None
-    body = _body(e.root, r, direction, bound, with_mask=masked, again=again)
+    """A Scan over `projected` [T, B, G*H]: the last states [B, H] and the outputs [T, B, H].
+
+    held: [T, B, 1] bool, the steps that change the cell state.
+    """
+    scanned = [projected] if held is None else [projected, held]
+    holds = held is not None
+    body = _body(e.root, r, direction, bound_of(state[0]), holds=holds, again=again)
     return list(
         e.ops(
             "Scan",
@@ -185,10 +214,13 @@ def _body(
     direction: Direction,
     initial: float | None,
     *,
-    with_mask: bool,
+    holds: bool,
     again: str,
 ) -> ir.Graph:
-    """One step: (state, projected[, valid]) -> (next state, output); `initial` bounds the first."""
+    """One step: (state, projected[, valid]) -> (next state, output); `initial` bounds the first.
+
+    holds: whether the cell state stays as it is where a step is not valid.
+    """
     e = Emitter(root)
     prefix = f"{r.name}{'.reverse' if direction.reverse else ''}.{again}scan"
     floats = ir.TensorType(ir.DataType.FLOAT)
@@ -202,20 +234,15 @@ def _body(
     if initial is not None and later is not None:
         state[0].meta[BOUND] = max(initial, later)
     following = cell_equations.step(e, r, direction, projected, state)
-    output = following[0]
-    if with_mask:
+    output = e.op("Identity", following[0])
+    if holds:
         valid = ir.Value(
             name=f"{prefix}.valid",
             shape=ir.Shape(["batch", 1]),
             type=ir.TensorType(ir.DataType.BOOL),
         )
         inputs.append(valid)
-        output = e.op("Where", valid, output, e.constant(np.float32(0)))
-        following = tuple(
-            e.op("Where", valid, new, old) for new, old in zip(following, state, strict=True)
-        )
-    else:
-        output = e.op("Identity", output)
+        following = (following[0], e.op("Where", valid, following[1], state[1]))
     e.name_after(f"{prefix}.")
     outputs = [*following, output]
     for value, name in zip(outputs, [*(f"next_{n}" for n in names), "output"], strict=True):

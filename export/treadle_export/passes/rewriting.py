@@ -36,7 +36,12 @@ class Emitter:
         return self.tape.op(op_type, inputs, attributes or None, domain=domain)
 
     def ops(
-        self, op_type: str, *inputs: ir.Value | None, outputs: int, **attributes: object
+        self,
+        op_type: str,
+        *inputs: ir.Value | None,
+        outputs: int,
+        domain: str = "",
+        **attributes: object,
     ) -> Sequence[ir.Value]:
         """One node with several outputs."""
         return self.tape.op_multi_out(
@@ -44,6 +49,7 @@ class Emitter:
             inputs,
             attributes or None,  # type: ignore[arg-type]
             num_outputs=outputs,
+            domain=domain,
         )
 
     def constant(self, array: ArrayLike, name: str | None = None) -> ir.Value:

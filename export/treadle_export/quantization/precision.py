@@ -8,7 +8,8 @@ int8-block       8-bit weights in blocks of 32, each with a scale
 int8-fast        the same in blocks of 128: faster for one row, and it may feel its company
 int4             4-bit weights in blocks of 32, rounded with the inputs that they meet
 int4-fast        the same in blocks of 128: faster, and a row may feel its company
-int8-tensorwise  the engine's own dynamic quantization: a row feels its company
+int8-tensorwise  the engine's own dynamic quantization, of LSTM layers over whole sequences too,
+                 where it is fast: a row feels its company
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from treadle_export.passes.lower_recurrent import Form, LowerRecurrent, form_of
 from treadle_export.passes.own_blocks import OwnBlocks
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.quantize_blocks import QuantizeBlocks
+from treadle_export.passes.quantize_lstm import QuantizeLSTM, has_kernel
 from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
 from treadle_export.passes.recurrent_weights import GATES
 from treadle_export.passes.rewriting import applied
@@ -65,6 +67,8 @@ class Precision:
     """What whoever exports should know."""
     block_size: int | None = None
     """Another size of the blocks than the precision's own, where it has any."""
+    kernel: bool = False
+    """Whether LSTM layers that only read whole sequences have the engine's quantized kernel."""
     folded: bool = True
     """Whether products of small vocabularies become tables, where weights are integers."""
 
@@ -113,6 +117,7 @@ PRECISIONS = {
             _ALL,
             invariant=False,
             aligned=False,
+            kernel=True,
             budget=0.02,
             note="int8-tensorwise does not promise invariance: one scale serves all rows and "
             "steps of a call, so a row changes with its company; int8 does not",
@@ -137,20 +142,39 @@ def plan_of(
     """
     plan: dict[str, Any] = {}
     for name, graph in model.graphs.items():
-        layers = [node for node in graph.model.graph if node.op_type in GATES]
-        forms = [form_of(node, form_in(name)) for node in layers]
+        whole = uses_kernel(model, name, precision, exceptions)
         plan[name] = [
-            layer_plan(form, node.op_type, precision)
-            for form, node in zip(forms, layers, strict=True)
+            layer_plan(
+                form_of(node, form_in(name)),
+                node.op_type,
+                precision,
+                kernel=whole and has_kernel(node),
+            )
+            for node in graph.model.graph
+            if node.op_type in GATES
         ]
     if exceptions:
         plan["weights"] = dict(exceptions)
     return plan
 
 
-def layer_plan(form: Form, operator: str, precision: Precision) -> dict[str, str]:
-    """What the plan says of one recurrent layer."""
-    lowering = form if operator in precision.lowered else "fused"
+def uses_kernel(
+    model: CanonicalModel, name: str, precision: Precision, exceptions: Mapping[str, str] | None
+) -> bool:
+    """Whether LSTM layers of a graph have the engine's quantized kernel.
+
+    Not where a step reads the same weights, laid out for products, nor where weights have
+    precisions of their own.
+    """
+    whole = name == "encode" or "step" not in model.graphs
+    return precision.kernel and whole and not exceptions
+
+
+def layer_plan(
+    form: Form, operator: str, precision: Precision, *, kernel: bool = False
+) -> dict[str, str]:
+    """What the plan says of one recurrent layer; `kernel` as `uses_kernel` says."""
+    lowering = form if operator in precision.lowered and not kernel else "fused"
     return {"operator": operator, "lowering": lowering, "precision": precision.name}
 
 
@@ -194,8 +218,10 @@ def lower(
     )
 
     def structure(name: str, graph: ir.Model) -> ir.Model:
+        kernel = uses_kernel(model, name, precision, exceptions)
         passes = [
             CompactTables(),
+            *([QuantizeLSTM()] if kernel else []),
             LowerRecurrent(form_in(name), precision.lowered),
             SplitGates(gates or {}),
             MoveSingleAxes(),
