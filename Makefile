@@ -7,7 +7,7 @@
 #   make quality      train every recipe and write what it reaches: benchmarks/quality/README.md
 #   make requantize   the same table's int8 and int4 anew, without training
 #   make web          the browser's engine, for the tests of treadle.js (needs npm)
-#   make test-arm64, make test-haswell   the promise of int8 on emulated processors  make clean   forget what was made
+#   make test-arm64, make test-avx2   what bundles promise, on emulated processors      make clean   forget what was made
 #
 # Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.22.1`:
 #   PYTHON          the Python (3.11 or later) that the virtual environment is made from
@@ -33,7 +33,7 @@ PIP := $(RUN) pip install --disable-pip-version-check --quiet
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 
-.PHONY: demo test test-full test-device test-arm64 test-haswell web bench quality requantize lint docs clean setup
+.PHONY: demo test test-full test-device test-arm64 test-avx2 web bench quality requantize lint docs clean setup
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -48,8 +48,10 @@ test-full: lint
 test-device: $(READY)
 	tests/device/run.sh $(BIN)/python
 
-test-arm64 test-haswell: test-%: $(READY)
-	$(RUN) pytest -m slow tests/emulation -k $* $(PYTEST_ARGS)
+test-arm64: PROCESSOR := arm64
+test-avx2: PROCESSOR := haswell
+test-arm64 test-avx2: $(READY)
+	$(RUN) pytest -m slow tests/emulation -k $(PROCESSOR) $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(RUN) ruff check .
