@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 NAMES = (
-    *("import_time", "products", "step", "decoder", "heads", "pool", "overhead"),
+    *("import_time", "products", "step", "decoder", "one_call", "heads", "pool", "overhead"),
     *("tail", "denormals", "footprint", "loadgen", "training"),
 )
 HERE = Path(__file__).parent

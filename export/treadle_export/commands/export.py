@@ -5,7 +5,11 @@ from typing import Any
 
 import click
 
-from treadle_export.commands.one_call_options import one_call_options, write_generate
+from treadle_export.commands.one_call_options import (
+    check_unasked,
+    one_call_options,
+    write_generate,
+)
 from treadle_export.commands.progress import progress_of
 from treadle_export.commands.quantize_options import quantization_of, quantization_options
 from treadle_export.commands.target_options import precision_for, target_options
@@ -47,6 +51,7 @@ def export(
             run, out, precision, force=force, as_json=as_json, search=search, text=text, **decoding
         )
         return
+    check_unasked({"search": search, "text": text, **decoding})
     from treadle_export.exporting.exporter import export_run
     from treadle_train.run import load_run
 

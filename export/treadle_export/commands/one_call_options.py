@@ -40,6 +40,16 @@ one_call_options = together(
 )
 
 
+def check_unasked(given: dict[str, Any]) -> None:
+    """Raises InputError for an option of a decode where a bundle is asked for."""
+    from treadle.errors import InputError
+
+    for name, value in given.items():
+        if value not in (None, False):
+            option = name.replace("_", "-")
+            raise InputError(f"expected --{option} with --graph generate, got it alone; add that")
+
+
 def searching_of(search: str | None, given: dict[str, Any]) -> "Searching":
     """The search that was asked for, from its options; None stands for what was not given.
 

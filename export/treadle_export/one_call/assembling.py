@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
 import onnx_ir as ir
 
 from treadle.errors import UnsupportedGraph
@@ -68,9 +67,6 @@ def assembled(source: Opened, searching: Searching, *, text: bool = False) -> ir
         root.extend(nodes)
     root.inputs.extend([*given.values(), max_length, *asked.values()])
     root.outputs.extend(value for value, _, _ in outputs.values())
-    if source.max_length is not None:  # an initializer of an input's name is its default
-        max_length.const_value = ir.Tensor(np.array(source.max_length, np.int64), name=MAX_LENGTH)
-        root.register_initializer(max_length)
     root.opset_imports.setdefault(MICROSOFT, 1)
     root.opset_imports.setdefault(ML, ML_VERSION)
     model = ir.Model(root, ir_version=IR_VERSION, producer_name="treadle")
@@ -118,6 +114,7 @@ def described(source: Opened, searching: Searching, *, text: bool) -> dict[str, 
         "treadle.start": str(source.start),
         "treadle.end": json.dumps(source.end),
         "treadle.fill": str(fill(source)),
+        "treadle.max_length": json.dumps(source.max_length),
         "treadle.vocabularies": json.dumps(vocabularies),
         "treadle.licence": json.dumps(manifest.licence),
     }

@@ -97,11 +97,11 @@ class BeamSearch:
         k = self.beam
         step, going = declared("loop.step", INT64), declared("loop.going", BOOL)
         tokens = declared("loop.tokens", INT64, "rows")
-        totals = declared("loop.totals", DOUBLE, "batch", k)
-        scores = declared("loop.scores", DOUBLE, "batch", k + 1)
-        steps = declared("loop.steps", INT64, "batch", k + 1)
-        rows = declared("loop.rows", INT64, "batch", k + 1)
-        count = declared("loop.count", INT64, "batch", 1)
+        totals = declared("loop.totals", DOUBLE, "sources", k)
+        scores = declared("loop.scores", DOUBLE, "sources", k + 1)
+        steps = declared("loop.steps", INT64, "sources", k + 1)
+        rows = declared("loop.rows", INT64, "sources", k + 1)
+        count = declared("loop.count", INT64, "sources", 1)
         state = state_inputs(source)
         nodes, logits, following = stepped(source, root, tokens, state, context)
         e = Emitter(root)
@@ -262,7 +262,7 @@ class BeamSearch:
     ) -> ir.Graph:
         """(step, going, rows [S, N]) -> the rows one step earlier, and the ids of this one."""
         count, going = declared("back.step", INT64), declared("back.going", BOOL)
-        row = declared("back.row", INT64, "batch", self.n_best)
+        row = declared("back.row", INT64, "sources", self.n_best)
         e = Emitter(root)
         step = e.op("Sub", last, count)
         within = e.op("Less", step, lengths)

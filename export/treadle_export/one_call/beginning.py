@@ -65,7 +65,7 @@ def _encoded(source: Opened, root: ir.Graph, inputs: Values, asked: Values) -> B
     e, interface = Emitter(root), source.manifest.graphs["encode"]
     first = inputs[interface.inputs[0].name]
     feeds = dict(inputs)
-    if source.manifest.task == "transduction":
+    if first.dtype == ir.DataType.INT64 and first.shape is not None and len(first.shape) == 2:
         feeds[interface.inputs[0].name] = _padded(e, first)
     rows = _rows(e, first)
     nodes, made = inlined(source.models["encode"], root, feeds, "encode.")

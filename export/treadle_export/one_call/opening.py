@@ -65,6 +65,11 @@ def opened(path: Path) -> Opened:
     finally:
         bundle.close()
     read, written = ROLES[manifest.task]
+    if written not in vocabularies:
+        raise UnsupportedGraph(
+            f"expected a vocabulary {written!r} to write with, got none in {manifest.name}: it "
+            "reads numbers, and is run step by step"
+        )
     symbols = vocabularies[written]
     start, end = (manifest.decoding.get(key) for key in ("start", "end"))
     if type(start) is not int or not 0 <= start < len(symbols):
@@ -86,11 +91,6 @@ def _check(manifest: Manifest) -> None:
         raise UnsupportedGraph(
             f"expected a bundle whose graphs are ONNX, got {manifest.name}, built for mobile; "
             "take that of another target"
-        )
-    if any(graph.active is not None for graph in manifest.graphs.values()):
-        raise UnsupportedGraph(
-            f"expected a step without the input `active`, got {manifest.name}, built for "
-            f"{manifest.target}; take the bundle of the target cpu"
         )
     file = next((p for p in manifest.graphs["step"].state if "file" in p.initial), None)
     if file is not None:
