@@ -10,10 +10,9 @@ made, one thread. They take turns; a figure is the least median over the rounds,
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -32,6 +31,9 @@ from treadle_export.one_call.row_search import RowSearch
 from treadle_export.one_call.writing import run_ids, searched, session_of
 from treadle_export.quantization.precision import lower, plan_of, precision_named
 from treadle_train.networks import Transducer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LETTERS, SOUNDS, SIZE, LONG = 32, 42, 256, 8
 ROWS = (1, 32)
