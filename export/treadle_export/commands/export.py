@@ -13,6 +13,7 @@ from treadle_export.commands.one_call_options import (
 from treadle_export.commands.progress import progress_of
 from treadle_export.commands.quantize_options import quantization_of, quantization_options
 from treadle_export.commands.target_options import precision_for, target_options
+from treadle_export.commands.triton_target import write_triton
 from treadle_export.commands.tune_options import opened_plan, tuning_of, tuning_options, written_of
 from treadle_export.commands.written import show_written
 
@@ -50,6 +51,9 @@ def export(
         write_generate(
             run, out, precision, force=force, as_json=as_json, search=search, text=text, **decoding
         )
+        return
+    if target == "triton":
+        write_triton(run, out, precision, force=force, as_json=as_json)
         return
     check_unasked({"search": search, "text": text, **decoding})
     from treadle_export.exporting.exporter import export_run

@@ -1,7 +1,6 @@
 """`treadle export --graph generate`: its options, and the one file that they ask for."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,20 +88,11 @@ def write_generate(
     **given: Any,
 ) -> None:
     """Writes the decode of a run, or of a bundle, and says what was written."""
-    from treadle.errors import InputError
-    from treadle.manifest import MANIFEST_FILE
+    from treadle_export.commands.made_bundle import bundle_of
     from treadle_export.one_call.writing import write_one_call
 
     searching = searching_of(search, given)
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle = run
-        if run.is_dir() and not (run / MANIFEST_FILE).exists():
-            bundle = _exported(run, Path(scratch) / "made.treadle", precision or "float32")
-        elif precision is not None:
-            raise InputError(
-                f"expected no --precision with a bundle, whose precision is made, got {precision}; "
-                "give the run instead"
-            )
+    with bundle_of(run, precision) as bundle:
         made = write_one_call(bundle, out, searching, text=text, force=force)
     if as_json:
         document = {"path": str(made.path), "bytes": made.bytes, "symbols_checked": made.checked}
@@ -111,12 +101,3 @@ def write_generate(
         click.echo(
             f"{made.path}: {made.bytes:,} bytes; {made.checked} symbols as the search in Python"
         )
-
-
-def _exported(run: Path, out: Path, precision: str) -> Path:
-    from treadle_export.commands.progress import progress_of
-    from treadle_export.exporting.exporter import export_run
-    from treadle_train.run import load_run
-
-    export_run(load_run(run), {precision: out}, progress=progress_of(out))
-    return out

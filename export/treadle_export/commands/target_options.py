@@ -5,7 +5,10 @@ import click
 from treadle.commands.options import together
 
 target_option = click.option(
-    "--target", default="cpu", show_default=True, help="cpu, arm64, web, cuda or mobile."
+    "--target",
+    default="cpu",
+    show_default=True,
+    help="cpu, arm64, web, cuda or mobile; of `export` triton, too.",
 )
 target_options = together(
     click.option(
