@@ -8,6 +8,8 @@ from typing import Any
 import click
 import pytest
 
+import treadle
+import treadle.errors
 from tests.project.repository import ROOMS, ROOT, documents, project
 from treadle.cli import cli
 
@@ -131,3 +133,12 @@ def test_the_architecture_names_every_file_and_only_those() -> None:
 def files_of_rooms() -> set[str]:
     """The name of every Python file in the three rooms."""
     return {path.name for room in ROOMS.values() for path in room.rglob("*.py")}
+
+
+def test_the_reference_shows_every_public_name() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: treadle\.(\w+)$", text, re.MULTILINE))
+    errors = {name for name in treadle.__all__ if name in vars(treadle.errors)}
+    assert "errors" in shown
+    assert set(treadle.__all__) - errors - {"__version__"} <= shown
+    assert all(hasattr(treadle, name) for name in shown - {"errors", "decoding"})
