@@ -39,7 +39,7 @@ def convert(case: Case) -> None:
         case.workload,
         case.cell,
         loaded(case.folder / WEIGHTS),
-        named if named.endswith("-fast") else PRECISIONS[case.precision],
+        named if named.startswith("int") else PRECISIONS[case.precision],
         case.file(".treadle"),
         candidates=CANDIDATES if case.engine.name.endswith("screened head") else None,
     )

@@ -52,6 +52,7 @@ ENGINES = {
         Engine("treadle", "treadle", PRECISIONS),
         Engine("treadle int8-fast", "treadle", ("int8",)),
         Engine("treadle int4-fast", "treadle", ("int4",)),
+        Engine("treadle int8-tensorwise", "treadle", ("int8",), ("tagger",)),
         Engine(
             *("treadle screened head", "treadle", ("int8",), ("step", "decoder")),
             outputs=16 * CANDIDATES,
