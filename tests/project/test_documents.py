@@ -10,17 +10,16 @@ import pytest
 
 import treadle
 import treadle.errors
+from tests.project.pages import blocks_of
 from tests.project.repository import ROOMS, ROOT, documents, project
 from treadle.cli import cli
 
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 EVERY_DOCUMENT = pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    found = FENCE.findall(path.read_text(encoding="utf-8"))
-    return [text for kind, text in found if kind == language]
+    return [block.text for block in blocks_of(path) if block.language == language]
 
 
 def commands(path: Path) -> list[list[str]]:
@@ -67,7 +66,12 @@ def check_pip(arguments: list[str]) -> None:
         assert set((named[1] or "cpu").split(",")) <= set(extras)
 
 
+def check_python(arguments: list[str]) -> None:
+    assert (ROOT / arguments[0]).is_file(), f"there is no {arguments[0]}"
+
+
 CHECKS = {
+    "python": check_python,
     "treadle": check_treadle,
     "torchrun": check_torchrun,
     "make": check_make,
