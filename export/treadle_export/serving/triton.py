@@ -4,6 +4,10 @@ A sequence of requests is a stream. Triton's sequence batcher puts requests of d
 into one call of the step (strategy `oldest`), and hands every row the state that its sequence had:
 Triton calls that implicit state. A request that starts a sequence gets the initial states.
 
+There is no `model_warmup`: its requests do not pass the sequence batcher, so that they have no
+states, and a model whose warm-up fails is not loaded (`TritonModelInstance::WarmUp` in
+src/backend_model_instance.cc of triton-inference-server/core).
+
 Source: `model_config.proto` of triton-inference-server/common.
 """
 
@@ -21,7 +25,6 @@ INITIAL_FOLDER = "initial_state"
 
 _TYPES = {"float32": Name("TYPE_FP32"), "int64": Name("TYPE_INT64"), "bool": Name("TYPE_BOOL")}
 _DEVICES = {"cpu": Name("KIND_CPU"), "cuda": Name("KIND_GPU")}
-_WARM_UP_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,6 @@ def configuration(manifest: Manifest, name: str, serving: Serving, device: str =
         },
         "instance_group": [{"count": serving.instances, "kind": _DEVICES[device]}],
         "parameters": [_parameter("intra_op_thread_count", serving.threads)],
-        "model_warmup": [_warm_up(step, rows) for rows in sorted({1, serving.rows})],
     }
     return text_format(message)
 
@@ -137,20 +139,6 @@ def _state(port: StatePort) -> Message:
 
 def _parameter(key: str, value: object) -> Message:
     return {"key": key, "value": {"string_value": str(value)}}
-
-
-def _warm_up(step: Graph, rows: int) -> Message:
-    """A few steps of zeros: they belong to no sequence, and leave no state."""
-    inputs = [
-        {"key": tensor.name, "value": {**_typed(tensor.dtype, tensor.shape), "zero_data": True}}
-        for tensor in step.inputs
-    ]
-    return {
-        "name": f"{rows} rows",
-        "batch_size": rows,
-        "inputs": inputs,
-        "count": _WARM_UP_STEPS,
-    }
 
 
 def initial_data(ports: Sequence[StatePort], arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:

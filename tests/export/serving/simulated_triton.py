@@ -131,22 +131,3 @@ class SimulatedTriton:
         if not declared.HasField("reshape"):
             return rows
         return rows.reshape([len(rows), *declared.reshape.shape])
-
-    def warm_up(self) -> None:
-        """The calls that the configuration asks for before the first request."""
-        for warmup in self.config.model_warmup:
-            requests = [
-                Request(
-                    -1 - row,
-                    {
-                        name: np.zeros(list(value.dims), self._type(value.data_type))
-                        for name, value in warmup.inputs.items()
-                        if value.zero_data
-                    },
-                    start=True,
-                    end=True,
-                )
-                for row in range(warmup.batch_size)
-            ]
-            for _ in range(warmup.count):
-                self.infer(requests)

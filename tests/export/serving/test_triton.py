@@ -117,12 +117,9 @@ def test_a_request_that_belongs_to_no_sequence_is_refused(folder: Path) -> None:
         triton.infer([Request(77, {"token": np.zeros(1, np.int64)})])
 
 
-def test_warming_up_leaves_no_state(folder: Path) -> None:
+def test_there_is_no_warm_up_whose_requests_would_have_no_states(folder: Path) -> None:
     triton, _ = served(folder, "own-start")
-    before = dict(triton.kept)
-    triton.warm_up()
-    assert triton.kept == before
-    assert {warmup.batch_size for warmup in triton.config.model_warmup} == {1, 64}
+    assert not triton.config.model_warmup
 
 
 def test_the_configuration_says_how_it_is_served(folder: Path, tmp_path: Path) -> None:
