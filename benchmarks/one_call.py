@@ -28,7 +28,7 @@ from treadle_export.one_call.assembling import Searching, assembled
 from treadle_export.one_call.beam_search import BeamSearch
 from treadle_export.one_call.opening import opened
 from treadle_export.one_call.row_search import RowSearch
-from treadle_export.one_call.writing import run_ids, searched, session_of
+from treadle_export.one_call.writing import answered, searched, session_of
 from treadle_export.quantization.precision import lower, plan_of, precision_named
 from treadle_train.networks import Transducer
 
@@ -71,7 +71,7 @@ def timed(precision: str, rounds: int) -> list[dict[str, Any]]:
                 sources = numbers.tolist()
                 calls: dict[str, Callable[[], object]] = {
                     "stepping": partial(searched, model, source, search, sources, LONG),
-                    "one_call": partial(run_ids, session, source, sources, LONG),
+                    "one_call": partial(answered, session, source, sources, LONG),
                 }
                 best = dict.fromkeys(calls, float("inf"))
                 for _ in range(rounds):

@@ -167,6 +167,11 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} {self.kind})"
 
+    @property
+    def special(self) -> frozenset[int]:
+        """The ids of special symbols."""
+        return self._special
+
     def encode(self, text: str, *, unknown: Literal["error", "symbol"] = "error") -> list[int]:
         """Ids of the symbols of `text`, as `kind` says, in their order.
 

@@ -29,22 +29,26 @@ from treadle_export.bundle import Description, assemble, finished, write_bundle
 from treadle_export.one_call import writing
 from treadle_export.one_call.assembling import FORMAT, assembled
 from treadle_export.one_call.beam_search import BeamSearch
+from treadle_export.one_call.beginning import declared
 from treadle_export.one_call.drawing import Drawing
 from treadle_export.one_call.opening import Opened, opened
 from treadle_export.one_call.row_search import RowSearch
+from treadle_export.one_call.text import ML, ML_VERSION, ids_of
 from treadle_export.one_call.writing import (
+    answered,
     random_inputs,
-    run_ids,
     searched,
     session_of,
     write_one_call,
 )
+from treadle_export.passes.rewriting import MICROSOFT, Emitter
 from treadle_export.quantization.precision import plan_of, precision_named
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle_export.one_call.assembling import Searching
+    from treadle_train.run import Run
 
 LETTERS = Vocabulary(("<pad>", *map(chr, range(0x61, 0x61 + SOURCES - 1))), "characters", padding=0)
 SOUNDS = Vocabulary(
@@ -79,6 +83,13 @@ SEARCHES: tuple[Searching, ...] = (
     BeamSearch(5, 2, 1.3),
 )
 PRECISIONS = ("float32", "int8")
+
+
+@pytest.fixture(scope="module")
+def made_up_run(request: pytest.FixtureRequest) -> Run:
+    """The run that tests of the exporter share; `run` is the command line here."""
+    found: Run = request.getfixturevalue("run")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -123,23 +134,10 @@ def test_it_answers_as_the_searches_in_python(
     search = SEARCHES[number]
     expected = searched(model, source, search, rows, steps)
     given_numbers = random_inputs(search, len(rows), steps)
-    found = run_ids(session, source, rows, steps, **given_numbers)
-    assert found == [answer.ids for answer in expected]
-    scores = scores_of(session, source, rows, steps, given_numbers)
+    found = answered(session, source, rows, steps, **given_numbers)
+    assert [answer.ids for answer in found] == [answer.ids for answer in expected]
+    scores = [answer.score for answer in found]
     np.testing.assert_allclose(scores, [answer.score for answer in expected], rtol=1e-4, atol=1e-4)
-
-
-def scores_of(session: Any, source: Opened, rows: Any, steps: int, numbers: Any) -> Any:
-    asked: list[Any] = []
-
-    class Recorded:
-        def run(self, names: list[str], feeds: Any) -> Any:
-            *answer, scores = session.run([*names, "scores"], feeds)
-            asked.append(scores)
-            return answer
-
-    run_ids(Recorded(), source, rows, steps, **numbers)
-    return asked[0]
 
 
 def test_behind_the_end_of_a_row_stands_the_end_symbol(folder: Path) -> None:
@@ -192,6 +190,55 @@ def test_a_symbol_that_is_not_known_stops_the_engine(folder: Path) -> None:
     given = {"text": np.array(["ab?"], object), "max_length": np.array(5)}
     with pytest.raises(Exception, match="out of data bounds"):
         session.run(None, given)
+
+
+CHARACTERS = "abC'_1,.!—-ßéλ日本\u0301 \t\n\u00a0\u3000\u2028\x1f\x85"
+SYMBOLIC = ("<?>", "a", "b", "ab", "C", "a,", "é")
+WORDY = ("<?>", "a", "b", "ab", "c", "abc", "é", "日本", ",", "!", "a'b")
+SPLIT = {
+    "characters": Vocabulary(CHARACTERS, "characters"),
+    "symbols": Vocabulary(SYMBOLIC, "symbols", unknown=0),
+    "words": Vocabulary(WORDY, "words", unknown=0),
+}
+# Signs that split, that do not, that Unicode calls spaces, letters of other scripts, a mark.
+TEXTS = st.lists(st.text(st.sampled_from(CHARACTERS), max_size=12), min_size=1, max_size=4)
+
+
+@cache
+def reader(kind: str) -> Any:
+    """A session that reads texts [batch] with a vocabulary."""
+    root = ir.Graph([], [], nodes=[], opset_imports={"": 21, MICROSOFT: 1, ML: ML_VERSION})
+    e, text = Emitter(root), declared("text", ir.DataType.STRING, "batch")
+    found = ids_of(e, SPLIT[kind], text, lowercase=False)
+    for value, name in zip(found, ("ids", "lengths"), strict=True):
+        value.name, value.type = name, ir.TensorType(ir.DataType.INT64)
+    e.name_after("read.")
+    root.extend(e.nodes)
+    root.inputs.append(text)
+    root.outputs.extend(found)
+    return session_of(ir.to_proto(ir.Model(root, ir_version=10)).SerializeToString())
+
+
+@pytest.mark.parametrize("kind", SPLIT)
+@given(texts=TEXTS)
+def test_texts_are_split_as_the_vocabulary_splits_them(kind: str, texts: list[str]) -> None:
+    vocabulary = SPLIT[kind]
+    if kind == "words":  # in other mixtures of capitals a word is not known
+        texts = [text.lower() for text in texts]
+    ids, lengths = reader(kind).run(None, {"text": np.array(texts, object)})
+    for text, row, length in zip(texts, ids, lengths, strict=True):
+        known = {s for i, s in enumerate(vocabulary.symbols) if i not in vocabulary.special}
+        symbols = vocabulary.split(text)
+        assert length == len(symbols)
+        outside = 0 if kind == "words" else len(vocabulary)
+        expected = [vocabulary.symbols.index(s) if s in known else outside for s in symbols]
+        assert row[:length].tolist() == expected
+        assert not row[length:].any()
+
+
+def test_words_are_known_in_capitals() -> None:
+    ids, _ = reader("words").run(None, {"text": np.array(["ABC Abc abc!"], object)})
+    assert ids.tolist() == [[5, 5, 5, 9]]
 
 
 def test_the_file_says_what_it_is(folder: Path, tmp_path: Path) -> None:
@@ -281,8 +328,34 @@ def test_the_command_takes_a_bundle(
     assert document["bytes"] == out.stat().st_size
     assert run([*asked, "--force", "--search", "greedy", "--beam", "3"]) == 1
     assert "expected --beam with --search beam" in capsys.readouterr().err
-    assert run([*asked, "--force", "--precision", "int8"]) == 1
-    assert "expected no --precision with a bundle" in capsys.readouterr().err
+    for option in (
+        ["--precision", "int8"],
+        ["--calibration", "none"],
+        ["--tune"],
+        ["--target", "web"],
+    ):
+        assert run([*asked, "--force", *option]) == 1
+        assert f"expected no {option[0]} with a bundle" in capsys.readouterr().err
+    assert run([*asked, "--force", "--target", "triton"]) == 1
+    assert "leave one out" in capsys.readouterr().err
+
+
+def test_the_command_makes_a_bundle_of_a_run_as_it_is_told(
+    made_up_run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a bundle is made with reaches it: here a plan by which the output keeps float32."""
+    plan, out = tmp_path / "plan.json", tmp_path / "one.onnx"
+    plan.write_text(json.dumps({"output": "float32"}))
+    monkeypatch.setattr("treadle_train.run.load_run", lambda _: made_up_run)
+    asked = ["export", str(tmp_path), "--graph", "generate", "--out", str(out)]
+    assert run([*asked, "--precision", "int8", "--plan", str(plan), "--text"]) == 0
+    capsys.readouterr()
+    weights = {value.name: value.data_type for value in onnx.load(out).graph.initializer}
+    assert weights["network.output.weight.transposed"] == onnx.TensorProto.FLOAT
+    assert onnx.TensorProto.INT8 in weights.values()
 
 
 def test_options_of_a_decode_need_the_graph(

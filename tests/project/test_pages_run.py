@@ -64,12 +64,19 @@ GIVEN: dict[str, Names] = {
 
 def a_stream(names: Names, printed: str) -> None:
     assert names["stream"].reprimed.all()
+    assert names["stream"].steps.tolist() == [5]
+    assert names["saved"].steps.tolist() in ([4], [5])
+    assert np.isfinite(names["logits"]).all()
     assert "CPUExecutionProvider" in printed
     assert [len(answer) for answer in names["answers"].values()] == [11, 11]
 
 
 def decoded(names: Names, printed: str) -> None:
     *_, choice, words, expression, first, second, third = printed.splitlines()
+    drawn = re.match(r"(.*?)([0-9]+\.[0-9]+)\n", printed, re.DOTALL)
+    assert drawn is not None
+    assert "\n\n" not in drawn[1]
+    assert 1 < float(drawn[2]) < 1000
     assert choice in ("bad", "egg")
     assert set(words.split(" ")[:-1]) <= {"fed", "had"}
     assert re.fullmatch("[a-f]{2,4}( [a-f]{2,4}){3}", expression)

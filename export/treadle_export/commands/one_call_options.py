@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from treadle_export.one_call.assembling import Searching
 
 _BEAM, _SAMPLE = ("beam", "n_best"), ("top_k", "top_p", "min_p")
+DECODING = _BEAM + _SAMPLE
+"""Parameters of the searches."""
 
 one_call_options = together(
     click.option(
@@ -77,23 +79,12 @@ def searching_of(search: str | None, given: dict[str, Any]) -> "Searching":
 
 
 def write_generate(
-    run: Path,
-    out: Path,
-    precision: str | None,
-    *,
-    force: bool,
-    as_json: bool,
-    search: str | None,
-    text: bool,
-    **given: Any,
+    bundle: Path, out: Path, searching: "Searching", *, text: bool, force: bool, as_json: bool
 ) -> None:
-    """Writes the decode of a run, or of a bundle, and says what was written."""
-    from treadle_export.commands.made_bundle import bundle_of
+    """Writes the decode of a bundle, and says what was written."""
     from treadle_export.one_call.writing import write_one_call
 
-    searching = searching_of(search, given)
-    with bundle_of(run, precision) as bundle:
-        made = write_one_call(bundle, out, searching, text=text, force=force)
+    made = write_one_call(bundle, out, searching, text=text, force=force)
     if as_json:
         document = {"path": str(made.path), "bytes": made.bytes, "symbols_checked": made.checked}
         click.echo(json.dumps(document))

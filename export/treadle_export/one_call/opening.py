@@ -85,7 +85,7 @@ def _check(manifest: Manifest) -> None:
     if manifest.task not in ROLES:
         raise UnsupportedGraph(
             f"expected a model that writes symbols one after another ({', '.join(ROLES)}), got "
-            f"{manifest.name} for {manifest.task}; its own graphs need one call already"
+            f"{manifest.name} for {manifest.task}: run its own graphs, or treadle.load"
         )
     if manifest.target == "mobile":
         raise UnsupportedGraph(

@@ -1,13 +1,13 @@
 """Text to ids and ids to text by ONNX's operators on strings.
 
-Characters are split by `Tokenizer` of com.microsoft, symbols by white space with `StringSplit`;
-`LabelEncoder` of ai.onnx.ml numbers them. What is no symbol gets the unknown one, or, where there
-is none, an id that no table has, so that the engine stops with an error. Answers are joined with
-`StringConcat` in a Loop.
+`Tokenizer` of com.microsoft splits as `Vocabulary.split` does, `LabelEncoder` of ai.onnx.ml numbers
+the symbols. A word that is unknown becomes the unknown one; any other symbol gets an id that no
+table has, so that the engine stops with an error. Answers are joined with `StringConcat` in a Loop.
 """
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -19,6 +19,14 @@ from treadle_export.passes.rewriting import MICROSOFT, Emitter
 
 TEXT, ANSWER = "text", "answer"
 ML, ML_VERSION = "ai.onnx.ml", 4
+_SPACE = r"\s\p{Z}\x0b\x1c-\x1f\x85"  # what Python calls white space, in RE2's words
+_WORD = r"\p{L}\p{N}_'"
+_SPLIT: dict[str, dict[str, Any]] = {
+    "characters": {"separators": [""]},
+    "symbols": {"tokenexp": f"[^{_SPACE}]+"},
+    "words": {"tokenexp": f"[{_WORD}]+|[^{_WORD}{_SPACE}]"},
+}
+"""Kind of a vocabulary -> the attributes of Tokenizer that split its texts."""
 _NOTHING = -1  # the id of what fills up a row of symbols, before it is counted and replaced
 
 
@@ -28,7 +36,7 @@ def check_kind(vocabulary: Vocabulary | None, side: str) -> Vocabulary:
     Raises:
         UnsupportedGraph: there is none, or it holds subwords.
     """
-    if vocabulary is None or vocabulary.kind == "subwords":
+    if vocabulary is None or vocabulary.kind not in _SPLIT:
         found = "none" if vocabulary is None else "one of subwords"
         raise UnsupportedGraph(
             f"expected a vocabulary of characters, symbols or words {side}, got {found}; leave "
@@ -41,26 +49,17 @@ def ids_of(
     e: Emitter, vocabulary: Vocabulary, text: ir.Value, *, lowercase: bool
 ) -> tuple[ir.Value, ir.Value]:
     """Ids int64 [B, T] of texts [B], 0 behind the end of a row, and their lengths int64 [B]."""
-    if vocabulary.kind == "characters":
-        split = e.op(
-            "Tokenizer",
-            text,
-            domain=MICROSOFT,
-            mark=0,
-            pad_value="",
-            separators=[""],
-            mincharnum=1,
-        )
-    else:
-        split, _ = e.ops("StringSplit", text, outputs=2)
+    how = _SPLIT[vocabulary.kind]
+    split = e.op("Tokenizer", text, domain=MICROSOFT, mark=0, pad_value="", mincharnum=1, **how)
     numbers = _numbers(vocabulary, lowercase=lowercase)
+    unknown = vocabulary.unknown if vocabulary.kind == "words" else None
     ids = e.op(
         "LabelEncoder",
         split,
         domain=ML,
         keys_strings=list(numbers),
         values_int64s=list(numbers.values()),
-        default_int64=len(vocabulary) if vocabulary.unknown is None else vocabulary.unknown,
+        default_int64=len(vocabulary) if unknown is None else unknown,
     )
     there = e.op("Cast", e.op("Not", e.op("Equal", ids, e.constant(np.int64(_NOTHING)))), to=7)
     lengths = e.op("ReduceSum", there, e.axes(1), keepdims=0)
@@ -69,8 +68,7 @@ def ids_of(
 
 def _numbers(vocabulary: Vocabulary, *, lowercase: bool) -> Mapping[str, int]:
     """Symbol -> id, as `Vocabulary.encode` has it, and as it is written in capitals."""
-    special = {getattr(vocabulary, name) for name in ("padding", "start", "end", "unknown")}
-    known = {s: i for i, s in enumerate(vocabulary.symbols) if i not in special}
+    known = {s: i for i, s in enumerate(vocabulary.symbols) if i not in vocabulary.special}
     numbers = {"": _NOTHING, **known}
     if lowercase or vocabulary.kind == "words":
         for symbol, number in known.items():
@@ -82,15 +80,14 @@ def _numbers(vocabulary: Vocabulary, *, lowercase: bool) -> Mapping[str, int]:
 
 def text_of(e: Emitter, vocabulary: Vocabulary, ids: ir.Value, lengths: ir.Value) -> ir.Value:
     """Texts [R] of ids [R, T] up to their lengths [R], as `Vocabulary.text` writes them."""
-    special = {getattr(vocabulary, name) for name in ("padding", "start", "end", "unknown")}
-    shown = np.array([i not in special for i in range(len(vocabulary))])
+    shown = np.array([i not in vocabulary.special for i in range(len(vocabulary))])
     pieces = [s if shown[i] else "" for i, s in enumerate(vocabulary.symbols)]
     by_step = e.op("Transpose", ids, perm=[1, 0])
     rows = e.op("Shape", lengths)
     empty = e.op("Expand", _strings(e, [""]), rows)
     begun = e.op("Expand", e.constant(np.array(False)), rows)
     steps = e.op("Squeeze", e.op("Shape", by_step, start=0, end=1))
-    body = _joining(e.root, pieces, shown, by_step, lengths, "" if vocabulary.space == "" else " ")
+    body = _joining(e.root, pieces, shown, by_step, lengths, vocabulary.space)
     going = e.constant(np.array(True))
     text, _ = e.ops("Loop", steps, going, empty, begun, outputs=2, body=body)
     return text
@@ -132,14 +129,8 @@ def _strings(e: Emitter, values: list[str]) -> ir.Value:
     content = hashlib.sha256("\0".join(values).encode()).hexdigest()[:12]
     name = f"constant.string.{len(values)}.{content}"
     if name not in e.root.initializers:
-        tensor = ir.StringTensor(
-            [value.encode() for value in values], shape=ir.Shape([len(values)]), name=name
-        )
-        value = ir.Value(
-            name=name,
-            shape=tensor.shape,
-            type=ir.TensorType(ir.DataType.STRING),
-            const_value=tensor,
-        )
-        e.root.register_initializer(value)
+        constant = declared(name, ir.DataType.STRING, len(values))
+        encoded = [value.encode() for value in values]
+        constant.const_value = ir.StringTensor(encoded, shape=constant.shape, name=name)
+        e.root.register_initializer(constant)
     return e.root.initializers[name]

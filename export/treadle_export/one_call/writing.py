@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -21,6 +21,7 @@ from treadle_export.one_call.beam_search import BeamSearch
 from treadle_export.one_call.beginning import PROMPT, PROMPT_LENGTHS
 from treadle_export.one_call.opening import Opened, opened
 from treadle_export.one_call.row_search import RANDOM, TEMPERATURE, RowSearch
+from treadle_export.one_call.text import ANSWER, TEXT
 
 ROWS, LONGEST, STEPS = 8, 20, 24
 """Of the check: sequences, their greatest length, and symbols that are asked for."""
@@ -52,18 +53,47 @@ def write_one_call(
         raise ExportError(f"{out} is there already; name another file, or replace it with --force")
     source = opened(bundle)
     content = ir.to_proto(assembled(source, searching, text=text)).SerializeToString()
-    plain = content
-    if text:
-        plain = ir.to_proto(assembled(opened(bundle), searching)).SerializeToString()
-    checked = _check(bundle, source, searching, plain)
+    checked = _check(bundle, source, searching, session_of(content))
     write_atomically(out, content)
     return OneCall(out, len(content), checked)
 
 
-def run_ids(
+class Answer(NamedTuple):
+    """One answer of a file; its text where the file writes texts."""
+
+    ids: tuple[int, ...]
+    score: float
+    text: str | None
+
+
+def answered(
     session: Any, source: Opened, rows: Sequences, max_length: int, **given: NDArray[np.generic]
-) -> list[tuple[int, ...]]:
-    """The ids of each answer to sources, or prompts, of ids."""
+) -> list[Answer]:
+    """The answers to sources, or prompts, of ids; a file that reads texts is given these."""
+    names = [port.name for port in session.get_outputs()]
+    feeds = _feeds(session, source, rows, max_length) | given
+    made = dict(zip(names, session.run(names, feeds), strict=True))
+    texts = made.get(ANSWER, [None] * len(made["ids"]))
+    return [
+        Answer(tuple(map(int, ids[:length])), float(score), text)
+        for ids, length, score, text in zip(
+            made["ids"], made["lengths"], made["scores"], texts, strict=True
+        )
+    ]
+
+
+def _feeds(session: Any, source: Opened, rows: Sequences, max_length: int) -> dict[str, Any]:
+    feeds: dict[str, Any] = {MAX_LENGTH: np.array(max_length, np.int64)}
+    if source.read is not None and _reads_text(session):
+        return feeds | {TEXT: np.array([source.read.text(row) for row in rows], object)}
+    return feeds | _padded(source, rows)
+
+
+def _reads_text(session: Any) -> bool:
+    return any(port.name == TEXT for port in session.get_inputs())
+
+
+def _padded(source: Opened, rows: Sequences) -> dict[str, NDArray[Any]]:
     lengths = np.array([len(row) for row in rows], np.int64)
     ids = np.zeros((len(rows), max(1, int(lengths.max()))), np.int64)
     for index, row in enumerate(rows):
@@ -71,10 +101,7 @@ def run_ids(
     names = [PROMPT, PROMPT_LENGTHS]
     if "encode" in source.manifest.graphs:
         names = [tensor.name for tensor in source.manifest.graphs["encode"].inputs]
-    feeds: dict[str, NDArray[Any]] = dict(zip(names, (ids, lengths), strict=False))
-    feeds |= {MAX_LENGTH: np.array(max_length, np.int64), **given}
-    made, counts = session.run(["ids", "lengths"], feeds)
-    return [tuple(map(int, row[:count])) for row, count in zip(made, counts, strict=True)]
+    return dict(zip(names, (ids, lengths), strict=False))
 
 
 def session_of(content: bytes) -> Any:
@@ -85,20 +112,24 @@ def session_of(content: bytes) -> Any:
     )
 
 
-def _check(bundle: Path, source: Opened, searching: Searching, content: bytes) -> int:
-    """Symbols that both made of the same sequences."""
-    session, rows = session_of(content), _sequences(source)
+def _check(bundle: Path, source: Opened, searching: Searching, session: Any) -> int:
+    """Symbols that both made of the same sequences; texts, where the file reads and writes them."""
+    rows = _sequences(source)
+    if _reads_text(session) and source.read is not None:  # as Python would split them
+        rows = [source.read.encode(source.read.text(row)) for row in rows]
     with treadle.load(bundle) as model:
         expected = searched(model, source, searching, rows, STEPS)
-    found = run_ids(session, source, rows, STEPS, **random_inputs(searching, len(rows), STEPS))
+    numbers = random_inputs(searching, len(rows), STEPS)
+    found = answered(session, source, rows, STEPS, **numbers)
     each = len(found) // len(rows)
     for index, (wanted, made) in enumerate(zip(expected, found, strict=True)):
-        if wanted.ids != made:
+        if wanted.ids != made.ids or made.text not in (None, source.written.text(made.ids)):
             raise ExportError(
                 f"expected the file to answer {list(wanted.ids)}, as the search in Python does, to "
-                f"{list(rows[index // each])}, got {list(made)}; please report it with the bundle"
+                f"{list(rows[index // each])}, got {list(made.ids)} and the text {made.text!r}; "
+                "please report it with the bundle"
             )
-    return sum(len(made) for made in found)
+    return sum(len(made.ids) for made in found)
 
 
 def _sequences(source: Opened) -> list[list[int]]:
@@ -107,8 +138,7 @@ def _sequences(source: Opened) -> list[list[int]]:
     vocabulary = source.read
     if vocabulary is None:
         raise ExportError("expected a model that reads symbols; its one call is not written yet")
-    special = {getattr(vocabulary, name) for name in ("padding", "start", "end", "unknown")}
-    known = [number for number in range(len(vocabulary)) if number not in special]
+    known = [number for number in range(len(vocabulary)) if number not in vocabulary.special]
     fixed = source.manifest.task == "generation"
     lengths = [1] * ROWS if fixed else generator.integers(1, LONGEST + 1, ROWS)
     return [generator.choice(known, length).tolist() for length in lengths]

@@ -184,9 +184,9 @@ def units(e: Emitter, x: Quantized, scale: NDArray[np.float32], name: str) -> ir
     return e.constant(scale * np.float32(x.fixed), f"{name}.unit")
 
 
-def scaled(e: Emitter, x: Quantized, sums: ir.Value, units: ir.Value) -> ir.Value:
-    """Sums of `x`, as floats, times the units of their channels and the scales of their rows."""
-    product = e.op("Mul", sums, units)
+def scaled(e: Emitter, x: Quantized, sums: ir.Value, worth: ir.Value) -> ir.Value:
+    """Sums of `x`, as floats, times what they are worth and the scales of their rows."""
+    product = e.op("Mul", sums, worth)
     return e.op("Mul", product, x.scale) if x.fixed is None else product
 
 

@@ -219,16 +219,7 @@ def lower(
 
     def structure(name: str, graph: ir.Model) -> ir.Model:
         kernel = uses_kernel(model, name, precision, exceptions)
-        passes = [
-            CompactTables(),
-            *([QuantizeLSTM()] if kernel else []),
-            LowerRecurrent(form_in(name), precision.lowered),
-            SplitGates(gates or {}),
-            MoveSingleAxes(),
-            FoldSeams(),
-            ir.passes.common.ShapeInferencePass(),
-        ]
-        return applied(passes, graph)
+        return applied(_structuring(name, precision, gates or {}, kernel=kernel), graph)
 
     def rewrite(name: str, graph: ir.Model) -> ir.Model:
         passes = _passes(precision, plan, rounding or Rounding(), screen)
@@ -249,6 +240,21 @@ def lower(
     if plan.exceptions:
         plan.check(weight_sizes(structured))
     return structured.rewritten(rewrite)
+
+
+def _structuring(
+    name: str, precision: Precision, gates: Mapping[str, tuple[str, ...]], *, kernel: bool
+) -> list[Pass]:
+    """What gives a graph the operators whose weights a precision then rounds."""
+    return [
+        CompactTables(),
+        *([QuantizeLSTM()] if kernel else []),
+        LowerRecurrent(form_in(name), precision.lowered),
+        SplitGates(gates),
+        MoveSingleAxes(),
+        FoldSeams(),
+        ir.passes.common.ShapeInferencePass(),
+    ]
 
 
 def _passes(
