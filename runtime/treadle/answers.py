@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.decoding import (
     Sampler,
@@ -43,6 +43,15 @@ class Hypothesis:
     text: str
     score: float
     finished: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the ids, as one JSON object."""
+        return {
+            "text": self.text,
+            "symbols": list(self.symbols),
+            "score": self.score,
+            "finished": self.finished,
+        }
 
 
 @dataclass(frozen=True, slots=True)

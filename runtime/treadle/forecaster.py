@@ -40,6 +40,11 @@ class Forecast:
         """The median, or the mean where there are no quantiles, float32 [steps]."""
         return self.values[:, _central(self.quantiles)]
 
+    def to_json(self) -> dict[str, Any]:
+        """The central forecast of every step, and the values of every quantile by its name."""
+        named = zip(map(str, self.quantiles), self.values.T.tolist(), strict=False)
+        return {"forecast": self.central.tolist(), "quantiles": dict(named)}
+
 
 class Forecaster(Model):
     """A model of the task "forecasting": frames in, the steps that follow out.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 LEFT_OUT = frozenset(
-    {"bench", "commands", "web", "cli.py", "__main__.py", "slim.py", "__pycache__"}
+    {"bench", "commands", "scoring", "web", "cli.py", "__main__.py", "slim.py", "__pycache__"}
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest time: the same files give the same bytes
 

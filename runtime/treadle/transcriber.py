@@ -6,7 +6,7 @@ B rows, T frames of a chunk, F numbers of a frame, K frames of a step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,6 +42,15 @@ class Transcription:
     score: float
     settled: int
     ended: EndReason | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Text, symbols, their frames and the score, as one JSON object."""
+        return {
+            "text": self.text,
+            "symbols": list(self.symbols),
+            "frames": list(self.frames),
+            "score": self.score,
+        }
 
 
 class Transcriber(Closing):

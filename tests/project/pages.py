@@ -20,7 +20,7 @@ BLOCK = re.compile(
     flags=re.MULTILINE | re.DOTALL,
 )
 # Commands that take a second or less on a tiny bundle.
-QUICK = {"adopt", "inspect", "pack", "run", "runtime", "verify"}
+QUICK = {"adopt", "inspect", "pack", "run", "runtime", "score", "verify"}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,11 @@ MAY_IMPORT = {
     "treadle": {
         *("treadle", "numpy", "click", "onnxruntime", "cryptography", "pooch"),
         *("conllu", "pyarrow", "yaml"),  # readers of data, each inside a function
-        *("sacrebleu", "mlperf_loadgen"),  # to judge translations, to measure; inside functions
+        *(
+            "sacrebleu",
+            "mlperf_loadgen",
+            "ray",
+        ),  # inside functions
     },
     "treadle_train": {
         *("treadle", "treadle_train", "numpy", "click", "torch", "lightning", "torchmetrics"),

@@ -7,15 +7,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from treadle.commands.options import write
-from treadle.commands.utterance import read_utterance
-from treadle.errors import InputError, TreadleError
+from treadle.errors import TreadleError
+from treadle.written import read_series, read_utterance, read_vector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from treadle.answers import Hypothesis
     from treadle.classifier import Classifier
@@ -59,7 +58,7 @@ class Transcriber:
 
     def document(self, line: str) -> dict[str, Any]:
         """The answers to one line with their scores."""
-        return {"input": line, "hypotheses": _documents(self._hypotheses(line))}
+        return {"input": line, "hypotheses": [made.to_json() for made in self._hypotheses(line)]}
 
     def _hypotheses(self, line: str) -> list[Hypothesis]:
         return self.model.transduce([line], **self.options)[0]
@@ -131,23 +130,10 @@ class Foreteller:
     def document(self, line: str) -> dict[str, Any]:
         """The central forecast, and the values of every quantile."""
         made = self._forecast(line)
-        return {
-            "input": line,
-            "target": self.model.target,
-            "forecast": made.central.tolist(),
-            "quantiles": dict(zip(map(str, made.quantiles), made.values.T.tolist(), strict=False)),
-        }
+        return {"input": line, "target": self.model.target, **made.to_json()}
 
     def _forecast(self, line: str) -> Forecast:
-        frames = [frame.split(",") for frame in line.split()]
-        try:
-            series = np.array(frames, np.float32)
-        except ValueError as error:
-            raise InputError(
-                "expected frames of numbers, white space between and within a frame commas "
-                f"({','.join(self.model.channels)}), got {line[:60]!r}; {error}"
-            ) from error
-        [made] = self.model.forecast([series])
+        [made] = self.model.forecast([read_series(line, self.model.channels)])
         return made
 
 
@@ -198,7 +184,7 @@ class Writer:
 
     def document(self, line: str) -> dict[str, Any]:
         """The sequences of one line with their scores."""
-        return {"input": line, "hypotheses": _documents(self._hypotheses(line))}
+        return {"input": line, "hypotheses": [made.to_json() for made in self._hypotheses(line)]}
 
     def _hypotheses(self, line: str) -> list[Hypothesis]:
         asked = {name: value for name, value in self.options.items() if value is not None}
@@ -211,21 +197,8 @@ class Writer:
         return {"seed": self.options["seed"] + next(self.seeds)}
 
     def _given(self, line: str) -> Any:
-        if self.model.features is None:
-            return line
-        try:
-            return np.array(line.replace(",", " ").split(), np.float32)
-        except ValueError as error:
-            raise InputError(
-                f"expected {self.model.features} numbers, got {line[:60]!r}; {error}"
-            ) from error
-
-
-def _documents(hypotheses: list[Hypothesis]) -> list[dict[str, Any]]:
-    return [
-        {"text": h.text, "symbols": list(h.symbols), "score": h.score, "finished": h.finished}
-        for h in hypotheses
-    ]
+        features = self.model.features
+        return line if features is None else read_vector(line, features)
 
 
 @dataclass(frozen=True)
@@ -257,11 +230,11 @@ class Listener:
                 if now.text != (partials[-1]["text"] if partials else ""):
                     partials.append({"frames": number, "text": now.text, "settled": now.settled})
             [found] = reader.final(n_best=self.options["n_best"])
-        hypotheses = [
-            {"text": h.text, "symbols": h.symbols, "frames": h.frames, "score": h.score}
-            for h in found
-        ]
-        return {"input": line, "partial": partials, "hypotheses": hypotheses}
+        return {
+            "input": line,
+            "partial": partials,
+            "hypotheses": [made.to_json() for made in found],
+        }
 
     def _reader(self) -> Reader:
         return self.model.transcriber(beam=self.options["beam"])
@@ -282,15 +255,26 @@ ANSWERERS: dict[str, type[Answerer]] = {
 def answerer_of(ctx: click.Context, model: Model, options: dict[str, Any]) -> Answerer:
     """What answers lines with `model`, given every option that some task takes.
 
-    Raises click.UsageError for an option of another task, which would be ignored without a word,
-    TreadleError for a task that answers no text.
+    Raises click.UsageError for an option of another task, TreadleError for a task that answers no
+    text.
     """
     task = model.manifest.task
     if task not in ANSWERERS:
         raise TreadleError(f"run does not know the task {task}")
     kind = ANSWERERS[task]
-    for name in options.keys() - set(kind.taken):
+    return kind(model, chosen_options(ctx, task, kind.taken, options))
+
+
+def chosen_options(
+    ctx: click.Context, task: str, taken: Collection[str], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of the options that the task takes.
+
+    Raises click.UsageError for one that was given and that it does not take, which would be ignored
+    without a word.
+    """
+    for name in options.keys() - set(taken):
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} has no meaning for the task {task}")
-    return kind(model, {name: options[name] for name in kind.taken})
+    return {name: options[name] for name in taken}

@@ -14,9 +14,9 @@ from treadle.commands.options import (
     engine_options,
     json_option,
     print_json,
-    together,
     write,
 )
+from treadle.commands.search_options import sampling_options, search_options, unknown_option
 from treadle.errors import TreadleError
 
 if TYPE_CHECKING:
@@ -25,41 +25,13 @@ if TYPE_CHECKING:
 
     from treadle.commands.answering import Answerer
 
-search_options = together(
-    click.option(
-        "--beam", type=int, show_default="the bundle's", help="Hypotheses kept; 1 is greedy."
-    ),
-    click.option("--n-best", default=1, show_default=True, help="Answers a line, tab between."),
-    click.option(
-        "--length-normalization", type=float, show_default="the bundle's", help="0: none."
-    ),
-)
-sampling_options = together(
-    click.option("--temperature", default=1.0, show_default=True, help="0: always the likeliest."),
-    click.option("--top-k", type=int, help="Draw from the K likeliest symbols."),
-    click.option("--top-p", type=float, help="Draw from the likeliest that hold this share."),
-    click.option("--min-p", type=float, help="Draw from those this many times the likeliest."),
-    click.option("--repetition-penalty", default=1.0, show_default=True, help="1: none."),
-    click.option(
-        "--stop", multiple=True, metavar="TEXT", help="End before this text; may be repeated."
-    ),
-    click.option("--seed", default=0, show_default=True, help="Same seed, same text."),
-)
-
 
 @click.command()
 @bundle_argument
 @click.argument("text", nargs=-1)
-@click.option("--max-length", type=click.IntRange(min=1), help="Most symbols of an answer.")
 @search_options
-@sampling_options
-@click.option(
-    "--unknown",
-    type=click.Choice(["error", "symbol"]),
-    default="error",
-    show_default=True,
-    help="What a symbol outside the vocabulary is.",
-)
+@sampling_options(temperature=1.0)
+@unknown_option
 @engine_options
 @json_option
 @click.pass_context
