@@ -34,25 +34,20 @@ class DeviceStep(BoundStep):
 
     def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         place = Engine.of(session)
-
-        def put(array: Array) -> Any:
-            made = load_engine().OrtValue.ortvalue_from_shape_and_type(
-                array.shape, array.dtype.type, place.kind, place.number
-            )
-            made.update_inplace(array)
-            return made
-
-        self._values = {name: put(array) for name, array in self.context.items()}
+        self._values = {name: put(array, place) for name, array in self.context.items()}
         here, there = (
-            {name: put(array) for name, array in half.items()} for half in self._turns[0][:2]
+            {name: put(array, place) for name, array in half.items()} for half in self._turns[0][:2]
         )
         self._turns = [(here, there, None), (there, here, None)]
-        self._active = None if graph.active is None else put(np.ones(len(self.x), bool))
-        x = put(self.x)
+        self._active, x = self._mask(graph, place), put(self.x, place)
         fixed = {graph.inputs[0].name: x} | self._values
         if graph.active is not None:
             fixed[graph.active] = self._active
         return self._running(session, graph, x, fixed)
+
+    def _mask(self, graph: Graph, place: Engine) -> Any:
+        """Where the graph has a mask of its own: one by which every row reads."""
+        return None if graph.active is None else put(np.ones(len(self.x), bool), place)
 
     def _running(
         self, session: Any, graph: Graph, x: Any, fixed: dict[str, Any]
@@ -128,6 +123,15 @@ class DeviceStep(BoundStep):
         self.write(state)
         for output in self.outputs:
             output[rows] = 0
+
+
+def put(array: Array, place: Engine) -> Any:
+    """A copy of an array where an engine runs."""
+    made = load_engine().OrtValue.ortvalue_from_shape_and_type(
+        array.shape, array.dtype.type, place.kind, place.number
+    )
+    made.update_inplace(array)
+    return made
 
 
 def _down(values: Mapping[str, Any]) -> dict[str, Array]:

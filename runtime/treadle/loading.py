@@ -40,6 +40,7 @@ def load(
     spinning: bool = False,
     arena: bool = True,
     denormals: bool = True,
+    cuda_graph: bool = False,
     public_key: str | os.PathLike[str] | bytes | None = None,
 ) -> Any:
     """Open the bundle in `source`, as what its task is.
@@ -51,10 +52,11 @@ def load(
     files until the model closes.
 
     `threads` compute within a step; by default as many as the bundle's plan was tuned for, else
-    one. `device`, `spinning`, `arena` and `denormals` are as `treadle.session.Hardware` has them.
-    A symbol outside the vocabulary is an InputError, or becomes the unknown symbol with
-    `unknown="symbol"`. With `public_key`, the path of an ed25519 key in PEM or its content, only a
-    bundle that was signed with its private half is opened (extra `sign`).
+    one. `device`, `spinning`, `arena`, `denormals` and `cuda_graph` are as
+    `treadle.session.Hardware` has them. A symbol outside the vocabulary is an InputError, or
+    becomes the unknown symbol with `unknown="symbol"`. With `public_key`, the path of an ed25519
+    key in PEM or its content, only a bundle that was signed with its private half is opened (extra
+    `sign`).
 
     Raises BundleError for a bundle that is missing, damaged, changed, of a later format, or not
     signed as asked, InputError for an unknown device or option; DeviceError comes with the first
@@ -71,7 +73,7 @@ def load(
 
         tuned = Running.of(bundle.manifest.plan)
         used = tuned.threads if threads is None else threads
-        hardware = Hardware(device, used, spinning, arena, denormals)
+        hardware = Hardware(device, used, spinning, arena, denormals, cuda_graph)
         return _class_of(bundle.manifest)(bundle, hardware, unknown=unknown, call=tuned.call)
     except BaseException:
         bundle.close()

@@ -48,13 +48,25 @@ def refuse_to_step(manifest: Manifest) -> NoReturn:
     )
 
 
+def check_capturable(manifest: Manifest) -> None:
+    """Raise InputError for a model whose step cannot be replayed with buffers of one size."""
+    step = manifest.graphs.get("step")
+    if step is None or step.context:
+        what = "has no step" if step is None else "reads in its steps what it encoded"
+        raise InputError(
+            f"cuda_graph replays steps of an input and a state, but {manifest.name} {what}; load "
+            "it without cuda_graph"
+        )
+
+
 class Model(Closing):
     """An opened bundle. Threads may share it; each needs streams of its own.
 
     bundle, manifest: what was opened. hardware: where it was asked to run; `engine` says what
     really does. vocabularies: by role. unknown: see `load`. call: how new streams call the engine,
     as the plan says it. on_device: whether new streams keep their state in the memory of a device
-    other than the processor; steps are then prebound whatever the plan says.
+    other than the processor; steps are then prebound whatever the plan says. captured: whether they
+    are CUDA graphs.
     """
 
     def __init__(
@@ -71,6 +83,9 @@ class Model(Closing):
         self.unknown = unknown
         self.hardware, self.call = hardware, call
         self.on_device = hardware.kind != "cpu"
+        self.captured = hardware.cuda_graph
+        if self.captured:
+            check_capturable(bundle.manifest)
         self.vocabularies = {
             role: Vocabulary.read(bundle.file(name))
             for role, name in bundle.manifest.vocabularies.items()
@@ -109,7 +124,11 @@ class Model(Closing):
                 onnx = not graph.file.endswith(".ort")  # by which name the engine knows ORT format
                 if onnx:
                     check_graph_file(self.bundle, graph.file)
-                session = open_session(self.bundle.file(graph.file), self.hardware)
+                session = open_session(
+                    self.bundle.file(graph.file),
+                    self.hardware,
+                    captured=self.captured and graph_name == "step",
+                )
                 check_ports(session, graph)
                 # After the session: what tries products is one, and only a first one can flush.
                 if onnx and self.hardware.kind == "cpu" and may_saturate():

@@ -76,6 +76,9 @@ class Hardware:
         where numpy flushes then, too, as does every later model. Kept by default: with states that
         are all denormal a step takes as long as ever (`benchmarks/denormals.py`, an AMD EPYC; other
         processors may differ).
+    cuda_graph: whether a step is captured as a CUDA graph and replayed, for "cuda" alone: the
+        processor then launches one thing a step in place of one a node. The buffers of a stream
+        stay with the model until it closes, for the next stream of as many rows.
     """
 
     device: str = "cpu"
@@ -83,6 +86,7 @@ class Hardware:
     spinning: bool = False
     arena: bool = True
     denormals: bool = True
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(str(self.device)):
@@ -92,9 +96,11 @@ class Hardware:
             )
         if type(self.threads) is not int or self.threads < 1:
             raise InputError(f"threads must be an integer of at least 1, got {self.threads!r}")
-        for name in ("spinning", "arena", "denormals"):
+        for name in ("spinning", "arena", "denormals", "cuda_graph"):
             if type(getattr(self, name)) is not bool:
                 raise InputError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.cuda_graph and self.kind != "cuda":
+            raise InputError(f"cuda_graph needs the device cuda, got {self.device!r}")
 
     @property
     def kind(self) -> str:
@@ -110,8 +116,10 @@ class Hardware:
 THIS_PROCESSOR = Hardware()
 
 
-def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESSOR) -> Any:
-    """An onnxruntime.InferenceSession for the ONNX file at `path`.
+def open_session(
+    path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESSOR, *, captured: bool = False
+) -> Any:
+    """An onnxruntime.InferenceSession for the ONNX file at `path`; captured: as a CUDA graph.
 
     Raises DeviceError when the engine or the hardware is missing or something else would run,
     BundleError when the file cannot be loaded.
@@ -125,13 +133,16 @@ def open_session(path: str | os.PathLike[str], hardware: Hardware = THIS_PROCESS
             f"{', '.join(available)}; pip uninstall onnxruntime, "
             f"then pip install 'treadle[{extra}]'"
         )
+    chosen: dict[str, Any] = {"device_id": hardware.number} if hardware.number else {}
+    if captured:
+        chosen["enable_cuda_graph"] = "1"
     # Python's own are what some releases make of a damaged file in ORT format.
     refusals: tuple[type[Exception], ...] = (*engine_errors(), *_PYTHONS_OWN)
     try:
         session = engine.InferenceSession(
             str(path),
             session_options(engine, hardware),
-            providers=[(provider, {"device_id": hardware.number}) if hardware.number else provider],
+            providers=[(provider, chosen) if chosen else provider],
             # Its fallback would print to stdout, and run on something else than was asked for.
             enable_fallback=0,
         )

@@ -61,7 +61,7 @@ class Slots:
         self._numbers = counting(1)
         self._context_of = np.zeros(count, np.int64)
         self._steps = np.zeros(count, np.int64)
-        self._kind = step_kind("prebound", on_device=model.on_device)
+        self._kind = step_kind("prebound", on_device=model.on_device, captured=model.captured)
         self._named = naming(self._graph)
         # What each slot gave last, one array an output; where it may be given again.
         self._last: list[Array] = []

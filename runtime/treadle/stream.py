@@ -73,9 +73,10 @@ class Stream(Closing):
         """Take over all that `start` holds. Rows of one origin have the same context."""
         self._context = {name: array.copy() for name, array in start.context.items()}
         self._origins = np.arange(self.batch_size) if origins is None else origins.copy()
-        kind = step_kind(self._model.call, on_device=self._model.on_device)
+        model = self._model
+        kind = step_kind(model.call, on_device=model.on_device, captured=model.captured)
         self._bound: BoundStep | None = kind(
-            self._model.session("step"),
+            model.session("step"),
             self._graph,
             self._reading,
             self.batch_size,

@@ -5,7 +5,11 @@ The device's memory is the processor's here, made and reached through the same c
 
 from __future__ import annotations
 
+import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.tiny_bundles import CHARACTERS, FEATURES, PHONEMES
 from treadle.bound_step import BoundStep
+from treadle.captured_step import CapturedStep
 from treadle.device_step import DeviceStep
 from treadle.errors import DeviceError, InputError
 from treadle.loading import load
@@ -33,10 +38,11 @@ HISTORY = 3
 KINDS = ("step", "some", "feed", "unroll", "reset", "select", "rewind", "snapshot", "restore")
 
 
-@pytest.fixture(scope="module")
-def on_device(characters: Model) -> Iterator[Model]:
+@pytest.fixture(scope="module", params=["bound anew", "captured"])
+def on_device(characters: Model, request: pytest.FixtureRequest) -> Iterator[Model]:
+    """The processor ignores the number of a graph, and makes an ordinary run of every replay."""
     with load(characters.bundle.path) as model:
-        model.on_device = True
+        model.on_device, model.captured = True, request.param == "captured"
         yield model
 
 
@@ -81,7 +87,8 @@ def call(stream: Stream, snapshots: list[Any], kind: str, seed: Any, symbols: in
 
 
 def assert_same_streams(expected: Stream, actual: Stream, calls: list[Any]) -> None:
-    assert type(actual._bound) is DeviceStep
+    kind = CapturedStep if actual._model.captured else DeviceStep
+    assert type(actual._bound) is kind
     assert type(expected._bound) is BoundStep
     streams, kept = [expected, actual], [[expected.snapshot()], [actual.snapshot()]]
     for kind, rng, symbols in calls:
@@ -216,6 +223,109 @@ def test_a_failing_call_leaves_the_state_of_a_device_as_it_was(on_device: Model)
     np.testing.assert_array_equal(stream.step(np.array([5, 6])), twin.step(np.array([5, 6])))
 
 
+@pytest.fixture
+def capturing(characters: Model) -> Iterator[Model]:
+    with load(characters.bundle.path) as model:
+        model.on_device = model.captured = True
+        yield model
+
+
+def graphs_of(stream: Stream) -> set[str]:
+    """The numbers by which the engine knows the graphs of a stream again."""
+    assert isinstance(stream._bound, CapturedStep)
+    return {turn[2][1].get_run_config_entry("gpu_graph_id") for turn in stream._bound._turns}
+
+
+def test_streams_that_are_open_share_no_graph(capturing: Model) -> None:
+    streams = [capturing.stream(batch_size=rows) for rows in (1, 2, 1)]
+    numbers = [number for stream in streams for number in graphs_of(stream)]
+    assert len(set(numbers)) == len(numbers) == 6
+    assert "-1" not in numbers  # the engine's word for no graph
+
+
+def test_a_stream_that_is_gone_leaves_its_graphs_to_the_next(
+    characters: Model, capturing: Model
+) -> None:
+    known: set[str] = set()
+    for length in range(1, 6):
+        expected, actual = (model.stream(batch_size=2) for model in (characters, capturing))
+        known |= graphs_of(actual)
+        for ids in np.random.default_rng(length).integers(0, len(CHARACTERS), (length, 2)):
+            np.testing.assert_array_equal(actual.step(ids), expected.step(ids))
+        assert actual.snapshot() == expected.snapshot()
+        actual.close()
+        gc.collect()
+    assert len(known) == 2
+    assert len(graphs_of(capturing.stream(batch_size=3)) | known) == 4
+
+
+def test_threads_replay_one_after_another(characters: Model, capturing: Model) -> None:
+    session = capturing.session("step")
+    inside, most = 0, 0
+
+    class Counting:
+        def __init__(self) -> None:
+            self._sess = self
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(session, name)
+
+        def run_with_iobinding(self, binding: Any, options: Any) -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(1e-4)
+            session._sess.run_with_iobinding(binding, options)
+            inside -= 1
+
+    capturing._sessions["step"] = Counting()
+    ids = np.random.default_rng(0).integers(0, len(CHARACTERS), (30, 1))
+
+    def carried(model: Model) -> Any:
+        stream = model.stream()
+        return [stream.step(one) for one in ids]
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(carried, [capturing] * 4))
+    for each in made:
+        np.testing.assert_array_equal(each, carried(characters))
+    assert most == 1
+
+
+def test_only_a_gpu_and_a_step_without_context_can_be_captured(
+    characters: Model, pronounce: Model
+) -> None:
+    with pytest.raises(InputError, match="cuda_graph needs the device cuda, got 'cpu'"):
+        load(characters.bundle.path, cuda_graph=True)
+    with pytest.raises(InputError, match="reads in its steps what it encoded"):
+        load(pronounce.bundle.path, device="cuda", cuda_graph=True)
+
+
+def test_only_the_step_is_opened_to_be_captured(
+    characters: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    class Session:
+        def __init__(self, path: str, *_: Any, providers: list[Any], **__: Any) -> None:
+            asked.append((Path(path).name, providers))
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: Session.get_providers(None))  # type: ignore[arg-type]
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr("treadle.model.check_ports", lambda *_: None)
+    with load(characters.bundle.path, device="cuda:1", cuda_graph=True) as model:
+        model.session("step")
+        model.session("sequence")
+    provider = "CUDAExecutionProvider"
+    assert asked == [
+        ("step.onnx", [(provider, {"device_id": 1, "enable_cuda_graph": "1"})]),
+        ("sequence.onnx", [(provider, {"device_id": 1})]),
+    ]
+
+
 def test_only_what_is_not_the_processor_keeps_states_to_itself(characters: Model) -> None:
     assert not characters.on_device
     with load(characters.bundle.path, device="cuda") as model:
@@ -226,8 +336,9 @@ def test_only_what_is_not_the_processor_keeps_states_to_itself(characters: Model
     "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
     reason="needs an onnxruntime with CUDAExecutionProvider, and a GPU",
 )
-def test_a_gpu_gives_what_the_processor_does(characters: Model) -> None:
-    with load(characters.bundle.path, device="cuda") as model:
+@pytest.mark.parametrize("captured", [False, True])
+def test_a_gpu_gives_what_the_processor_does(characters: Model, captured: bool) -> None:
+    with load(characters.bundle.path, device="cuda", cuda_graph=captured) as model:
         assert model.engine().provider == "CUDAExecutionProvider"
         streams = characters.stream(batch_size=ROWS), model.stream(batch_size=ROWS)
         rng = np.random.default_rng(0)
