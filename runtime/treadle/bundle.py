@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from typing import IO
 
+    from treadle.opening import Opening
     from treadle.unpacked import Unpacked
 
+    Meanwhile = Callable[["Bundle"], Opening | None]
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Traversable
 
 FETCH_AGAIN = "fetch or export the bundle again"
@@ -66,7 +67,7 @@ class Bundle(Closing):
             self.unpacked.close()
 
 
-def open_bundle(source: Source, *, meanwhile: Callable[[Manifest], object] | None = None) -> Bundle:
+def open_bundle(source: Source, *, meanwhile: Meanwhile | None = None) -> Bundle:
     """The bundle in `source`, after checking all of it.
 
     `source` is the path of a directory or of a zip that `treadle pack` made, the bytes of such a
@@ -77,8 +78,9 @@ def open_bundle(source: Source, *, meanwhile: Callable[[Manifest], object] | Non
     later format, when digest or seal are not those of the content, and when a zip holds anything
     else or cannot be unpacked. Raises InputError when `source` is none of these.
 
-    `meanwhile` is called with the manifest in a thread of its own while files are hashed; what it
-    raises is lost.
+    `meanwhile` is called with the bundle once its manifest and graphs are found right, before its
+    other files are hashed. It should return soon; what it began in a thread is ended when these
+    files turn out to be wrong.
     """
     if isinstance(source, str | os.PathLike):
         source = Path(source)
@@ -118,9 +120,7 @@ def _opened(source: Path | Traversable, shown: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _unpacked(
-    unpacked: Unpacked, shown: str, meanwhile: Callable[[Manifest], object] | None
-) -> Bundle:
+def _unpacked(unpacked: Unpacked, shown: str, meanwhile: Meanwhile | None) -> Bundle:
     """The bundle in the temporary directory, which goes when it is none."""
     try:
         return Bundle(unpacked.path, _checked(unpacked.path, Path(shown), meanwhile), unpacked)
@@ -129,14 +129,9 @@ def _unpacked(
         raise
 
 
-def _checked(
-    directory: Path, shown: Path, meanwhile: Callable[[Manifest], object] | None
-) -> Manifest:
+def _checked(directory: Path, shown: Path, meanwhile: Meanwhile | None) -> Manifest:
     """The manifest of the bundle in `directory`, which errors call `shown`, all of it checked."""
     manifest = _read_manifest(directory / MANIFEST_FILE, shown / MANIFEST_FILE)
-    with _beside(meanwhile, manifest):
-        for name in manifest.files:
-            _check_file(directory, name, manifest, shown / name)
     for what, written, computed in (
         ("digest", manifest.digest, compute_digest(manifest)),
         ("seal", manifest.seal, compute_seal(manifest)),
@@ -146,26 +141,20 @@ def _checked(
                 f"{shown / MANIFEST_FILE} was changed: its content has the {what} {computed}, "
                 f"but it says {written}; {FETCH_AGAIN}"
             )
-    return manifest
-
-
-@contextmanager
-def _beside(work: Callable[[Manifest], object] | None, manifest: Manifest) -> Iterator[None]:
-    """Does other work in a thread; hashing leaves the interpreter to it."""
-    if work is None:
-        yield
-        return
-
-    def done() -> None:
-        with suppress(Exception):
-            work(manifest)
-
-    thread = threading.Thread(target=done)
-    thread.start()
+    for name in manifest.files:
+        _check_place(directory, name, manifest, shown / name)
+    graphs = {graph.file for graph in manifest.graphs.values()}
+    for name in graphs:
+        _check_digest(directory, name, manifest, shown / name)
+    began = None if meanwhile is None else meanwhile(Bundle(directory, manifest))
     try:
-        yield
-    finally:
-        thread.join()
+        for name in manifest.files.keys() - graphs:
+            _check_digest(directory, name, manifest, shown / name)
+    except BaseException:
+        if began is not None:
+            began.end()
+        raise
+    return manifest
 
 
 def _read_manifest(path: Path, shown: Path) -> Manifest:
@@ -178,7 +167,7 @@ def _read_manifest(path: Path, shown: Path) -> Manifest:
     return Manifest.from_bytes(content, str(shown))
 
 
-def _check_file(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
+def _check_place(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
     expected, path = manifest.files[name], directory / name
     # A link may point anywhere; what a bundle holds lies in its own directory. (Path.resolve
     # raises for a link to itself.)
@@ -189,8 +178,12 @@ def _check_file(directory: Path, name: str, manifest: Manifest, shown: Path) -> 
         raise BundleError(f"{shown} is missing; {FETCH_AGAIN}")
     if (size := path.stat().st_size) != expected.bytes:
         raise BundleError(f"{shown} has {size} bytes, expected {expected.bytes}; {FETCH_AGAIN}")
+
+
+def _check_digest(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
+    expected = manifest.files[name]
     try:
-        found = _digest(path)
+        found = _digest(directory / name)
     except OSError as error:
         raise BundleError(f"cannot read {shown}: {error}; {FETCH_AGAIN}") from error
     if found != expected.sha256:

@@ -1,6 +1,7 @@
 """`treadle.load`: a bundle as the model that its task is.
 
-What a model needs is imported while the bundle's files are hashed: an application starts sooner.
+The engine opens the model's first graph while its other files are hashed and its class is imported:
+an application starts sooner.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from treadle.bundle import open_bundle
 if TYPE_CHECKING:
     import os
 
-    from treadle.bundle import Source
+    from treadle.bundle import Bundle, Source
     from treadle.manifest import Manifest
     from treadle.model import Model
+    from treadle.opening import Opening
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
@@ -62,22 +64,38 @@ def load(
     signed as asked, InputError for an unknown device or option; DeviceError comes with the first
     stream, when the engine or the device is missing.
     """
-    bundle = open_bundle(source, meanwhile=_class_of)
+    from treadle.opening import open_ahead
+    from treadle.plan import Running
+    from treadle.session import Hardware
+
+    opening: Opening | None = None
+
+    def hardware_for(tuned: Running) -> Hardware:
+        used = tuned.threads if threads is None else threads
+        return Hardware(device, used, spinning, arena, denormals, cuda_graph)
+
+    def begin(bundle: Bundle) -> Opening | None:
+        nonlocal opening
+        opening = open_ahead(bundle, hardware_for(Running.of(bundle.manifest.plan)))
+        return opening
+
+    bundle = open_bundle(source, meanwhile=begin)
     try:
         if public_key is not None:
             from treadle.signature import check_signature
 
             check_signature(bundle, public_key)
-        from treadle.plan import Running
-        from treadle.session import Hardware
-
         tuned = Running.of(bundle.manifest.plan)
-        used = tuned.threads if threads is None else threads
-        hardware = Hardware(device, used, spinning, arena, denormals, cuda_graph)
-        return _class_of(bundle.manifest)(bundle, hardware, unknown=unknown, call=tuned.call)
+        made: Model = _class_of(bundle.manifest)(
+            bundle, hardware_for(tuned), unknown=unknown, call=tuned.call
+        )
     except BaseException:
+        if opening is not None:
+            opening.end()
         bundle.close()
         raise
+    made.opening = opening
+    return made
 
 
 def _class_of(manifest: Manifest) -> type[Model]:

@@ -19,7 +19,6 @@ from tests.runtime.tiny_bundles import (
     write_language_model,
     write_transducer,
 )
-from treadle import model as module
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.language_model import LanguageModel
 from treadle.loading import CLASSES, load
@@ -148,11 +147,11 @@ def test_a_session_is_opened_once_however_many_ask(
 
     step = characters.session("step")  # before the opening is replaced
 
-    def open_session(path: Path, hardware: Hardware) -> Any:
+    def open_session(path: Path, hardware: Hardware, **_: Any) -> Any:
         opened.append((path.name, hardware))
         return step
 
-    monkeypatch.setattr(module, "open_session", open_session)
+    monkeypatch.setattr("treadle.opening.open_session", open_session)
     with load(characters.bundle.path, threads=2) as model:
         threads = [threading.Thread(target=model.session, args=("step",)) for _ in range(4)]
         for thread in threads:

@@ -118,7 +118,8 @@ def test_what_was_unpacked_goes_when_python_exits(packed: Path, temporary: Path)
         check=True,
     )
     assert done.stdout.startswith(str(temporary))
-    assert list(temporary.iterdir()) == []
+    # The engine, which was opening a graph, leaves a file of its own there (.ses).
+    assert list(temporary.glob("treadle*")) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
