@@ -15,19 +15,16 @@ from treadle.errors import BundleError, InputError, StateError
 from treadle.manifest import MANIFEST_FILE, Manifest, compute_digest, compute_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from importlib.resources.abc import Traversable
     from typing import IO
 
-    from treadle.opening import Opening
     from treadle.unpacked import Unpacked
 
-    Meanwhile = Callable[["Bundle"], Opening | None]
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Traversable
 
 FETCH_AGAIN = "fetch or export the bundle again"
-# Larger than any graph and most weights: between blocks hashing waits for other threads' Python.
-_BLOCK = 8 << 20
+_BLOCK = 1 << 20  # small enough for a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Bundle(Closing):
             self.unpacked.close()
 
 
-def open_bundle(source: Source, *, meanwhile: Meanwhile | None = None) -> Bundle:
+def open_bundle(source: Source) -> Bundle:
     """The bundle in `source`, after checking all of it.
 
     `source` is the path of a directory or of a zip that `treadle pack` made, the bytes of such a
@@ -77,20 +74,16 @@ def open_bundle(source: Source, *, meanwhile: Meanwhile | None = None) -> Bundle
     or a file is missing, damaged, changed or outside, when the manifest is malformed or of a
     later format, when digest or seal are not those of the content, and when a zip holds anything
     else or cannot be unpacked. Raises InputError when `source` is none of these.
-
-    `meanwhile` is called with the bundle once its manifest and graphs are found right, before its
-    other files are hashed. It should return soon; what it began in a thread is ended when these
-    files turn out to be wrong.
     """
     if isinstance(source, str | os.PathLike):
         source = Path(source)
         if source.is_dir():
-            return Bundle(source, _checked(source, source, meanwhile))
+            return Bundle(source, _checked(source, source))
     # Only what has to be unpacked first loads what unpacks it.
     from treadle.unpacked import unpack_directory, unpack_zip
 
     if isinstance(source, bytes | bytearray | memoryview):
-        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>", meanwhile)
+        return _unpacked(unpack_zip(io.BytesIO(source), "<bytes>"), "<bytes>")
     if not isinstance(source, Path) and not (
         hasattr(source, "is_dir") and hasattr(source, "joinpath")
     ):
@@ -100,14 +93,14 @@ def open_bundle(source: Source, *, meanwhile: Meanwhile | None = None) -> Bundle
         )
     shown = str(source)
     if source.is_dir():
-        return _unpacked(unpack_directory(source, shown), shown, meanwhile)
+        return _unpacked(unpack_directory(source, shown), shown)
     if not source.is_file():
         raise BundleError(
             f"expected a bundle, a directory with a {MANIFEST_FILE} or a zip of one, at {shown}, "
             "got nothing; check the path"
         )
     with _opened(source, shown) as file:
-        return _unpacked(unpack_zip(file, shown), shown, meanwhile)
+        return _unpacked(unpack_zip(file, shown), shown)
 
 
 @contextmanager
@@ -120,18 +113,20 @@ def _opened(source: Path | Traversable, shown: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _unpacked(unpacked: Unpacked, shown: str, meanwhile: Meanwhile | None) -> Bundle:
+def _unpacked(unpacked: Unpacked, shown: str) -> Bundle:
     """The bundle in the temporary directory, which goes when it is none."""
     try:
-        return Bundle(unpacked.path, _checked(unpacked.path, Path(shown), meanwhile), unpacked)
+        return Bundle(unpacked.path, _checked(unpacked.path, Path(shown)), unpacked)
     except BaseException:
         unpacked.close()
         raise
 
 
-def _checked(directory: Path, shown: Path, meanwhile: Meanwhile | None) -> Manifest:
+def _checked(directory: Path, shown: Path) -> Manifest:
     """The manifest of the bundle in `directory`, which errors call `shown`, all of it checked."""
     manifest = _read_manifest(directory / MANIFEST_FILE, shown / MANIFEST_FILE)
+    for name in manifest.files:
+        _check_file(directory, name, manifest, shown / name)
     for what, written, computed in (
         ("digest", manifest.digest, compute_digest(manifest)),
         ("seal", manifest.seal, compute_seal(manifest)),
@@ -141,19 +136,6 @@ def _checked(directory: Path, shown: Path, meanwhile: Meanwhile | None) -> Manif
                 f"{shown / MANIFEST_FILE} was changed: its content has the {what} {computed}, "
                 f"but it says {written}; {FETCH_AGAIN}"
             )
-    for name in manifest.files:
-        _check_place(directory, name, manifest, shown / name)
-    graphs = {graph.file for graph in manifest.graphs.values()}
-    for name in graphs:
-        _check_digest(directory, name, manifest, shown / name)
-    began = None if meanwhile is None else meanwhile(Bundle(directory, manifest))
-    try:
-        for name in manifest.files.keys() - graphs:
-            _check_digest(directory, name, manifest, shown / name)
-    except BaseException:
-        if began is not None:
-            began.end()
-        raise
     return manifest
 
 
@@ -167,7 +149,7 @@ def _read_manifest(path: Path, shown: Path) -> Manifest:
     return Manifest.from_bytes(content, str(shown))
 
 
-def _check_place(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
+def _check_file(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
     expected, path = manifest.files[name], directory / name
     # A link may point anywhere; what a bundle holds lies in its own directory. (Path.resolve
     # raises for a link to itself.)
@@ -178,12 +160,8 @@ def _check_place(directory: Path, name: str, manifest: Manifest, shown: Path) ->
         raise BundleError(f"{shown} is missing; {FETCH_AGAIN}")
     if (size := path.stat().st_size) != expected.bytes:
         raise BundleError(f"{shown} has {size} bytes, expected {expected.bytes}; {FETCH_AGAIN}")
-
-
-def _check_digest(directory: Path, name: str, manifest: Manifest, shown: Path) -> None:
-    expected = manifest.files[name]
     try:
-        found = _digest(directory / name)
+        found = _digest(path)
     except OSError as error:
         raise BundleError(f"cannot read {shown}: {error}; {FETCH_AGAIN}") from error
     if found != expected.sha256:

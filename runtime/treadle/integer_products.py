@@ -8,11 +8,8 @@ elsewhere, and kernels change. So tiny products of extreme operands are held aga
 
 from __future__ import annotations
 
-import platform
 import threading
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,16 +17,13 @@ import numpy as np
 from treadle.errors import DeviceError
 from treadle.probe_graph import block_product, integer_product
 from treadle.session import THIS_PROCESSOR, engine_errors, load_engine, session_options
+from treadle.vnni import VNNI
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from treadle.arrays import Array
 
-_X86 = ("x86_64", "amd64", "i386", "i686")
-_VNNI = ("avx512_vnni", "avx_vnni")
-_CPUINFO = Path("/proc/cpuinfo")
-_FIRST = 8192  # bytes of it that hold the flags of the first processor; all others have the same
 _ROWS, _COLUMNS = 5, 35  # of a product: more than one row, and columns that no vector fills
 _ZERO = 128
 
@@ -57,22 +51,6 @@ class Product:
         return f"{self.operator} ({self.activations} by {self.weights} up to {self.largest})"
 
 
-@cache
-def may_saturate() -> bool:
-    """Whether this is an x86 processor without VNNI, or one whose features cannot be read.
-
-    Linux says them in a file; elsewhere the products are tried.
-    """
-    if platform.machine().lower() not in _X86:
-        return False
-    try:
-        with _CPUINFO.open(encoding="utf-8", errors="replace") as file:
-            features = file.read(_FIRST).partition("\nflags")[2].partition("\n")[0].split()
-    except OSError:
-        return True
-    return not any(feature in features for feature in _VNNI)
-
-
 _exact: set[Product] = set()
 _trying = threading.Lock()
 
@@ -84,7 +62,7 @@ def check_products(products: Iterable[Product]) -> None:
             if not is_exact(product):
                 raise DeviceError(
                     f"expected exact products of {product}, but on this processor they saturate, "
-                    f"as it seems to lack VNNI ({' or '.join(_VNNI)}); export the model in another "
+                    f"as it seems to lack VNNI ({' or '.join(VNNI)}); export the model in another "
                     "precision, such as float32, or with weights within [-63, 63], as "
                     "`treadle export --precision int8` does"
                 )

@@ -1,8 +1,4 @@
-"""`treadle.load`: a bundle as the model that its task is.
-
-The engine opens the model's first graph while its other files are hashed and its class is imported:
-an application starts sooner.
-"""
+"""`treadle.load`: a bundle as the model that its task is."""
 
 from __future__ import annotations
 
@@ -14,10 +10,9 @@ from treadle.bundle import open_bundle
 if TYPE_CHECKING:
     import os
 
-    from treadle.bundle import Bundle, Source
+    from treadle.bundle import Source
     from treadle.manifest import Manifest
     from treadle.model import Model
-    from treadle.opening import Opening
 
 # Task -> what `load` returns; imported when it is asked for.
 CLASSES = {
@@ -64,38 +59,22 @@ def load(
     signed as asked, InputError for an unknown device or option; DeviceError comes with the first
     stream, when the engine or the device is missing.
     """
-    from treadle.opening import open_ahead
-    from treadle.plan import Running
-    from treadle.session import Hardware
-
-    opening: Opening | None = None
-
-    def hardware_for(tuned: Running) -> Hardware:
-        used = tuned.threads if threads is None else threads
-        return Hardware(device, used, spinning, arena, denormals, cuda_graph)
-
-    def begin(bundle: Bundle) -> Opening | None:
-        nonlocal opening
-        opening = open_ahead(bundle, hardware_for(Running.of(bundle.manifest.plan)))
-        return opening
-
-    bundle = open_bundle(source, meanwhile=begin)
+    bundle = open_bundle(source)
     try:
         if public_key is not None:
             from treadle.signature import check_signature
 
             check_signature(bundle, public_key)
+        from treadle.plan import Running
+        from treadle.session import Hardware
+
         tuned = Running.of(bundle.manifest.plan)
-        made: Model = _class_of(bundle.manifest)(
-            bundle, hardware_for(tuned), unknown=unknown, call=tuned.call
-        )
+        used = tuned.threads if threads is None else threads
+        hardware = Hardware(device, used, spinning, arena, denormals, cuda_graph)
+        return _class_of(bundle.manifest)(bundle, hardware, unknown=unknown, call=tuned.call)
     except BaseException:
-        if opening is not None:
-            opening.end()
         bundle.close()
         raise
-    made.opening = opening
-    return made
 
 
 def _class_of(manifest: Manifest) -> type[Model]:

@@ -10,10 +10,9 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from treadle.contract import check_graphs, initial_files
-from treadle.delay import Delay
 from treadle.document import canonical_bytes, from_document, parse_json, to_document
 from treadle.errors import BundleError
 
@@ -34,8 +33,7 @@ SOURCE_MULTIPLE = 16
 Shape = tuple[int | str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """Which graphs a task has, and which vocabulary numbers the ids of an integer input.
 
     `chooses`: whether the largest output of a step is an answer, as a symbol's is. `optional`:
@@ -203,7 +201,10 @@ class Manifest:
             if name not in self.files or name in EVIDENCE_FILES:
                 raise BundleError(f"{path} names {name!r}, which is not in files of the model")
         check_graphs(self.graphs)
-        Delay.of(self.decoding)
+        if {"delay", "chunk"} & self.decoding.keys():
+            from treadle.delay import Delay
+
+            Delay.of(self.decoding)
         for graph_name, role in TASKS[self.task].vocabularies.items():
             graph = self.graphs.get(graph_name)
             reads_ids = graph is not None and graph.inputs[0].dtype == "int64"

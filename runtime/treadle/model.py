@@ -12,19 +12,15 @@ import numpy as np
 from treadle.arrays import Array, Reading, check_count
 from treadle.closing import Closing
 from treadle.denormals import check_flushing
-from treadle.engine import Engine
 from treadle.errors import BundleError, DeviceError, InputError, StateError
-from treadle.graph_products import products_of
+from treadle.graph_file import check_graph_file
 from treadle.initial import read_initial
-from treadle.integer_products import check_products, may_saturate
 from treadle.manifest import SOURCE_MULTIPLE, TASKS
 from treadle.nonfinite import check_on_nonfinite
-from treadle.opening import is_onnx, open_graph
-from treadle.repriming import going_on_from
-from treadle.session import Hardware, check_ports, engine_errors
+from treadle.session import Hardware, check_engine, check_ports, engine_errors, open_session
 from treadle.state import Snapshot, context_shapes, initial_state
 from treadle.stream import Stream
-from treadle.tolerant_stream import TolerantStream
+from treadle.vnni import may_saturate
 from treadle.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -33,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from treadle.bundle import Bundle
+    from treadle.engine import Engine
     from treadle.manifest import Manifest
     from treadle.nonfinite import OnNonfinite
-    from treadle.opening import Opening
     from treadle.plan import Call
     from treadle.pool import Pool
 
@@ -65,9 +61,9 @@ class Model(Closing):
 
     bundle, manifest: what was opened. hardware: where it was asked to run; `engine` says what
     really does. vocabularies: by role. unknown: see `load`. call: how new streams call the engine,
-    as the plan says it. opening: a graph that is being opened already, if any. on_device: whether
-    new streams keep their state in the memory of a device other than the processor; steps are then
-    prebound whatever the plan says. captured: whether they are CUDA graphs.
+    as the plan says it. on_device: whether new streams keep their state in the memory of a device
+    other than the processor; steps are then prebound whatever the plan says. captured: whether they
+    are CUDA graphs.
     """
 
     def __init__(
@@ -83,7 +79,6 @@ class Model(Closing):
         self.bundle = bundle
         self.unknown = unknown
         self.hardware, self.call = hardware, call
-        self.opening: Opening | None = None
         self.on_device = hardware.kind != "cpu"
         self.captured = hardware.cuda_graph
         if self.captured:
@@ -122,14 +117,21 @@ class Model(Closing):
                         f"{', '.join(self.manifest.graphs)}"
                     )
                 graph = self.manifest.graphs[graph_name]
-                session, ahead = None, self.opening
-                if ahead is not None and ahead.name == graph_name:
-                    session, self.opening = ahead.session(), None
-                if session is None:
-                    session = open_graph(self.bundle, graph_name, self.hardware)
+                check_engine(self.manifest.requires.get("onnxruntime"))
+                onnx = not graph.file.endswith(".ort")  # by which name the engine knows ORT format
+                if onnx:
+                    check_graph_file(self.bundle, graph.file)
+                session = open_session(
+                    self.bundle.file(graph.file),
+                    self.hardware,
+                    captured=self.captured and graph_name == "step",
+                )
                 check_ports(session, graph)
                 # After the session: what tries products is one, and only a first one can flush.
-                if is_onnx(graph.file) and self.hardware.kind == "cpu" and may_saturate():
+                if onnx and self.hardware.kind == "cpu" and may_saturate():
+                    from treadle.graph_products import products_of
+                    from treadle.integer_products import check_products
+
                     check_products(products_of(self.bundle, graph.file))
                 self._sessions[graph_name] = session
             if not self.hardware.denormals:
@@ -142,6 +144,8 @@ class Model(Closing):
         Read from a session, which is opened if none is; all have the same. Raises what
         `session` does.
         """
+        from treadle.engine import Engine
+
         return Engine.of(self.session(next(iter(self.manifest.graphs))))
 
     def reading(self, graph_name: str) -> Reading:
@@ -276,6 +280,8 @@ class Model(Closing):
         `reprime`, `source` and `source_lengths` are as in `Stream.restore`, and so is what it
         raises when the snapshot does not fit.
         """
+        from treadle.repriming import going_on_from
+
         self._check_steps()
         start = going_on_from(
             self, snapshot, reprime=reprime, source=source, source_lengths=source_lengths
@@ -295,6 +301,8 @@ class Model(Closing):
         if on_nonfinite == "error":
             stream = Stream(self, start, history=history, origins=origins)
         else:
+            from treadle.tolerant_stream import TolerantStream
+
             stream = TolerantStream(
                 self, start, on_nonfinite=on_nonfinite, history=history, origins=origins
             )
@@ -342,9 +350,6 @@ class Model(Closing):
         with self._opening:
             self._closed = True
             self._sessions.clear()
-            if self.opening is not None:
-                self.opening.end()
-                self.opening = None
             streams, pools = list(self._streams), list(self._pools)
         for pool in pools:
             pool.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from treadle.errors import BundleError
 
@@ -16,8 +15,7 @@ Call = Literal["prebound", "plain"]
 CALLS: tuple[Call, ...] = get_args(Call)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """Threads within an operator, and how a step calls the engine."""
 
     threads: int = 1

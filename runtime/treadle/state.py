@@ -10,7 +10,6 @@ import numpy as np
 
 from treadle.arrays import frozen
 from treadle.errors import StateError
-from treadle.kept_inputs import KeptInputs
 from treadle.saved import Saved
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from treadle.kept_inputs import KeptInputs
     from treadle.manifest import Manifest, Shape
 
 FORMAT, WITH_INPUTS = "treadle-snapshot/1", "treadle-snapshot/2"
@@ -183,6 +183,8 @@ def initial_state(
 
 def _kept(arrays: dict[str, NDArray[Any]]) -> KeptInputs:
     """The inputs in these arrays. Raises KeyError and ValueError for others."""
+    from treadle.kept_inputs import KeptInputs
+
     kept = KeptInputs(arrays.pop("x"), arrays.pop("lengths"), str(arrays.pop("vocabulary")))
     if arrays:
         raise ValueError(f"{min(arrays)!r} is no part of inputs")

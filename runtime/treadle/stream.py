@@ -10,10 +10,7 @@ import numpy as np
 from treadle.arrays import check_count, check_rows
 from treadle.closing import Closing
 from treadle.errors import DeviceError, InputError, StateError
-from treadle.frames import Framer
 from treadle.history import History
-from treadle.kept_inputs import InputHistory, KeptInputs
-from treadle.repriming import going_on_from
 from treadle.sequence import Carried, read_spans
 from treadle.session import engine_errors
 from treadle.state import Snapshot
@@ -87,6 +84,8 @@ class Stream(Closing):
         self._steps, self._ticks = start.steps.copy(), 0
         self._history.clear()
         if self._remembers:
+            from treadle.kept_inputs import InputHistory
+
             self._inputs = InputHistory(self._history.size, self.batch_size, start.inputs)
 
     @property
@@ -175,6 +174,8 @@ class Stream(Closing):
         that do not fill a frame at the end are left out. For a stream of one row; raises
         InputError.
         """
+        from treadle.frames import Framer
+
         if self._reading.dtype != np.float32 or len(self._reading.features) != 1:
             raise InputError(f"{self._model.manifest.name} reads no frames of samples; call step")
         if self.batch_size != 1:
@@ -289,6 +290,8 @@ class Stream(Closing):
                     f"the snapshot has {snapshot.batch_size} rows, but this stream has "
                     f"{self.batch_size}; open one for it with Model.resume(snapshot)"
                 )
+            from treadle.repriming import going_on_from
+
             start = going_on_from(
                 self._model,
                 snapshot,
@@ -327,6 +330,8 @@ class Stream(Closing):
         kept = None
         if inputs:
             x, lengths = self._reading.stacked(self._inputs.rows())
+            from treadle.kept_inputs import KeptInputs
+
             kept = KeptInputs(x, lengths, self._model.vocabulary_digest)
         digest = self._model.manifest.digest
         return Snapshot(digest, bound.state, self._context, self.steps, kept)

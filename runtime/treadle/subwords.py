@@ -13,11 +13,10 @@ from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
+from treadle.vocabulary import SPACE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-SPACE = "\u2581"
-"""What stands for a space within a piece."""
 
 _WORDS = re.compile(f"{SPACE}?[^{SPACE}]+|{SPACE}")
 _REMEMBERED = 2**16  # words whose pieces are kept

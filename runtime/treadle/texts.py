@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from treadle.errors import InputError
-from treadle.subwords import SPACE
+from treadle.vocabulary import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

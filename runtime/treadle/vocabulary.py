@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from treadle.errors import BundleError, InputError
 from treadle.files import write_atomically
-from treadle.subwords import SPACE, Merges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from treadle.subwords import Merges
+
 FORMAT = "treadle-vocabulary/1"
+SPACE = "\u2581"
+"""What stands for a space within a subword."""
+
 Kind = Literal["characters", "symbols", "words", "subwords"]
 # A word: letters, digits and apostrophes; or one other character that is no white space.
 _WORD = re.compile(r"[\w']+|[^\w\s]")
@@ -75,12 +79,18 @@ class Vocabulary:
         self.padding, self.start, self.end, self.unknown = padding, start, end, unknown
         self._special = self._checked_specials()
         self._ids = {s: i for i, s in enumerate(self.symbols) if i not in self._special}
-        self._merges = self._checked_merges(merges)
+        self._merges = self._checked_merges(tuple(merges))
 
-    def _checked_merges(self, merges: Iterable[tuple[str, str]]) -> Merges:
+    def _checked_merges(self, merges: tuple[tuple[str, str], ...]) -> Merges | None:
+        if self.kind != "subwords":
+            if merges:
+                raise InputError(
+                    f'a vocabulary of kind "{self.kind}" has no merges; use "subwords"'
+                )
+            return None
+        from treadle.subwords import Merges
+
         checked = Merges(merges)
-        if checked.pairs and self.kind != "subwords":
-            raise InputError(f'a vocabulary of kind "{self.kind}" has no merges; use "subwords"')
         for pair in checked.pairs:
             if not (pair[0] in self._ids and pair[1] in self._ids and "".join(pair) in self._ids):
                 raise InputError(
@@ -194,7 +204,7 @@ class Vocabulary:
         """The symbols of `text`, whether the vocabulary has them or not."""
         if self.kind == "words":
             return words_of(text)
-        if self.kind == "subwords":
+        if self._merges is not None:
             # A text that has the sign itself must not be read as one with a space there.
             return self._merges.pieces(text.replace(SPACE, _NO_CHARACTER))
         return text if self.kind == "characters" else text.split()
@@ -252,7 +262,7 @@ class Vocabulary:
         document: dict[str, Any] = {"format": FORMAT, "kind": self.kind}
         document["symbols"] = list(self.symbols)
         document |= {name: getattr(self, name) for name in SPECIALS}
-        if self.kind == "subwords":
+        if self._merges is not None:
             document["merges"] = [list(pair) for pair in self._merges.pairs]
         return document
 

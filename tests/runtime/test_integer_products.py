@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.runtime.tiny_bundles import reseal, write_language_model
-from treadle import integer_products
+from treadle import integer_products, vnni
 from treadle.bundle import open_bundle
 from treadle.errors import DeviceError
 from treadle.graph_products import products_of
-from treadle.integer_products import Product, check_products, is_exact, may_saturate
+from treadle.integer_products import Product, check_products, is_exact
 from treadle.loading import load
 from treadle.probe_graph import block_product, integer_product
 
@@ -127,9 +127,9 @@ def test_only_x86_without_vnni_is_tried(
 ) -> None:
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
-    monkeypatch.setattr(integer_products, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(vnni, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    assert may_saturate.__wrapped__() is expected
+    assert vnni.may_saturate.__wrapped__() is expected
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 9), columns=st.integers(1, 9))
@@ -274,7 +274,6 @@ def test_a_model_whose_products_are_exact_opens(
         tmp_path, helper.make_node("MatMulInteger", ["x8", "integers", "zero"], ["p"])
     )
     monkeypatch.setattr("treadle.model.may_saturate", lambda: True)
-    monkeypatch.setattr(integer_products, "may_saturate", lambda: True)
     with load(path) as model:
         assert model.stream().step(np.array([1])).shape
     assert integer_products._exact == {Product("MatMulInteger", largest=90)}

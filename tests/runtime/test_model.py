@@ -19,6 +19,7 @@ from tests.runtime.tiny_bundles import (
     write_language_model,
     write_transducer,
 )
+from treadle import model as module
 from treadle.errors import BundleError, DeviceError, InputError, StateError
 from treadle.language_model import LanguageModel
 from treadle.loading import CLASSES, load
@@ -151,7 +152,7 @@ def test_a_session_is_opened_once_however_many_ask(
         opened.append((path.name, hardware))
         return step
 
-    monkeypatch.setattr("treadle.opening.open_session", open_session)
+    monkeypatch.setattr(module, "open_session", open_session)
     with load(characters.bundle.path, threads=2) as model:
         threads = [threading.Thread(target=model.session, args=("step",)) for _ in range(4)]
         for thread in threads:

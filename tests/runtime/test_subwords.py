@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.errors import BundleError, InputError
-from treadle.subwords import SPACE, Merges
-from treadle.vocabulary import Vocabulary
+from treadle.subwords import Merges
+from treadle.vocabulary import SPACE, Vocabulary
 from treadle_train.subwords import UNKNOWN, learn_subwords
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers finds the pieces compared with")
@@ -70,6 +70,7 @@ def test_a_word_of_thousands_of_characters_takes_no_quadratic_time() -> None:
 
 def test_json_and_back() -> None:
     assert Vocabulary.from_json(LEARNT.to_json()) == LEARNT
+    assert LEARNT._merges is not None
     assert LEARNT.to_json()["merges"][0] == list(LEARNT._merges.pairs[0])
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from treadle.errors import DataError
-from treadle.subwords import SPACE
-from treadle.vocabulary import Vocabulary
+from treadle.vocabulary import SPACE, Vocabulary
 
 UNKNOWN = "<unknown>"
 
