@@ -45,7 +45,8 @@ def _convert_float32(case: Case, out: Path) -> None:
     """Call pnnx, in a folder of its own for all that it writes beside the model."""
     scratch = case.folder / "pnnx"
     scratch.mkdir(exist_ok=True)
-    program = Path(sys.executable).with_name("pnnx")
+    # Not its script, which knows the environment by the path that it was made in.
+    program = [sys.executable, "-c", "import sys, pnnx; sys.exit(pnnx.pnnx())"]
     arguments = [
         str(case.folder / STEP_SCRIPT),
         f"inputshape={','.join(_shapes(case.workload, case.cell))}",
@@ -53,7 +54,7 @@ def _convert_float32(case: Case, out: Path) -> None:
         *(f"ncnnparam={out}.param", f"ncnnbin={out}.bin", "ncnnpy=ncnn.py"),
         *("pnnxparam=pnnx.param", "pnnxbin=pnnx.bin", "pnnxpy=pnnx.py", "pnnxonnx=pnnx.onnx"),
     ]
-    subprocess.run([program, *arguments], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*program, *arguments], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
     for path in scratch.iterdir():
         path.unlink()
 
