@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from benchmarks.peers.ncnn_weights import quantize
 from benchmarks.peers.workloads import REFERENCE, STEP_SCRIPT, loaded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from benchmarks.peers.case import Case
