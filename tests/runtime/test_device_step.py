@@ -5,7 +5,6 @@ The device's memory is the processor's here, made and reached through the same c
 
 from __future__ import annotations
 
-import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -254,7 +253,6 @@ def test_a_stream_that_is_gone_leaves_its_graphs_to_the_next(
             np.testing.assert_array_equal(actual.step(ids), expected.step(ids))
         assert actual.snapshot() == expected.snapshot()
         actual.close()
-        gc.collect()
     assert len(known) == 2
     assert len(graphs_of(capturing.stream(batch_size=3)) | known) == 4
 

@@ -120,7 +120,7 @@ class Plot:
         for tick in self.x.ticks():
             at = self._x(tick)
             yield f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{bottom}" class="grid"/>'
-            yield _text(at, bottom + 16, _number(tick), "middle")
+            yield _text(at, bottom + 20, _number(tick), "middle")  # below the 0 of y
         for tick in self.y.ticks():
             at = self._y(tick)
             across = f'x1="{_LEFT}" x2="{WIDTH - _RIGHT}"'

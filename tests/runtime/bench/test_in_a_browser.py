@@ -12,6 +12,7 @@ import pytest
 from tests.browser import a_browser
 from treadle import cli
 from treadle.bench import processes
+from treadle.bench.svg import Axis, Plot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,15 @@ def test_a_browser_shows_all_of_a_report(
     )
     assert _brightness(text) - _brightness(ground) > 500 or scheme == "light"
     assert _brightness(ground) - _brightness(text) > 500 or scheme == "dark"
+    screen.close()
+
+
+def test_numbers_of_both_axes_in_one_corner_stand_apart(browser: Browser) -> None:
+    drawn = Plot(Axis("µs", 260, 300), Axis("calls", 0, 9)).svg("a corner")
+    screen = browser.new_page(viewport={"width": 1200, "height": 900})
+    # As wide as on the page, in its letters.
+    screen.set_content(f'<div style="width: 740px; font: 12px system-ui, sans-serif">{drawn}</div>')
+    assert screen.evaluate(FAULTS) == []
     screen.close()
 
 
