@@ -47,7 +47,13 @@ def answer_with_ray(work: Work, parts: Sequence[int], workers: int) -> Iterator[
         ) from error
     started = not ray.is_initialized()
     if started:
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TreadleError(
+                f"cannot connect to a Ray cluster: {error}; look at RAY_ADDRESS and, where the "
+                "cluster asks for a token, at RAY_AUTH_TOKEN"
+            ) from error
     progress = ray.data.DataContext.get_current()
     shown, progress.enable_progress_bars = progress.enable_progress_bars, False
     try:

@@ -84,6 +84,18 @@ def test_the_other_engine_goes_on_with_what_one_began(tmp_path: Path) -> None:
     assert contents(out) == contents(local)
 
 
+def test_a_cluster_that_is_not_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:  # Ray itself tries for minutes
+        raise ConnectionError("Failed to connect to Ray cluster at 192.0.2.1:6379")
+
+    monkeypatch.setattr("ray.init", refuse)
+    path = written(tmp_path / "a.jsonl", words(2))
+    with pytest.raises(TreadleError, match=r"cannot connect to .*: Failed .* RAY_ADDRESS"):
+        score_files(write_transducer(tmp_path), [path], tmp_path / "out", engine="ray")
+
+
 def test_what_fails_in_an_actor_is_told_in_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
