@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treadle.errors import DeviceError
 from treadle.session import load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike
 
     from treadle.arrays import Array, Reading
     from treadle.manifest import Graph
@@ -68,7 +71,7 @@ class BoundStep:
         self._turns = [(here, there, None), (there, here, None)]
         self._kept: list[Any] = []
         self.run = self._runner(session, graph)
-        self.step = _checked(self.x, reading, self.run)
+        self.step = checked(self.x, reading, self.run)
 
     def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         fixed = {graph.inputs[0].name: self.x, **self.context}
@@ -116,6 +119,13 @@ class BoundStep:
     def renew_context(self) -> None:
         """Must follow what is written into `context`; here the engine reads it where it is."""
 
+    def step_there(self, _: ArrayLike, /) -> list[Any]:
+        """A step whose outputs stay on the device, and these. Raises DeviceError where none is."""
+        raise DeviceError(
+            "the model runs on the processor, where step(…, copy=False) copies nothing; for a GPU "
+            'call treadle.load(…, device="cuda")'
+        )
+
     def step_some(self, x: Array, idle: Array) -> None:
         """The step of the rows that are not idle, which are bool [batch]."""
         self.step(x)
@@ -132,7 +142,7 @@ class BoundStep:
         return self.named([output.copy() for output in self.outputs])
 
 
-def _checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
+def checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
     """The step with its checks; names of a closure are found faster than those of an object."""
     kind, dtype, shape, batch = np.ndarray, buffer.dtype, buffer.shape, len(buffer)
     if buffer.shape == (1,) and reading.symbols is not None:

@@ -23,7 +23,6 @@ from treadle.session import load_engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from treadle.arrays import Array
     from treadle.manifest import Graph
 
 _GRAPH = "gpu_graph_id"  # of the run options: by which the engine knows a graph again
@@ -41,7 +40,7 @@ class _Buffers(NamedTuple):
 class _Captures:
     """The graphs of one session: their numbers, and the buffers that wait for a stream.
 
-    turn: graphs of one session must not run side by side.
+    turn: graphs of one session must not run side by side, nor may another call copy meanwhile.
     """
 
     def __init__(self) -> None:
@@ -80,8 +79,9 @@ class CapturedStep(DeviceStep):
         weakref.finalize(self, captures.give, rows, buffers).atexit = False
         start = self._turns[0][0]
         self._values, self._active, self._turns = {}, buffers.active, buffers.turns
+        self._made = buffers.outputs
         self.write(start)
-        return self._replaying(session, buffers, captures.turn)
+        return self._bringing_down(self._replaying(session, buffers), captures.turn)
 
     def _captured(self, session: Any, graph: Graph, captures: _Captures) -> _Buffers:
         place = Engine.of(session)
@@ -110,20 +110,18 @@ class CapturedStep(DeviceStep):
             turns.append((old, new, (binding, options)))
         return _Buffers(x, active, outputs, turns)
 
-    def _replaying(
-        self, session: Any, buffers: _Buffers, turn: threading.Lock
-    ) -> Callable[[], None]:
-        call, turns = session._sess.run_with_iobinding, buffers.turns
-        given, x = self.x, buffers.x
-        pairs: list[tuple[Array, Any]] = list(zip(self.outputs, buffers.outputs, strict=True))
+    def _replaying(self, session: Any, buffers: _Buffers) -> Callable[[], None]:
+        call, turns, given, x = (
+            session._sess.run_with_iobinding,
+            buffers.turns,
+            self.x,
+            buffers.x,
+        )
 
         def run() -> None:
-            with turn:
-                x.update_inplace(given)
-                binding, options = turns[0][2]
-                call(binding._iobinding, options)
-                for output, value in pairs:
-                    output[...] = value.numpy()
+            x.update_inplace(given)
+            binding, options = turns[0][2]
+            call(binding._iobinding, options)
             turns.reverse()
 
         return run

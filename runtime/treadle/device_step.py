@@ -1,24 +1,29 @@
 """The step graph with state and context in a device's own memory.
 
 As in `bound_step.py` two sets of buffers change places. They never leave the device: a step takes
-its input up and brings its outputs down. What asks for the state itself (`state`, `snapshot`, a
-history, `feed`, `unroll`) gets a copy in the host's memory.
+its input up and brings its outputs down, or leaves them there for whoever goes on there. What asks
+for the state itself (`state`, `snapshot`, a history, `feed`, `unroll`) gets a copy in the host's
+memory.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.bound_step import BoundStep, bind
+from treadle.bound_step import BoundStep, checked
 from treadle.engine import Engine
 from treadle.session import load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
-    from treadle.arrays import Array
+    from numpy.typing import ArrayLike
+
+    from treadle.arrays import Array, Reading
     from treadle.manifest import Graph
 
 
@@ -27,10 +32,22 @@ class DeviceStep(BoundStep):
 
     `state` and `next_state` are copies; `write` puts a state back. `context` stays in the host's
     memory as well, for whoever reads it there; `renew_context` takes it up anew. `outputs` are
-    arrays of the host, which the engine fills.
+    arrays of the host, to which a step copies what lies on the device; not so `step_there`.
     """
 
-    __slots__ = ("_active", "_given", "_values")
+    __slots__ = ("_active", "_leave", "_made", "_step_there", "_values")
+
+    def __init__(
+        self,
+        session: Any,
+        graph: Graph,
+        reading: Reading,
+        batch: int,
+        state: Mapping[str, Array],
+        context: Mapping[str, Array],
+    ) -> None:
+        super().__init__(session, graph, reading, batch, state, context)
+        self._step_there = checked(self.x, reading, self._leave)
 
     def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         place = Engine.of(session)
@@ -39,11 +56,31 @@ class DeviceStep(BoundStep):
             {name: put(array, place) for name, array in half.items()} for half in self._turns[0][:2]
         )
         self._turns = [(here, there, None), (there, here, None)]
+        self._made = [put(output, place) for output in self.outputs]
         self._active, x = self._mask(graph, place), put(self.x, place)
         fixed = {graph.inputs[0].name: x} | self._values
         if graph.active is not None:
             fixed[graph.active] = self._active
-        return self._running(session, graph, x, fixed)
+        return self._bringing_down(self._running(session, graph, x, fixed), nullcontext())
+
+    def _bringing_down(
+        self, run: Callable[[], None], turn: AbstractContextManager[Any]
+    ) -> Callable[[], None]:
+        """What runs and copies its outputs, both within `turn`; what copies nothing is kept."""
+        pairs: list[tuple[Array, Any]] = list(zip(self.outputs, self._made, strict=True))
+
+        def leave() -> None:
+            with turn:
+                run()
+
+        def bring_down() -> None:
+            with turn:
+                run()
+                for output, value in pairs:
+                    output[...] = value.numpy()
+
+        self._leave = leave
+        return bring_down
 
     def _mask(self, graph: Graph, place: Engine) -> Any:
         """Where the graph has a mask of its own: one by which every row reads."""
@@ -53,13 +90,13 @@ class DeviceStep(BoundStep):
         self, session: Any, graph: Graph, x: Any, fixed: dict[str, Any]
     ) -> Callable[[], None]:
         for index, (old, new, _) in enumerate(self._turns):
-            binding, kept = bind(
-                session, {}, {t.name: a for t, a in zip(graph.outputs, self.outputs, strict=True)}
-            )
+            binding = session.io_binding()
+            for tensor, value in zip(graph.outputs, self._made, strict=True):
+                binding.bind_ortvalue_output(tensor.name, value)
             for port in graph.state:
                 binding.bind_ortvalue_output(port.output, new[port.name])
             given = fixed | {port.input: old[port.name] for port in graph.state}
-            self._kept += [binding, *kept]
+            self._kept.append(binding)
             inputs = [(name, value._ortvalue) for name, value in given.items()]
             self._turns[index] = (old, new, (binding._iobinding, inputs))
         call, options, turns = (
@@ -101,6 +138,11 @@ class DeviceStep(BoundStep):
         """Take up what was written into `context`."""
         for name, value in self._values.items():
             value.update_inplace(self.context[name])
+
+    def step_there(self, x: ArrayLike, /) -> list[Any]:
+        """A step whose outputs stay on the device, and these."""
+        self._step_there(x)
+        return self._made
 
     def step_some(self, x: Array, idle: Array) -> None:
         """The step of the rows that are not idle: with the graph's own mask where it has one."""

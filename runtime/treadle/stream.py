@@ -128,6 +128,22 @@ class Stream(Closing):
         finally:
             self._give(None)
 
+    def step_on_device(self, x: ArrayLike) -> Any:
+        """As `step` of all rows, but outputs stay where the model runs: `onnxruntime.OrtValue`s.
+
+        They are the stream's own memory: the next call overwrites them, and so may another stream
+        once this one is closed. `value.numpy()` brings one down; with an onnxruntime that speaks
+        DLPack, `torch.from_dlpack(value)` goes on with it without a copy. Raises DeviceError where the model runs on the processor,
+        InputError as `step` does and for a stream that looks at outputs itself (`on_nonfinite`).
+        """
+        with self._turn() as bound:
+            left = bound.step_there(x)
+            if self._remembers:
+                self._history.add(bound.next_state, self.steps)
+                self._inputs.add(bound.x)
+            self._ticks += 1
+            return bound.named(left)
+
     def feed(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Any:
         """Read `x` [batch, time, …] -> outputs [batch, …] at each row's last valid step.
 

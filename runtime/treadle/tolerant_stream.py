@@ -60,6 +60,13 @@ class TolerantStream(Stream):
                 self._step_aside(bound, wrong, ~(idle | wrong))
             return bound.copied() if copy else bound.views
 
+    def step_on_device(self, x: ArrayLike) -> Any:  # noqa: ARG002
+        """Raises InputError: what a row gave last is kept, on the host."""
+        raise InputError(
+            f"a stream with on_nonfinite={self.on_nonfinite!r} needs its outputs on the host; call "
+            "step, or open it without on_nonfinite"
+        )
+
     def _step_all(self, bound: BoundStep, x: ArrayLike) -> bool:
         """The step of a stream that nothing is wrong with, or False, with all as it was."""
         try:

@@ -134,6 +134,50 @@ def test_a_graph_without_a_mask_gives_the_same_bits(
     assert_same_streams(characters.stream(batch_size=ROWS, history=HISTORY), stream, calls)
 
 
+@given(stay=st.lists(st.booleans(), max_size=12))
+def test_outputs_that_stay_are_those_that_come_down(
+    characters: Model, on_device: Model, stay: list[bool]
+) -> None:
+    expected, actual = (
+        model.stream(batch_size=ROWS, history=HISTORY) for model in (characters, on_device)
+    )
+    rng = np.random.default_rng(len(stay))
+    for stays in stay:
+        ids = rng.integers(0, len(CHARACTERS), ROWS)
+        live = actual.step(ids[::-1], copy=False) if rng.integers(2) else None
+        if live is not None:
+            expected.step(ids[::-1])
+            before = live.copy()
+        given = actual.step_on_device(ids) if stays else actual.step(ids)
+        if stays and live is not None:
+            np.testing.assert_array_equal(live, before)  # nothing came down
+        if stays:
+            assert isinstance(given, onnxruntime.OrtValue)
+            given = given.numpy()
+        np.testing.assert_array_equal(given, expected.step(ids))
+    assert actual.snapshot(inputs=True) == expected.snapshot(inputs=True)
+
+
+def test_outputs_cannot_stay_where_there_is_no_device(characters: Model, features: Model) -> None:
+    stream = characters.stream()
+    before = stream.snapshot()
+    with pytest.raises(DeviceError, match=r"copy=False.*device=.cuda."):
+        stream.step_on_device(np.array([1]))
+    with pytest.raises(InputError, match=r"on_nonfinite='hold' needs its outputs on the host"):
+        features.stream(on_nonfinite="hold").step_on_device(np.ones((1, FEATURES), np.float32))
+    assert stream.snapshot() == before
+
+
+def test_a_bad_input_to_a_step_that_leaves_its_outputs(on_device: Model) -> None:
+    stream = on_device.stream(batch_size=2)
+    before = stream.snapshot()
+    with pytest.raises(InputError, match=r"ids in 0\.\.10, got 11"):
+        stream.step_on_device(np.array([0, len(CHARACTERS)]))
+    with pytest.raises(InputError, match=r"\[2\]"):
+        stream.step_on_device(np.array([0]))
+    assert stream.snapshot() == before
+
+
 class CopiesWhenBound:
     """A session whose inputs are copied when they are bound, as one on a GPU may do."""
 
