@@ -5,10 +5,11 @@ usage: python -m benchmarks.gpu [--cell lstm|gru] [--workload small|medium] [--r
 
 One model with random weights, in float32, float16 and int4, exported for `cuda`: steps of 1, 32 and
 256 rows, bound anew and as CUDA graphs. Beside it stands PyTorch: `nn.LSTM` on cuDNN, and the same
-in a CUDA graph. Every side reads symbols from the host's memory and leaves logits there, but for the
-one whose logits stay on the device. Parity is held against PyTorch in float32 on the processor over carried steps of all rows: the largest
-difference, and how often the arg-max agrees. The floor is the time to read the weights once at the
-bandwidth that this GPU copies with. `--device cpu` only tries the script where there is no GPU.
+in a CUDA graph. Every side reads symbols from the host's memory and leaves logits there, but for
+the one whose logits stay on the device. Parity is held against PyTorch in float32 on the processor
+over carried steps of all rows: the largest difference, and how often the arg-max agrees. The floor
+is the time to read the weights once at the bandwidth that this GPU copies with. `--device cpu` only
+tries the script where there is no GPU.
 """
 
 import argparse

@@ -133,8 +133,9 @@ class Stream(Closing):
 
         They are the stream's own memory: the next call overwrites them, and so may another stream
         once this one is closed. `value.numpy()` brings one down; with an onnxruntime that speaks
-        DLPack, `torch.from_dlpack(value)` goes on with it without a copy. Raises DeviceError where the model runs on the processor,
-        InputError as `step` does and for a stream that looks at outputs itself (`on_nonfinite`).
+        DLPack, `torch.from_dlpack(value)` goes on with it without a copy. Raises DeviceError where
+        the model runs on the processor, InputError as `step` does and for a stream that looks at
+        outputs itself (`on_nonfinite`).
         """
         with self._turn() as bound:
             left = bound.step_there(x)
