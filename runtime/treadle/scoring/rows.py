@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
+from treadle.data.readers.parquet import parquet_file
 from treadle.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,19 +72,29 @@ def survey(path: Path, column: str, size: int) -> Surveyed:
         return _survey_text(path, column, size)
 
 
-def read_span(path: Path, span: Span) -> Iterator[Row | Malformed]:
-    """The rows of a span, in order. Raises InputError where the file is not what was surveyed."""
+def read_span(path: Path, span: Span, size: int) -> Iterator[Row | Malformed]:
+    """The rows of a span, in order, of a file that had `size` bytes when it was surveyed.
+
+    Raises InputError where it has another size or other rows now, or cannot be read.
+    """
     with _reading(path):
+        if (found := path.stat().st_size) != size:
+            raise InputError(_changed(path, f"{size:,} bytes", f"{found:,}"))
         count = 0
         rows = _rows_of_parquet if path.suffix == ".parquet" else _rows_of_text
-        for row in rows(path, span):
+        for row in rows(path, span, size):
             count += 1
             yield row
         if count != span.rows:
-            raise InputError(
-                f"{path}: expected {span.rows} rows from row {span.first} on, got {count}; it has "
-                "changed since it was surveyed"
-            )
+            expected = f"{span.rows} rows from row {span.first} on"
+            raise InputError(_changed(path, expected, str(count)))
+
+
+def _changed(path: Path, expected: str, got: str) -> str:
+    return (
+        f"{path}: expected {expected}, got {got}; it has changed since the plan was made: score it "
+        "into another directory"
+    )
 
 
 @contextmanager
@@ -144,7 +155,7 @@ def _survey_text(path: Path, column: str, size: int) -> Surveyed:
     return Surveyed(digest.hexdigest(), lines.position, count, tuple(spans))
 
 
-def _rows_of_text(path: Path, span: Span) -> Iterator[Row | Malformed]:
+def _rows_of_text(path: Path, span: Span, _size: int) -> Iterator[Row | Malformed]:
     table = path.suffix in DELIMITERS
     header: list[str] = []
     with path.open("rb") as file:
@@ -201,7 +212,7 @@ def _is_text(text: str) -> bool:
 def _survey_parquet(path: Path, column: str, size: int) -> Surveyed:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with _parquet(path) as opened:
+    with parquet_file(path, InputError) as opened:
         _check_header(path, opened.schema_arrow.names, column)
         groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
     spans, begin = [], 0
@@ -211,37 +222,20 @@ def _survey_parquet(path: Path, column: str, size: int) -> Surveyed:
     return Surveyed(digest, path.stat().st_size, begin, tuple(spans))
 
 
-def _rows_of_parquet(path: Path, span: Span) -> Iterator[Row | Malformed]:
+def _rows_of_parquet(path: Path, span: Span, size: int) -> Iterator[Row | Malformed]:
     begin = 0
-    with _parquet(path) as opened:
+    with parquet_file(path, InputError) as opened:
         for group in range(opened.num_row_groups):
             rows = opened.metadata.row_group(group).num_rows
             if begin <= span.first < begin + rows:
-                break
+                table = _row_group(path, size, group)
+                yield from table.slice(span.first - begin, span.rows).to_pylist()
+                return
             begin += rows
-        else:
-            return
-    yield from _row_group(path, group).slice(span.first - begin, span.rows).to_pylist()
 
 
 @lru_cache(maxsize=1)
-def _row_group(path: Path, group: int) -> Any:
+def _row_group(path: Path, _size: int, group: int) -> Any:
     """One group as a table; the last is kept, as the next span is likely to lie in it."""
-    with _parquet(path) as opened:
+    with parquet_file(path, InputError) as opened:
         return opened.read_row_group(group)
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(
-            f"reading {path} needs pyarrow, which is not installed: pip install 'treadle[parquet]'"
-        ) from error
-    try:
-        with parquet.ParquetFile(path) as opened:
-            yield opened
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a sound Parquet file: {error}") from error

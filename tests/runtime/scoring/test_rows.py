@@ -28,7 +28,9 @@ def spans_of(path: Path, size: int) -> list[Any]:
     assert surveyed.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert surveyed.bytes == path.stat().st_size
     assert all(1 <= span.rows <= size for span in surveyed.spans)
-    read = {span.first: list(read_span(path, span)) for span in reversed(surveyed.spans)}
+    read = {
+        span.first: list(read_span(path, span, surveyed.bytes)) for span in reversed(surveyed.spans)
+    }
     rows = [row for first in sorted(read) for row in read[first]]
     assert len(rows) == surveyed.rows
     return rows
@@ -136,8 +138,21 @@ def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b'{"text": "a"}\n{"text": "b"}\n')
     [span] = survey(path, "text", 2).spans
     path.write_bytes(b'{"text": "a"}\n')
-    with pytest.raises(InputError, match="changed since it was surveyed"):
-        list(read_span(path, span))
+    with pytest.raises(InputError, match="expected 28 bytes, got 14; it has changed since"):
+        list(read_span(path, span, 28))
+    with pytest.raises(InputError, match="expected 2 rows from row 0 on, got 1"):
+        list(read_span(path, span, 14))
     path.unlink()
     with pytest.raises(InputError, match="cannot read"):
-        list(read_span(path, span))
+        list(read_span(path, span, 14))
+
+
+def test_text_that_is_not_utf_8_in_parquet_is_refused(tmp_path: Path) -> None:
+    reason = "needs pyarrow (extra parquet)"
+    pyarrow = pytest.importorskip("pyarrow", reason=reason)
+    parquet = pytest.importorskip("pyarrow.parquet", reason=reason)
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": pyarrow.array([b"\xff"]).view("string")}), path)
+    surveyed = survey(path, "text", 2)
+    with pytest.raises(InputError, match=r"a\.parquet: expected a sound Parquet file: .*utf-8"):
+        list(read_span(path, surveyed.spans[0], surveyed.bytes))
