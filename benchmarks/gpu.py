@@ -3,13 +3,13 @@
 usage: python -m benchmarks.gpu [--cell lstm|gru] [--workload small|medium] [--rows N …]
                                 [--device cuda|cpu] [--json [FILE]]
 
-One model with random weights, in float32, float16 and int4, exported for `cuda`: steps of 1, 32 and
-256 rows, bound anew and as CUDA graphs. Beside it stands PyTorch: `nn.LSTM` on cuDNN, and the same
-in a CUDA graph. Every side reads symbols from the host's memory and leaves logits there, but for
-the one whose logits stay on the device. Parity is held against PyTorch in float32 on the processor
-over carried steps of all rows: the largest difference, and how often the arg-max agrees. The floor
-is the time to read the weights once at the bandwidth that this GPU copies with. `--device cpu` only
-tries the script where there is no GPU.
+One model with random weights, in float32, float16 and int4-block, exported for `cuda`: steps of 1,
+32 and 256 rows, bound anew and as CUDA graphs. Beside it stands PyTorch: `nn.LSTM` on cuDNN, and
+the same in a CUDA graph. Every side reads symbols from the host's memory and leaves logits there,
+but for the one whose logits stay on the device. Parity is held against PyTorch in float32 on the
+processor over carried steps of all rows: the largest difference, and how often the arg-max agrees.
+The floor is the time to read the weights once at the bandwidth that this GPU copies with.
+`--device cpu` only tries the script where there is no GPU.
 """
 
 import argparse
@@ -40,10 +40,10 @@ from treadle_export.targets import target_named
 from treadle_export.targets.fitting import fitted
 from treadle_train.networks import LanguageModel
 
-PRECISIONS = ("float32", "float16", "int4")
+PRECISIONS = ("float32", "float16", "int4-block")
 ROWS = (1, 32, 256)
 CARRIED, STEPS = 64, 300  # steps that parity is held over, and that are timed
-BYTES = {"float32": 4.0, "float16": 2.0, "int4": 0.5 + 4 / 32}  # of a weight, scales included
+BYTES = {"float32": 4.0, "float16": 2.0, "int4-block": 0.5 + 4 / 32}  # of a weight, scales included
 COPIED = {"cuda": 1 << 30, "cpu": 1 << 26}  # bytes, more than a cache holds
 CALLS = {  # of Treadle: whether a CUDA graph makes the step
     "Treadle": False,

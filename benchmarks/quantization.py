@@ -37,12 +37,12 @@ from treadle_export.exporting.exporter import export_run
 from treadle_export.parity.trace import trace_of
 from treadle_export.quantization.quantizer import Quantization
 from treadle_export.rounding import gptq
-from treadle_train.quantization.blocks import search_scales
+from treadle_train.quantization.blocks import BLOCKS, BlockForm, search_scales
 from treadle_train.run import Run, load_run
 
 NEAREST, PLAIN = "int4 nearest", "int4 plain"
 LM = "language-modelling"
-PRECISIONS = ("float32", "int8", "int8-block", "int8-fast", PLAIN, NEAREST, "int4", "int4-fast")
+PRECISIONS = ("float32", "int8", PLAIN, NEAREST, *BLOCKS)
 COLUMNS = (
     ("precision", "{name:14}"),
     ("bytes", "{share:7.3f}"),
@@ -74,7 +74,7 @@ def exported(run: Run, precisions: list[str], folder: Path) -> dict[str, Path]:
     for name in (NEAREST, PLAIN):
         if name in precisions:
             bundles[name] = folder / f"{name.replace(' ', '-')}.treadle"
-            outs = {"int4": bundles[name]}
+            outs = {"int4-block": bundles[name]}
             scales = plain_scales if name == PLAIN else search_scales
             with patch.object(gptq, "search_scales", scales):
                 export_run(
@@ -83,13 +83,11 @@ def exported(run: Run, precisions: list[str], folder: Path) -> dict[str, Path]:
     return bundles
 
 
-def plain_scales(
-    weights: NDArray[np.float32], *, bits: int, block_size: int
-) -> NDArray[np.float32]:
+def plain_scales(weights: NDArray[np.float32], form: BlockForm) -> NDArray[np.float32]:
     """The largest magnitude of each block over the highest level, float32 [C, N]."""
-    starts = range(0, len(weights), block_size)
-    largest = [np.abs(weights[k : k + block_size]).max(axis=0) for k in starts]
-    scales = np.stack(largest) / (2 ** (bits - 1) - 1)
+    starts = range(0, len(weights), form.block_size)
+    largest = [np.abs(weights[k : k + form.block_size]).max(axis=0) for k in starts]
+    scales = np.stack(largest) / (2 ** (form.bits - 1) - 1)
     scales[scales == 0] = 1
     return np.asarray(scales, np.float32)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import onnx_ir as ir
 
 from treadle.manifest import sha256
@@ -28,7 +27,7 @@ def share_weights(graphs: Mapping[str, ir.Model]) -> bytes:
             tensor = value.const_value
             if tensor is None or tensor.nbytes < _INLINE or value.is_graph_input():
                 continue
-            content = np.ascontiguousarray(tensor.numpy()).tobytes()
+            content = tensor.tobytes()
             key = f"{tensor.dtype}{list(tensor.shape)}{sha256(content)}"
             if key not in offsets:
                 blob.extend(b"\0" * (-len(blob) % _ALIGNMENT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,69 +28,111 @@ _WHOLE = {
 _IN_BLOCKS = "MatMulNBits"
 _BITS, _BLOCK_SIZES = (4, 8), (16, 32, 64, 128, 256)
 _INTEGER_ACTIVATIONS = 4  # of its attribute accuracy_level
-_INPUT, _OPERATOR, _ATTRIBUTE = 1, 4, 5  # of a node
+_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5  # of a node
 _NAME, _INTEGER = 1, 3  # of an attribute
 _RAW = 9  # of a tensor
-_DTYPES = {2: "uint8", 3: "int8"}  # TensorProto.DataType
+_DTYPES = {2: "uint8", 3: "int8", 22: "int4"}  # TensorProto.DataType
+_SIGNED = ("int8", "int4")
 _UNKNOWN = 128  # the largest magnitude that int8 has
+
+
+@dataclass(slots=True)
+class _Node:
+    """What this needs of a node."""
+
+    operator: str = ""
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Array:
+    """Of an array of integers, its dtype and its largest magnitude, 0 where that says nothing."""
+
+    dtype: str
+    largest: int
 
 
 def products_of(bundle: Bundle, name: str) -> set[Product]:
     """Every kind of product in the file `name`, which `check_graph_file` has found sound.
 
-    Weights count as large as the largest number of all int8 arrays of the file. Activations are
-    taken for unsigned where the file does not say it.
+    Weights count as large as the largest number of all int8 arrays of the file, and of those that
+    it makes of two int4 arrays, one times the other. Activations are taken for unsigned where the
+    file does not say it.
     """
-    nodes: list[memoryview] = []
-    dtypes: dict[str, str] = {}
-    largest = 0
+    nodes: list[_Node] = []
+    arrays: dict[str, _Array] = {}
     waiting = [("model", memoryview(bundle.read(name)))]
     while waiting:
         kind, message = waiting.pop()
         if kind == "tensor":
             tensor = read_tensor(message)
-            if tensor.type in _DTYPES:
-                dtypes[tensor.name] = _DTYPES[tensor.type]
-            if _DTYPES.get(tensor.type) == "int8":
-                largest = max(largest, _largest(bundle, message))
+            if dtype := _DTYPES.get(tensor.type):
+                largest = _largest(bundle, message, dtype) if dtype in _SIGNED else 0
+                arrays[tensor.name] = _Array(dtype, largest)
             continue
         if kind == "node":
-            nodes.append(message)
+            nodes.append(_read_node(message))
         parts = PARTS[kind]
         waiting += [
             (parts[number], value)
             for number, value in fields(message)
             if number in parts and not isinstance(value, int)
         ]
-    found = (_product(node, dtypes, largest) for node in nodes)
+    whole = [array.largest for array in arrays.values() if array.dtype == "int8"]
+    largest = max([*whole, *_unpacked(nodes, arrays)], default=0)
+    found = (_product(node, arrays, largest) for node in nodes)
     return {product for product in found if product is not None}
 
 
-def _product(node: memoryview, dtypes: dict[str, str], largest: int) -> Product | None:
-    """What a node multiplies; None for one that multiplies no integers."""
-    operator, inputs, numbers = "", [], {}
-    for number, value in fields(node):
+def _read_node(message: memoryview) -> _Node:
+    node = _Node()
+    for number, value in fields(message):
         if isinstance(value, int):
             continue
         if number == _OPERATOR:
-            operator = _text(value)
+            node.operator = _text(value)
         elif number == _INPUT:
-            inputs.append(_text(value))
+            node.inputs.append(_text(value))
+        elif number == _OUTPUT:
+            node.outputs.append(_text(value))
         elif number == _ATTRIBUTE:
             entry = dict(fields(value))
             text, integer = entry.get(_NAME), entry.get(_INTEGER, 0)
             if isinstance(text, memoryview) and isinstance(integer, int):
-                numbers[_text(text)] = integer
+                node.numbers[_text(text)] = integer
+    return node
+
+
+def _unpacked(nodes: list[_Node], arrays: dict[str, _Array]) -> list[int]:
+    """The largest magnitude of each product of two int4 arrays that are cast before."""
+    cast = {
+        node.outputs[0]: arrays[node.inputs[0]].largest
+        for node in nodes
+        if node.operator == "Cast"
+        and node.outputs
+        and node.inputs
+        and node.inputs[0] in arrays
+        and arrays[node.inputs[0]].dtype == "int4"
+    }
+    products = [node.inputs for node in nodes if node.operator == "Mul"]
+    return [cast[a] * cast[b] for a, b, *_ in products if a in cast and b in cast]
+
+
+def _product(node: _Node, arrays: dict[str, _Array], largest: int) -> Product | None:
+    """What a node multiplies; None for one that multiplies no integers."""
+    operator, inputs = node.operator, node.inputs
     if operator == _IN_BLOCKS:
-        return _in_blocks(numbers)
+        return _in_blocks(node.numbers)
     if operator not in _WHOLE:
         return None
     places = _WHOLE[operator]
 
     def dtype(place: int | None, default: str) -> str:
-        if place is None or place >= len(inputs):
+        if place is None or place >= len(inputs) or inputs[place] not in arrays:
             return default
-        return dtypes.get(inputs[place], default)
+        return arrays[inputs[place]].dtype
 
     weights, activations = dtype(places[0], "int8"), dtype(places[1], "uint8")
     return Product(
@@ -114,8 +157,8 @@ def _text(value: memoryview) -> str:
     return str(value, "utf-8", "replace")
 
 
-def _largest(bundle: Bundle, message: memoryview) -> int:
-    """The largest magnitude in an int8 array, wherever it lies."""
+def _largest(bundle: Bundle, message: memoryview, dtype: str) -> int:
+    """The largest magnitude in an int8 or int4 array, wherever it lies."""
     tensor = read_tensor(message)
     array: Array
     if tensor.external:
@@ -123,10 +166,12 @@ def _largest(bundle: Bundle, message: memoryview) -> int:
         offset = int(tensor.external.get("offset", 0))
         if not tensor.elements:
             return 0
-        array = np.memmap(place, np.int8, "r", offset, (tensor.elements,))
+        array = np.memmap(place, np.int8, "r", offset, (tensor.bytes,))
     elif tensor.raw is not None:
         [*_, raw] = [v for n, v in fields(message) if n == _RAW and not isinstance(v, int)]
         array = np.frombuffer(raw, np.int8)
     else:
         return _UNKNOWN
-    return max(int(array.max(initial=0)), -int(array.min(initial=0)))
+    # Two numbers of 4 bits lie in a byte, the first one lower.
+    halves = (array << 4 >> 4, array >> 4) if dtype == "int4" else (array,)
+    return max(max(int(a.max(initial=0)), -int(a.min(initial=0))) for a in halves)

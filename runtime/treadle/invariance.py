@@ -65,7 +65,8 @@ def judged_as(manifest: Manifest) -> str:
     """The precision whose tolerances hold: a screened head estimates its logits in 4 bits."""
     head = manifest.plan.get("head")
     screened = isinstance(head, dict) and "screened" in head
-    return "int4" if screened and manifest.precision.startswith("int8") else manifest.precision
+    exact = manifest.precision.startswith("int8") or manifest.precision == "int4"
+    return "int4-block" if screened and exact else manifest.precision
 
 
 def _rows(golden: Golden) -> list[NDArray[Any]]:

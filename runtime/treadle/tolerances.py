@@ -42,6 +42,13 @@ _QUANTIZED_4 = Tolerance(
     "log-likelihood",
     jumps=0.01,
 )
+_STREAM_INTEGERS = Tolerance(
+    1e-5,
+    2e-2,
+    0.02,
+    "one step from the recorded state, whose integers are the same everywhere; tanh differs by "
+    "3e-7 between processors, which can move an output's activations to the next of 255 levels",
+)
 _STREAM_BLOCKS = Tolerance(
     2e-2,
     5e-2,
@@ -117,14 +124,7 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
         "attention may turn from one place to another, which moves the outputs of that step",
         jumps=0.01,
     ),
-    ("stream", "int8"): Tolerance(
-        1e-5,
-        2e-2,
-        0.02,
-        "one step from the recorded state, whose integers are the same everywhere; tanh differs "
-        "by 3e-7 between processors, which can move an output's activations to the next of 255 "
-        "levels",
-    ),
+    ("stream", "int8"): _STREAM_INTEGERS,
     ("chunk", "int8"): _SAME_GRAPH,
     ("batch", "int8"): _SAME_GRAPH,
     ("screened", "float32"): Tolerance(
@@ -152,9 +152,13 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("chunk", "int8-fast"): _BLOCKS_IN_COMPANY,
     ("batch", "int8-fast"): _BLOCKS_IN_COMPANY,
     ("quantized", "int4"): _QUANTIZED_4,
-    ("stream", "int4"): _STREAM_BLOCKS,
-    ("chunk", "int4"): _BLOCKS_IN_COMPANY,
-    ("batch", "int4"): _BLOCKS_IN_COMPANY,
+    ("stream", "int4"): _STREAM_INTEGERS,
+    ("chunk", "int4"): _SAME_GRAPH,
+    ("batch", "int4"): _SAME_GRAPH,
+    ("quantized", "int4-block"): _QUANTIZED_4,
+    ("stream", "int4-block"): _STREAM_BLOCKS,
+    ("chunk", "int4-block"): _BLOCKS_IN_COMPANY,
+    ("batch", "int4-block"): _BLOCKS_IN_COMPANY,
     ("quantized", "int4-fast"): _QUANTIZED_4,
     ("stream", "int4-fast"): _STREAM_BLOCKS,
     ("chunk", "int4-fast"): _BLOCKS_IN_COMPANY,
@@ -206,7 +210,7 @@ TOLERANCES |= {
 ON_PROCESSORS: dict[tuple[str, str, str], Tolerance] = {
     (rung, precision, "arm64"): _STREAM_BLOCKS_ARM
     for rung in ("stream", "stream predictor", "stream joiner")
-    for precision in ("int8-block", "int8-fast", "int4", "int4-fast")
+    for precision in ("int8-block", "int8-fast", "int4-block", "int4-fast")
 } | {(rung, "int8-block", "cuda"): TOLERANCES["batch", "float32"] for rung in ("batch", "chunk")}
 """Where a class of processors has kernels of its own: (rung, precision, class) goes before."""
 

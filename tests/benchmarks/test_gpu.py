@@ -21,7 +21,7 @@ def test_all_sides_step_the_same_model(cell: str) -> None:
     sides = {(side["side"], side["precision"], side["rows"]): side for side in report["sides"]}
     assert len(sides) == len(report["sides"]) == 2 * (1 + len(gpu.PRECISIONS))
     for (name, precision, _), side in sides.items():
-        allowed = {"float32": 1e-5, "float16": 5e-3, "int4": 0.5}[precision]
+        allowed = {"float32": 1e-5, "float16": 5e-3, "int4-block": 0.5}[precision]
         assert side["max_abs"] <= allowed, name
         assert side["floor_us"] > 0
     assert sum("small" in line or "Treadle" in line for line in gpu.lines_of(report)) == 7

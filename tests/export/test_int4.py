@@ -35,7 +35,7 @@ def bundles(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 
 def test_the_ladder_is_climbed_to_the_end(bundles: dict[str, Path]) -> None:
-    for precision, path in bundles.items():
+    for path in bundles.values():
         with treadle.load(path) as model:
             report = verify(model)
         assert report.passed, report
@@ -45,7 +45,7 @@ def test_the_ladder_is_climbed_to_the_end(bundles: dict[str, Path]) -> None:
             "batch",
             "chunk",
         ]
-        assert report.invariance["promised"] is (precision == "int8-block")
+        assert report.invariance["promised"] is True
 
 
 def test_the_evidence_says_what_was_calibrated_with(bundles: dict[str, Path]) -> None:
@@ -55,7 +55,7 @@ def test_the_evidence_says_what_was_calibrated_with(bundles: dict[str, Path]) ->
     assert found == {
         "method": "gptq",
         "bits": 4,
-        "block_size": 32,
+        "block_size": 16,
         "calibration": {"split": "train", "examples": 60, "unit": "pairs"},
     }
     blocks = manifest_of(bundles["int8-block"])["evidence"]["quantization"]
@@ -85,27 +85,25 @@ def test_without_calibration_it_warns_and_exceptions_stand_in_the_plan(
     assert rounded["evidence"]["quantization"] == {
         "method": "nearest",
         "bits": 4,
-        "block_size": 32,
+        "block_size": 16,
         "calibration": None,
         "exceptions": attention,
     }
     assert rounded["plan"]["weights"] == attention
-    assert "ai.onnx:MatMulInteger:10" in rounded["requires"]["operators"]
     assert rounded["digest"] != calibrated["digest"]
     assert "weights" not in calibrated["plan"]
 
 
-def test_an_engine_with_blocks_of_8_bits_is_required(bundles: dict[str, Path]) -> None:
+def test_an_engine_that_knows_the_operators_is_required(bundles: dict[str, Path]) -> None:
     required = {name: manifest_of(path)["requires"] for name, path in bundles.items()}
-    assert required["int4"]["onnxruntime"] == "1.22"
-    assert required["int8-block"]["onnxruntime"] == "1.23"
-    for found in required.values():
-        assert "com.microsoft:MatMulNBits:1" in found["operators"]
+    assert {found["onnxruntime"] for found in required.values()} == {"1.23"}
+    assert "ai.onnx:MatMulInteger:10" in required["int4"]["operators"]
+    assert "com.microsoft:MatMulNBits:1" in required["int8-block"]["operators"]
 
 
 def test_4_bits_take_less_room_than_8(bundles: dict[str, Path]) -> None:
     sizes = {name: (path / "weights.bin").stat().st_size for name, path in bundles.items()}
-    assert sizes["int4"] < 0.8 * sizes["int8-block"]
+    assert sizes["int4"] < 0.7 * sizes["int8-block"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -153,11 +154,13 @@ def test_a_graph_of_our_own_making_is_onnx(seed: int, rows: int, columns: int) -
     }
 
 
-def with_nodes(directory: Path, *nodes: onnx.NodeProto, external: bool = False) -> Path:
+def with_nodes(
+    directory: Path, *nodes: onnx.NodeProto, external: bool = False, largest: int = 90
+) -> Path:
     """A tiny bundle whose step graph also holds these nodes, which nobody reads, and weights."""
     path = write_language_model(directory)
     model = onnx.load(path / "step.onnx")
-    weights = np.full((8, 8), -90, np.int8)
+    weights = np.full((8, 8), -largest, np.int8)
     weights[0] = 3
     arrays: dict[str, Any] = {
         "integers": weights,
@@ -167,6 +170,9 @@ def with_nodes(directory: Path, *nodes: onnx.NodeProto, external: bool = False) 
         "ones": np.ones(8, np.float32),
         "x8": np.zeros((1, 8), np.uint8),
         "x": np.zeros((1, 8), np.float32),
+        # an odd number of levels, so that half a byte is left
+        "levels": np.array([[-8, 3, 7]] * 3, ml_dtypes.int4),
+        "multiples": np.array([[-5, 4, 1]], ml_dtypes.int4),
     }
     model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in arrays.items())
     model.graph.node.extend(nodes)
@@ -219,6 +225,23 @@ def test_products_are_found_with_their_types_and_their_largest_weight(
             Product("MatMulNBits", bits=8, block_size=32),
         }
         assert not products_of(bundle, "sequence.onnx")
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize(("largest", "expected"), [(3, 40), (41, 41)])
+def test_weights_made_of_4_bits_are_as_large_as_one_times_the_other(
+    tmp_path: Path, largest: int, expected: int, *, external: bool
+) -> None:
+    nodes = [
+        helper.make_node("Cast", ["levels"], ["a"], to=TensorProto.INT8),
+        helper.make_node("Cast", ["multiples"], ["b"], to=TensorProto.INT8),
+        helper.make_node("Mul", ["a", "b"], ["unpacked"]),
+        helper.make_node("MatMulInteger", ["x8", "unpacked", "zero"], ["p"]),
+    ]
+    path = with_nodes(tmp_path, *nodes, external=external, largest=largest)
+    with open_bundle(path) as bundle:
+        found = products_of(bundle, "step.onnx")
+    assert found == {Product("MatMulInteger", largest=expected)}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from treadle.errors import InputError
 from treadle.tolerances import ON_PROCESSORS, TOLERANCES, tolerance
 
 
-@pytest.mark.parametrize("precision", ["int8-block", "int8-fast", "int4", "int4-fast"])
+@pytest.mark.parametrize("precision", ["int8-block", "int8-fast", "int4-block", "int4-fast"])
 def test_what_one_class_of_processors_needs_the_others_do_not_get(precision: str) -> None:
     there = tolerance("stream", precision, "aarch64")
     assert there == tolerance("stream", precision, "arm64")
@@ -21,7 +21,7 @@ def test_what_one_class_of_processors_needs_the_others_do_not_get(precision: str
 
 def test_what_is_promised_exact_is_exact_everywhere() -> None:
     for rung in ("batch", "chunk"):
-        for precision in ("int8", "int8-block"):
+        for precision in ("int8", "int8-block", "int4"):
             for machine in ("x86_64", "aarch64"):
                 assert tolerance(rung, precision, machine).absolute == 0.0
 

@@ -19,7 +19,7 @@ from treadle_train.quantization.blocks import BLOCKS, levels_in_blocks, search_s
 from treadle_train.quantization.fake import FakeQuantization, rounded_blocks, rounded_rows
 
 SEEDS = st.integers(0, 2**32 - 1)
-FOUR_BITS = ["int4", "int4-fast"]
+FOUR_BITS = ["int4", "int4-block", "int4-fast"]
 
 
 def uneven(rows: int, columns: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -37,18 +37,18 @@ def uneven(rows: int, columns: int, seed: int) -> np.ndarray[Any, np.dtype[np.fl
 def test_training_rounds_to_the_very_levels_of_the_export(
     precision: str, inputs: int, outputs: int, seed: int
 ) -> None:
-    bits, block_size = BLOCKS[precision]
+    form = BLOCKS[precision]
     weights = uneven(outputs, inputs, seed)
-    scales = search_scales(weights.T, bits=bits, block_size=block_size)
-    levels = levels_in_blocks(weights.T, scales, bits=bits, block_size=block_size)
-    assert scales.shape == (-(-inputs // block_size), outputs)
+    scales = search_scales(weights.T, form)
+    levels = levels_in_blocks(weights.T, scales, form)
+    assert scales.shape == (-(-inputs // form.block_size), outputs)
     seen = rounded_blocks(
-        torch.from_numpy(weights), torch.from_numpy(scales.T.copy()), bits, block_size
+        torch.from_numpy(weights), torch.from_numpy(scales.T.copy()), form
     ).numpy()
-    expected = levels.astype(np.float32) * np.repeat(scales, block_size, axis=0)[:inputs]
+    expected = levels.astype(np.float32) * np.repeat(scales, form.block_size, axis=0)[:inputs]
     np.testing.assert_array_equal(seen.T, expected)
     # What was rounded stays where it is, so that rounding it once more loses nothing.
-    again = levels_in_blocks(seen.T, scales, bits=bits, block_size=block_size)
+    again = levels_in_blocks(seen.T, scales, form)
     np.testing.assert_array_equal(again, levels)
 
 

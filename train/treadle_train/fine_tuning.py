@@ -13,7 +13,7 @@ from treadle_train.quantization.fake import FakeQuantization
 from treadle_train.recipe import Recipe, recipe_to_table
 from treadle_train.run import WEIGHTS, Run, best_value, read_run
 
-PRECISIONS = tuple(name for name, (bits, _) in BLOCKS.items() if bits < 8)
+PRECISIONS = tuple(name for name, form in BLOCKS.items() if form.bits < 8)
 """What may be fine-tuned for: 8 bits lose nothing that training could win back."""
 
 _EPOCHS = 3

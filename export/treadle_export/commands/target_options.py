@@ -14,8 +14,8 @@ target_options = together(
     click.option(
         "--precision",
         default=None,
-        help="float32, int8, int8-block, int8-fast, int4, int4-fast, int8-tensorwise or float16; "
-        "by default float32, for cuda float16, for mobile int8.",
+        help="float32, int8, int8-block, int8-fast, int4, int4-block, int4-fast, int8-tensorwise "
+        "or float16; by default float32, for cuda float16, for mobile int8.",
     ),
     target_option,
 )

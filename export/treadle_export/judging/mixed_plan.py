@@ -12,7 +12,13 @@ from treadle_export.quantization.precision import PRECISIONS, Precision
 from treadle_export.quantization.quantizer import Quantization, Quantizer
 
 SAFER = MappingProxyType(
-    {"int4": "int8", "int4-fast": "int8", "int8": "int8-block", "int8-fast": "int8-block"}
+    {
+        "int4": "int8",
+        "int4-block": "int8",
+        "int4-fast": "int8",
+        "int8": "int8-block",
+        "int8-fast": "int8-block",
+    }
 )
 """What a weight becomes that loses too much: more bits, then a scale for every few inputs."""
 

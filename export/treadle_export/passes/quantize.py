@@ -138,16 +138,29 @@ def _signed_rows(
     return rows, e.op("Unsqueeze", scales, e.axes(-1))
 
 
+Store = Callable[[Emitter, ir.Value, NDArray[np.float32]], tuple[ir.Value, NDArray[np.float32]]]
+"""(e, weights, their array [K, N]) -> integers int8 [K, N] and the scale [N] of each channel."""
+
+
+def store_columns(
+    e: Emitter, weights: ir.Value, array: NDArray[np.float32]
+) -> tuple[ir.Value, NDArray[np.float32]]:
+    """Weights to the nearest of 127 levels of each output channel."""
+    integers, scale = quantize_columns(array)
+    return e.constant(integers, f"{weights.name}.int8"), scale
+
+
 class QuantizeProducts(ir.passes.InPlacePass):
     """Rewrites MatMul by a constant matrix, in the main graph and in bodies of Scan.
 
-    chosen: by the name of the weights; all by default.
+    chosen: by the name of the weights; all by default. store: how their integers are found.
     Ensures: no chosen product with constant weights is left in float32.
     """
 
-    def __init__(self, chosen: Callable[[str], bool] = every) -> None:
+    def __init__(self, chosen: Callable[[str], bool] = every, store: Store = store_columns) -> None:
         super().__init__()
         self.chosen = chosen
+        self.store = store
 
     def _nodes(self, model: ir.Model) -> list[ir.Node]:
         return products_of(model, self.chosen)
@@ -155,7 +168,7 @@ class QuantizeProducts(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         products = self._nodes(model)
         for node in products:
-            _quantize_product(node, model.graph)
+            _quantize_product(node, model.graph, self.store)
         ir.passes.common.RemoveUnusedNodesPass()(model)
         return ir.passes.PassResult(model, modified=bool(products))
 
@@ -164,14 +177,13 @@ class QuantizeProducts(ir.passes.InPlacePass):
             raise ir.passes.PostconditionError("a float32 product is left")
 
 
-def _quantize_product(node: ir.Node, root: ir.Graph) -> None:
+def _quantize_product(node: ir.Node, root: ir.Graph, store: Store) -> None:
     e, x, weights = Emitter(root), given(node, 0), given(node, 1)
     array = constant_floats(weights)
     if array is None:
         raise ValueError(f"{node.name!r} has no constant weights")
-    integers, scale = quantize_columns(array)
+    stored, scale = store(e, weights, array)
     quantized = in_integers(e, x)
-    stored = e.constant(integers, f"{weights.name}.int8")
     sums = e.op("MatMulInteger", quantized.integers, stored, e.constant(np.uint8(ZERO)))
     floats = e.op("Cast", sums, to=ir.DataType.FLOAT)
     e.replace(node, scaled(e, quantized, floats, units(e, quantized, scale, str(weights.name))))

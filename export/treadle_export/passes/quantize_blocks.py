@@ -60,7 +60,7 @@ def _quantize(node: ir.Node, root: ir.Graph, round_weights: Round) -> None:
     if array is None:
         raise ValueError(f"{node.name!r} has no constant weights")
     blocks = round_weights(product_name(weights), array)
-    stored = f"{weights.name}.int{blocks.bits}"
+    stored = f"{weights.name}.int{blocks.form.bits}"
     bias_node = bias_after(node)
     inputs: list[ir.Value | None] = [
         given(node, 0),
@@ -75,8 +75,8 @@ def _quantize(node: ir.Node, root: ir.Graph, round_weights: Round) -> None:
         domain=MICROSOFT,
         K=array.shape[0],
         N=array.shape[1],
-        bits=blocks.bits,
-        block_size=blocks.block_size,
+        bits=blocks.form.bits,
+        block_size=blocks.form.block_size,
         accuracy_level=INT8_ACTIVATIONS,
     )
     if bias_node is not None:

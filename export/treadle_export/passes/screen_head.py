@@ -21,8 +21,9 @@ from treadle_export.passes.quantize import ZERO, in_integers, quantize_columns, 
 from treadle_export.passes.quantize_blocks import INT8_ACTIVATIONS
 from treadle_export.passes.rewriting import MICROSOFT, Emitter, constant_floats, given
 from treadle_export.rounding.blocks import BlockWeights
+from treadle_train.quantization.blocks import BlockForm
 
-ESTIMATE_BITS, ESTIMATE_BLOCK = 4, 128
+ESTIMATE = BlockForm(bits=4, block_size=128)
 """Blocks of 128 multiply faster than those of 32; what that costs an estimate is counted."""
 BELOW = 1e-3
 """How far below the least candidate an estimate is capped, at least; in logits."""
@@ -44,7 +45,7 @@ class Screen:
         return {
             "weights": self.weights,
             "screened": self.candidates,
-            "estimate": {"bits": ESTIMATE_BITS, "block_size": ESTIMATE_BLOCK},
+            "estimate": {"bits": ESTIMATE.bits, "block_size": ESTIMATE.block_size},
             "exact": self.exact,
         }
 
@@ -124,7 +125,7 @@ def _screen(node: ir.Node, root: ir.Graph, screen: Screen, round_weights: Round)
 
 def _estimate(e: Emitter, head: _Head, blocks: BlockWeights) -> ir.Value:
     """Logits [..., V] of 4-bit weights."""
-    stored = f"{head.name}.int{blocks.bits}"
+    stored = f"{head.name}.int{blocks.form.bits}"
     bias = [] if head.bias is None else [None, None, e.constant(head.bias, f"{head.name}.bias")]
     return e.op(
         "MatMulNBits",
@@ -135,8 +136,8 @@ def _estimate(e: Emitter, head: _Head, blocks: BlockWeights) -> ir.Value:
         domain=MICROSOFT,
         K=head.weights.shape[0],
         N=head.weights.shape[1],
-        bits=blocks.bits,
-        block_size=blocks.block_size,
+        bits=blocks.form.bits,
+        block_size=blocks.form.block_size,
         accuracy_level=INT8_ACTIVATIONS,
     )
 

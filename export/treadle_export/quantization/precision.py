@@ -6,8 +6,10 @@ float16          primitive operators, weights and products in half precision
 int8             primitive operators, integer products row by row, embedding tables included
 int8-block       8-bit weights in blocks of 32, each with a scale
 int8-fast        the same in blocks of 128: faster for one row, and it may feel its company
-int4             4-bit weights in blocks of 32, rounded with the inputs that they meet
-int4-fast        the same in blocks of 128: faster, and a row may feel its company
+int4             4-bit weights in blocks of 16, rounded with the inputs that they meet, whose scales
+                 are whole multiples; a session unpacks them, and its products are those of int8
+int4-block       the same in blocks of 32, each with a scale of its own, which stay 4 bits in memory
+int4-fast        the same in blocks of 128: faster for one row, and it may feel its company
 int8-tensorwise  the engine's own dynamic quantization, of LSTM layers over whole sequences too,
                  where it is fast: a row feels its company
 """
@@ -29,6 +31,7 @@ from treadle_export.passes.halve import HalveWeights
 from treadle_export.passes.loop_over_time import loop_over_time, rounds_by_length
 from treadle_export.passes.lower_recurrent import Form, LowerRecurrent, form_of
 from treadle_export.passes.own_blocks import OwnBlocks
+from treadle_export.passes.pack_weights import Packing, PackWeights
 from treadle_export.passes.quantize import QuantizeEmbeddings, QuantizeProducts
 from treadle_export.passes.quantize_blocks import QuantizeBlocks
 from treadle_export.passes.quantize_lstm import QuantizeLSTM, has_kernel
@@ -36,17 +39,19 @@ from treadle_export.passes.quantize_tensorwise import QuantizeTensorwise
 from treadle_export.passes.recurrent_weights import GATES
 from treadle_export.passes.rewriting import applied
 from treadle_export.passes.row_by_row import RowByRow
-from treadle_export.passes.screen_head import ESTIMATE_BITS, ESTIMATE_BLOCK, Screen, ScreenHead
+from treadle_export.passes.screen_head import ESTIMATE, Screen, ScreenHead
 from treadle_export.passes.share_transposed import ShareTransposed
 from treadle_export.passes.single_axes import MoveSingleAxes
 from treadle_export.passes.split_gates import SplitGates
 from treadle_export.quantization.weight_plan import WeightPlan, weight_sizes
 from treadle_export.rounding.matrices import Rounding
-from treadle_train.quantization.blocks import BLOCKS
+from treadle_train.quantization.blocks import BLOCKS, BlockForm
 
 Pass = ir.passes.PassBase
 
 _ALL = frozenset(GATES)
+PACKED = "int4"
+"""The precision whose weights are packed in the file only (passes/pack_weights.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +78,10 @@ class Precision:
     """Whether products of small vocabularies become tables, where weights are integers."""
 
     @property
-    def blocks(self) -> tuple[int, int] | None:
-        """Bits and size of the blocks that weights lie in, None where they lie in none."""
-        if self.name not in BLOCKS:
-            return None
-        bits, size = BLOCKS[self.name]
-        return bits, self.block_size or size
+    def blocks(self) -> BlockForm | None:
+        """The blocks that weights lie in, None where they lie in none."""
+        form = BLOCKS.get(self.name)
+        return form and form._replace(block_size=self.block_size or form.block_size)
 
 
 PRECISIONS = {
@@ -102,7 +105,8 @@ PRECISIONS = {
             note="int8-fast does not promise invariance: a row may change in its last digits with "
             "the rows beside it; int8 does not",
         ),
-        Precision("int4", _ALL, invariant=False, calibrated=True, budget=0.01),
+        Precision("int4", _ALL, invariant=True, calibrated=True, budget=0.01),
+        Precision("int4-block", _ALL, invariant=False, calibrated=True, budget=0.01),
         Precision(
             "int4-fast",
             _ALL,
@@ -110,7 +114,7 @@ PRECISIONS = {
             calibrated=True,
             budget=0.02,
             note="int4-fast does not promise invariance: a row may change in its last digits with "
-            "the rows beside it; int4 keeps it on most processors",
+            "the rows beside it; int4 does not",
         ),
         Precision(
             "int8-tensorwise",
@@ -222,13 +226,15 @@ def lower(
         return applied(_structuring(name, precision, gates or {}, kernel=kernel), graph)
 
     def rewrite(name: str, graph: ir.Model) -> ir.Model:
-        passes = _passes(precision, plan, rounding or Rounding(), screen)
+        rounded = rounding or Rounding()
+        packing = Packing(partial(rounded, form=BLOCKS[PACKED]))
+        passes = _passes(precision, plan, rounded, packing, screen)
         if looped and name == "sequence":
             step = structured.graphs["step"]
             rewritten = applied(passes, step.model.clone())
             graph = loop_over_time(rewritten, step.interface, model.graphs[name].interface)
             passes = []
-        passes += [OwnBlocks(), ShareTransposed()]
+        passes += [OwnBlocks(), ShareTransposed(), PackWeights(packing)]
         passes += [
             ir.passes.common.RemoveUnusedNodesPass(),
             ir.passes.common.NameFixPass(),
@@ -258,7 +264,11 @@ def _structuring(
 
 
 def _passes(
-    precision: Precision, plan: WeightPlan, rounding: Rounding, screen: Screen | None
+    precision: Precision,
+    plan: WeightPlan,
+    rounding: Rounding,
+    packing: Packing,
+    screen: Screen | None,
 ) -> list[Pass]:
     passes: list[Pass] = [RowByRow(), AlignActivations()] if precision.aligned else []
     if precision.name == "float32" and not plan.exceptions:
@@ -269,15 +279,14 @@ def _passes(
         QuantizeEmbeddings(lambda name: plan.table_precision(name) == "int8", plan.chooses("int8")),
     ]
     if screen is not None:
-        estimated = partial(rounding, bits=ESTIMATE_BITS, block_size=ESTIMATE_BLOCK)
-        passes.append(ScreenHead(screen, estimated))
+        passes.append(ScreenHead(screen, partial(rounding, form=ESTIMATE)))
     passes += [
         HalveWeights(plan.chooses("float16")),
         QuantizeProducts(plan.chooses("int8")),
+        QuantizeProducts(plan.chooses(PACKED), packing.store),
         QuantizeTensorwise(plan.chooses("int8-tensorwise")),
     ]
     own = {precision.name: precision.blocks} if precision.blocks else {}
-    for name, (bits, block_size) in (BLOCKS | own).items():
-        rounded = partial(rounding, bits=bits, block_size=block_size)
-        passes.append(QuantizeBlocks(rounded, plan.chooses(name)))
+    for name, form in (BLOCKS | own).items():
+        passes.append(QuantizeBlocks(partial(rounding, form=form), plan.chooses(name)))
     return passes

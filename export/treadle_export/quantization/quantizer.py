@@ -134,7 +134,8 @@ class Quantizer:
             return {}
         described: dict[str, Any] = {"method": "nearest"}
         if precision.blocks is not None:
-            described["bits"], described["block_size"] = precision.blocks
+            described["bits"] = precision.blocks.bits
+            described["block_size"] = precision.blocks.block_size
         if self._calibrates(precision, exceptions):
             calibration = self._calibration
             described["method"] = "nearest" if calibration is None else "gptq"

@@ -15,7 +15,8 @@ Lowering = Literal["fused", "cell"]
 BLOCK_SIZES = {
     "int8-block": (32,),
     "int8-fast": (128, 256),
-    "int4": (32, 64),
+    "int4": (16,),
+    "int4-block": (32, 64),
     "int4-fast": (128, 256),
 }
 """Sizes that blocks may have. Exactness of `int8-block` in company was tried with 32 alone."""
@@ -42,7 +43,7 @@ class Settings:
     def of(cls, precision: Precision) -> "Settings":
         """What a precision does by itself."""
         integers_or_halves = precision.lowered >= set(GATES)
-        _, size = precision.blocks or (None, None)
+        size = precision.blocks and precision.blocks.block_size
         return cls("cell" if integers_or_halves else "fused", size, precision.folded)
 
     @classmethod

@@ -17,6 +17,7 @@ INTEGER_BITS = {
     "int8-fast": 8,
     "int8-tensorwise": 8,
     "int4": 4,
+    "int4-block": 4,
     "int4-fast": 4,
 }
 """The precisions of weights that are integers, and how many bits one of these has."""

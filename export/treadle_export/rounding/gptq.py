@@ -15,81 +15,77 @@ from numpy.typing import NDArray
 from treadle.errors import ExportError
 from treadle_export.rounding.blocks import BlockWeights
 from treadle_train.quantization.blocks import (
+    BlockForm,
     Floats,
     best_scale,
     levels_in_blocks,
     nearest_levels,
     search_scales,
+    search_unit,
 )
 
 DAMPING = 0.01
 """Share of the mean square of the inputs that is added to each: few samples say too much."""
 
 
-def round_to_nearest(weights: NDArray[np.float32], *, bits: int, block_size: int) -> BlockWeights:
+def round_to_nearest(weights: NDArray[np.float32], form: BlockForm) -> BlockWeights:
     """Weights float32 [K, N] to the nearest levels, with the best scale for each block.
 
     Raises:
         ExportError: `bits` is neither 4 nor 8, or `block_size` is no power of two from 16 on.
     """
-    _check(bits, block_size)
-    scales = search_scales(weights, bits=bits, block_size=block_size)
-    return round_with_scales(weights, scales, bits=bits, block_size=block_size)
+    _check(form)
+    return round_with_scales(weights, search_scales(weights, form), form)
 
 
 def round_with_scales(
-    weights: NDArray[np.float32], scales: NDArray[np.float32], *, bits: int, block_size: int
+    weights: NDArray[np.float32], scales: NDArray[np.float32], form: BlockForm
 ) -> BlockWeights:
     """Weights float32 [K, N] to the nearest levels under given scales [C, N]; errors as above."""
-    _check(bits, block_size)
-    levels = levels_in_blocks(weights, scales, bits=bits, block_size=block_size)
-    return BlockWeights(levels, scales, bits, block_size)
+    _check(form)
+    return BlockWeights(levels_in_blocks(weights, scales, form), scales, form)
 
 
 def round_compensated(
-    weights: NDArray[np.float32],
-    gram: Floats,
-    *,
-    bits: int,
-    block_size: int,
-    damping: float = DAMPING,
+    weights: NDArray[np.float32], gram: Floats, form: BlockForm, *, damping: float = DAMPING
 ) -> BlockWeights:
     """Weights float32 [K, N] to levels, each row's error made good by the rows after it.
 
     Args:
         weights: the matrix that inputs [..., K] are multiplied with from the left.
         gram: X^T X [K, K] of those inputs; its scale does not matter.
-        bits: 4 or 8.
-        block_size: rows that share a scale, a power of two from 16 on.
+        form: of 4 or 8 bits, in blocks of a power of two from 16 on.
         damping: share of the mean of the diagonal that is added to it.
 
     Raises:
-        ExportError: the Gram matrix does not fit the weights or is not finite, or `bits` or
-            `block_size` is none of those.
+        ExportError: the Gram matrix does not fit the weights or is not finite, or `form`
+            is none of those.
     """
-    _check(bits, block_size)
+    _check(form)
     _check_gram(weights, gram)
     if not gram.any():  # these weights never meet anything but zeros
-        return round_to_nearest(weights, bits=bits, block_size=block_size)
-    w = weights.astype(np.float64)
+        return round_to_nearest(weights, form)
+    w, block_size = weights.astype(np.float64), form.block_size
     inverse = _inverse_factor(gram, damping)
     # What rounding a row costs after the rows behind it have made good what they can.
     cost = 1 / np.diag(inverse) ** 2
+    unit = search_unit(w, cost, form)
     levels = np.empty(w.shape, np.int8)
     scales = np.empty((-(-len(w) // block_size), w.shape[1]))
     for index, first in enumerate(range(0, len(w), block_size)):
         end = min(first + block_size, len(w))
-        scales[index] = best_scale(w[first:end], cost[first:end], bits)
+        scales[index] = best_scale(w[first:end], cost[first:end], form, unit)
         errors = np.empty((end - first, w.shape[1]))
         for row in range(first, end):
-            levels[row] = nearest_levels(w[row], scales[index], bits)
+            levels[row] = nearest_levels(w[row], scales[index], form.bits)
             errors[row - first] = (w[row] - levels[row] * scales[index]) / inverse[row, row]
             w[row + 1 : end] -= inverse[row, row + 1 : end, None] * errors[row - first]
         w[end:] -= inverse[first:end, end:].T @ errors
-    return BlockWeights(levels, scales.astype(np.float32), bits, block_size)
+    return BlockWeights(levels, scales.astype(np.float32), form)
 
 
-def _check(bits: int, block_size: int) -> None:
+def _check(form: BlockForm) -> None:
+    bits, block_size, _ = form
     if bits not in (4, 8) or block_size < 16 or block_size & (block_size - 1):
         raise ExportError(
             f"expected 4 or 8 bits and blocks of a power of two from 16 on, got {bits} bits and "

@@ -49,9 +49,12 @@ class LearnedBlocks:
                 f"in {len(found) - len(known)} of {len(found)} columns; fine-tune the run again "
                 "with this version"
             )
-        bits, block_size = self.form
-        scales = np.ascontiguousarray(np.stack(known, axis=1))
-        return round_with_scales(weights, scales, bits=bits, block_size=block_size)
+        if len(known[0]) != -(-len(weights) // self.form.block_size):
+            raise ExportError(
+                f"expected one scale for {self.form.block_size} of the {len(weights)} inputs of "
+                f"{name!r}, got {len(known[0])}; fine-tune the run again with this version"
+            )
+        return round_with_scales(weights, np.ascontiguousarray(np.stack(known, axis=1)), self.form)
 
 
 def learned_blocks(run: Run) -> LearnedBlocks | None:

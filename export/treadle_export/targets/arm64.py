@@ -5,7 +5,7 @@ What differs, and where it is taken care of:
   loop's body (microsoft/onnxruntime#31137): `passes/own_blocks.py` puts them inside.
 - Engine 1.22 multiplies blocks of 8 bits on x86 alone: `requires` says 1.23 for such a graph.
 - Kernels of 4-bit blocks round a row with its company, and without dot-product instructions
-  (cortex-a53) keep activations in float: `int4` promises no exactness, and `int8` does.
+  (cortex-a53) keep activations in float: `int4-block` promises no exactness; `int4` and `int8` do.
 - Non-linearities treat the rest of an unaligned row by another path: `align_activations.py`.
 - On a processor with all instructions (qemu's `max`) engine 1.32 gives other answers for
   DynamicQuantizeMatMul than on any other, logits 1.2 apart; on cortex-a53 it does not. So whoever
@@ -19,7 +19,7 @@ from treadle_export.targets.target import Target
 
 _BLOCKS = (
     "on 64-bit Arm the kernel of 4-bit blocks differs from one processor to the next, so a row may "
-    "change in its last digits with the rows beside it; int8 promises that it does not"
+    "change in its last digits with the rows beside it; int4 and int8 promise that it does not"
 )
 _TENSORWISE = (
     "on a 64-bit Arm processor with matrix instructions the engine gave wrong answers in "
@@ -31,5 +31,5 @@ ARM64 = Target(
     summary="onnxruntime on 64-bit Arm",
     kernels=cpu_kernels,
     precisions=tuple(PRECISIONS),
-    notes={**dict.fromkeys(("int4", "int4-fast"), _BLOCKS), "int8-tensorwise": _TENSORWISE},
+    notes={**dict.fromkeys(("int4-block", "int4-fast"), _BLOCKS), "int8-tensorwise": _TENSORWISE},
 )

@@ -7,7 +7,7 @@ What falls back, and what is done about it:
   `scan`.
 - Operators of opset 21, as `cuda_kernels.py` says: graphs are written in opset 18.
 - Products of integers (MatMulInteger of unsigned activations, DynamicQuantizeMatMul) have no
-  kernel, so `int8` and `int8-tensorwise` are refused.
+  kernel, so `int8`, `int4` and `int8-tensorwise` are refused.
 - MatMulNBits with a bias raises an error when it runs, in engines before the middle of 2026
   (onnxruntime/contrib_ops/cuda/quantization/matmul_nbits.cc): a node of its own adds the bias. The
   kernel keeps activations in float, so the graph says so (`accuracy_level` 1), and its golden trace
@@ -75,7 +75,7 @@ def _passes() -> list[Pass]:
     return [FloatBlocks(), WriteOpset(_OPSET)]
 
 
-_PRECISIONS = ("float16", "float32", "int8-block", "int8-fast", "int4", "int4-fast")
+_PRECISIONS = ("float16", "float32", "int8-block", "int8-fast", "int4-block", "int4-fast")
 
 CUDA = Target(
     name="cuda",

@@ -23,5 +23,5 @@ WEB = Target(
     summary="onnxruntime-web in WebAssembly",
     kernels=cpu_kernels,
     precisions=tuple(PRECISIONS),
-    notes=dict.fromkeys(("int8", "int8-block", "int8-fast", "int4"), _SLOWER),
+    notes=dict.fromkeys(("int8", "int8-block", "int8-fast", "int4", "int4-block"), _SLOWER),
 )

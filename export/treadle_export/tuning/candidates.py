@@ -19,8 +19,9 @@ from treadle.plan import CALLS, cores
 from treadle_export.quantization.precision import precision_named
 from treadle_export.quantization.settings import BLOCK_SIZES, Settings
 from treadle_export.tuning.workload import Workload
+from treadle_train.quantization.blocks import BLOCKS
 
-PRECISIONS = ("float32", "int8", "int8-block", "int8-fast", "int4", "int4-fast", "int8-tensorwise")
+PRECISIONS = ("float32", "int8", *BLOCKS, "int8-tensorwise")
 """Tried unless others are asked for. On a CPU float16 only casts: it would never be the fastest."""
 
 

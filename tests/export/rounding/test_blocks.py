@@ -15,16 +15,17 @@ from onnx import TensorProto, helper, numpy_helper
 
 from treadle.tolerances import tolerance
 from treadle_export.rounding.gptq import round_to_nearest
+from treadle_train.quantization.blocks import BLOCKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treadle_export.rounding.blocks import BlockWeights
 
-PRODUCT = tolerance("batch", "int4").absolute
+PRODUCT = tolerance("batch", "int4-block").absolute
 """How far two ways to compute one product may be apart, relative to its largest output."""
 
-FORMS = {"int8-block": (8, 32), "int8-fast": (8, 128), "int4": (4, 32), "int4-fast": (4, 128)}
+FORMS = {name: form for name, form in BLOCKS.items() if not form.multiples}
 SHAPES = st.tuples(st.integers(1, 150), st.integers(1, 90))
 
 
@@ -32,8 +33,7 @@ SHAPES = st.tuples(st.integers(1, 150), st.integers(1, 90))
 def rounded(inputs: int, outputs: int, form: str) -> BlockWeights:
     random = np.random.default_rng(inputs * 1000 + outputs)
     weights = random.normal(size=(inputs, outputs)).astype(np.float32)
-    bits, block_size = FORMS[form]
-    return round_to_nearest(weights, bits=bits, block_size=block_size)
+    return round_to_nearest(weights, BLOCKS[form])
 
 
 @cache
@@ -52,8 +52,8 @@ def session(inputs: int, outputs: int, form: str, threads: int) -> Any:
         domain="com.microsoft",
         K=inputs,
         N=outputs,
-        bits=blocks.bits,
-        block_size=blocks.block_size,
+        bits=blocks.form.bits,
+        block_size=blocks.form.block_size,
         accuracy_level=4,
     )
     graph = helper.make_graph(
@@ -135,7 +135,7 @@ def test_a_row_of_a_product_in_company(
 
 def test_activations_are_rounded_by_blocks_of_a_row() -> None:
     x = activations(9, 100, seed=3)
-    for form, (_, block_size) in FORMS.items():
+    for form, (_, block_size, _) in FORMS.items():
         (y,) = session(100, 41, form, 1).run(None, {"x": x})
         weights = rounded(100, 41, form).dequantized().astype(np.float64)
         expected = in_8_bits(x, block_size) @ weights + bias(41)
@@ -146,7 +146,7 @@ def test_activations_are_rounded_by_blocks_of_a_row() -> None:
 
 
 def test_levels_are_packed_two_to_a_byte_the_first_lowest() -> None:
-    blocks = rounded(19, 3, "int4")
+    blocks = rounded(19, 3, "int4-block")
     packed = blocks.packed()
     assert packed.shape == (3, 1, 16)
     assert packed.dtype == np.uint8

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from treadle.errors import ExportError
 from treadle_export.rounding.gptq import DAMPING, round_compensated, round_to_nearest
 from treadle_export.rounding.matrices import Rounding
+from treadle_train.quantization.blocks import BlockForm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def test_no_weight_is_further_from_its_level_than_the_plain_scale_allows(
     inputs: int, outputs: int, seed: int
 ) -> None:
     weights = gaussian(inputs, outputs, seed)
-    blocks = round_to_nearest(weights, bits=4, block_size=32)
+    blocks = round_to_nearest(weights, BlockForm(4, 32))
     assert blocks.levels.min() >= -8
     assert blocks.levels.max() <= 7
     error = weights - blocks.dequantized()
@@ -60,13 +61,13 @@ def test_no_weight_is_further_from_its_level_than_the_plain_scale_allows(
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_side_with_the_larger_magnitude_gets_the_extra_level(sign: float) -> None:
     weights = (np.float32(sign / 4) * np.arange(-8, 8, dtype=np.float32))[:, None]
-    blocks = round_to_nearest(weights, bits=4, block_size=16)
+    blocks = round_to_nearest(weights, BlockForm(4, 16))
     np.testing.assert_array_equal(blocks.dequantized(), weights)
     assert blocks.scales[0, 0] == sign / 4
 
 
 def test_zeros_stay_zeros() -> None:
-    blocks = round_to_nearest(np.zeros((40, 3), np.float32), bits=4, block_size=32)
+    blocks = round_to_nearest(np.zeros((40, 3), np.float32), BlockForm(4, 32))
     assert not blocks.levels.any()
     assert (blocks.scales == 1).all()
 
@@ -76,8 +77,8 @@ def test_compensation_beats_rounding_where_inputs_are_correlated(
     inputs: int, outputs: int, seed: int
 ) -> None:
     weights, gram = gaussian(inputs, outputs, seed), correlated(inputs, seed)
-    nearest = loss(weights, round_to_nearest(weights, bits=4, block_size=32), gram)
-    compensated = loss(weights, round_compensated(weights, gram, bits=4, block_size=32), gram)
+    nearest = loss(weights, round_to_nearest(weights, BlockForm(4, 32)), gram)
+    compensated = loss(weights, round_compensated(weights, gram, BlockForm(4, 32)), gram)
     assert compensated < nearest
 
 
@@ -85,8 +86,8 @@ def test_compensation_halves_the_loss_of_rounding() -> None:
     ratios = []
     for seed in range(10):
         weights, gram = gaussian(128, 64, seed), correlated(128, seed)
-        nearest = loss(weights, round_to_nearest(weights, bits=4, block_size=32), gram)
-        compensated = round_compensated(weights, gram, bits=4, block_size=32)
+        nearest = loss(weights, round_to_nearest(weights, BlockForm(4, 32)), gram)
+        compensated = round_compensated(weights, gram, BlockForm(4, 32))
         ratios.append(loss(weights, compensated, gram) / nearest)
     assert np.mean(ratios) < 0.5
 
@@ -94,8 +95,8 @@ def test_compensation_halves_the_loss_of_rounding() -> None:
 @given(inputs=st.integers(1, 80), seed=SEEDS)
 def test_independent_inputs_leave_nothing_to_compensate(inputs: int, seed: int) -> None:
     weights = gaussian(inputs, 5, seed)
-    nearest = round_to_nearest(weights, bits=4, block_size=32)
-    compensated = round_compensated(weights, np.eye(inputs), bits=4, block_size=32)
+    nearest = round_to_nearest(weights, BlockForm(4, 32))
+    compensated = round_compensated(weights, np.eye(inputs), BlockForm(4, 32))
     np.testing.assert_array_equal(compensated.levels, nearest.levels)
     np.testing.assert_array_equal(compensated.scales, nearest.scales)
 
@@ -105,7 +106,7 @@ def test_independent_inputs_leave_nothing_to_compensate(inputs: int, seed: int) 
 def test_levels_are_those_of_optimal_brain_surgery(inputs: int, seed: int) -> None:
     """Row by row after Hassibi & Stork: the inverse is taken anew of the rows that are left."""
     weights, gram = gaussian(inputs, 4, seed), correlated(inputs, seed)
-    blocks = round_compensated(weights, gram, bits=4, block_size=32)
+    blocks = round_compensated(weights, gram, BlockForm(4, 32))
     damped = gram / np.diag(gram).mean() + DAMPING * np.eye(inputs)
     w = weights.astype(np.float64)
     for row in range(inputs):
@@ -119,19 +120,19 @@ def test_levels_are_those_of_optimal_brain_surgery(inputs: int, seed: int) -> No
 
 def test_the_number_of_samples_does_not_matter() -> None:
     weights, gram = gaussian(48, 8, 1), correlated(48, 1)
-    once = round_compensated(weights, gram, bits=4, block_size=16)
-    often = round_compensated(weights, 1024 * gram, bits=4, block_size=16)
+    once = round_compensated(weights, gram, BlockForm(4, 16))
+    often = round_compensated(weights, 1024 * gram, BlockForm(4, 16))
     np.testing.assert_array_equal(once.levels, often.levels)
 
 
 def test_inputs_that_are_always_zero_need_no_care() -> None:
     weights = gaussian(40, 6, 2)
-    silent = round_compensated(weights, np.zeros((40, 40)), bits=4, block_size=32)
-    nearest = round_to_nearest(weights, bits=4, block_size=32)
+    silent = round_compensated(weights, np.zeros((40, 40)), BlockForm(4, 32))
+    nearest = round_to_nearest(weights, BlockForm(4, 32))
     np.testing.assert_array_equal(silent.levels, nearest.levels)
     gram = correlated(40, 2)
     gram[7], gram[:, 7] = 0, 0
-    assert np.isfinite(round_compensated(weights, gram, bits=4, block_size=32).dequantized()).all()
+    assert np.isfinite(round_compensated(weights, gram, BlockForm(4, 32)).dequantized()).all()
 
 
 @pytest.mark.parametrize(
@@ -143,26 +144,26 @@ def test_inputs_that_are_always_zero_need_no_care() -> None:
 )
 def test_a_gram_matrix_that_does_not_fit_is_an_error(gram: NDArray[np.float64], words: str) -> None:
     with pytest.raises(ExportError, match=words):
-        round_compensated(gaussian(6, 2, 0), gram, bits=4, block_size=32)
+        round_compensated(gaussian(6, 2, 0), gram, BlockForm(4, 32))
 
 
 @pytest.mark.parametrize(("bits", "block_size"), [(3, 32), (4, 24), (4, 8)])
 def test_what_the_operator_does_not_know_is_an_error(bits: int, block_size: int) -> None:
     with pytest.raises(ExportError, match="expected 4 or 8 bits and blocks of a power of two"):
-        round_to_nearest(gaussian(6, 2, 0), bits=bits, block_size=block_size)
+        round_to_nearest(gaussian(6, 2, 0), BlockForm(bits, block_size))
 
 
 def test_a_matrix_is_rounded_once_for_all_graphs() -> None:
     weights = gaussian(40, 6, 5)
     rounding = Rounding({"output": correlated(40, 5)})
-    first = rounding("output", weights, bits=4, block_size=32)
-    assert rounding("output", weights.copy(), bits=4, block_size=32) is first
-    assert rounding("output", weights + 1, bits=4, block_size=32) is not first
-    assert rounding("output", weights, bits=8, block_size=32) is not first
+    first = rounding("output", weights, BlockForm(4, 32))
+    assert rounding("output", weights.copy(), BlockForm(4, 32)) is first
+    assert rounding("output", weights + 1, BlockForm(4, 32)) is not first
+    assert rounding("output", weights, BlockForm(8, 32)) is not first
 
 
 def test_weights_that_no_calibration_met_are_an_error() -> None:
     rounding = Rounding({"output": np.eye(6)})
     with pytest.raises(ExportError, match=r"got no inputs for 'mix' \(of output\)"):
-        rounding("mix", gaussian(6, 2, 0), bits=4, block_size=32)
-    assert rounding("mix", gaussian(6, 2, 0), bits=8, block_size=32).bits == 8
+        rounding("mix", gaussian(6, 2, 0), BlockForm(4, 32))
+    assert rounding("mix", gaussian(6, 2, 0), BlockForm(8, 32)).form.bits == 8

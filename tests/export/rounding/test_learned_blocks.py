@@ -28,6 +28,7 @@ from treadle_export.rounding.matrices import Rounding
 from treadle_train.catalogue import load_recipe
 from treadle_train.fine_tuning import FineTuning
 from treadle_train.networks import LanguageModel, Network, Transducer
+from treadle_train.quantization.blocks import BLOCKS, BlockForm
 from treadle_train.quantization.fake import FakeQuantization
 from treadle_train.run import FineTuned, Run
 from treadle_train.training import train
@@ -80,8 +81,8 @@ class Watched(Rounding):
         super().__init__(learned=None if run is None else learned_blocks(run))
         self.given: dict[str, np.ndarray[Any, Any]] = {}
 
-    def __call__(self, name: str, weights: Any, *, bits: int, block_size: int) -> Any:
-        blocks = super().__call__(name, weights, bits=bits, block_size=block_size)
+    def __call__(self, name: str, weights: Any, form: BlockForm) -> Any:
+        blocks = super().__call__(name, weights, form)
         self.given[name] = blocks.dequantized()
         return blocks
 
@@ -166,7 +167,7 @@ def test_a_gate_alone_is_still_known() -> None:
     quantizer = Quantizer(canonical_model, description_of(run), learned=learned_blocks(run))
     gates = {"recurrent.layers.0.recurrent": ("input", "output", "forget", "cell")}
     model = quantizer.lowered(precision_named("int4"), gates=gates)
-    assert any("layers.0.recurrent.forget.int4" in name for name in names(model))
+    assert any("layers.0.recurrent.forget.unpacked" in name for name in names(model))
 
 
 def test_weights_that_were_not_trained_so_are_refused() -> None:
@@ -174,9 +175,20 @@ def test_weights_that_were_not_trained_so_are_refused() -> None:
     learned = learned_blocks(run)
     assert learned is not None
     weights = run.network.get_parameter("output.weight").detach().numpy().T.copy()
-    assert learned("output", weights).bits == 4
+    assert learned("output", weights).form == BLOCKS["int4"]
     weights[0, :2] += 1
     with pytest.raises(ExportError, match=r"weights 'output' that were fine-tuned for int4, got"):
+        learned("output", weights)
+
+
+def test_a_run_that_was_tuned_in_other_blocks_is_refused() -> None:
+    run, _ = fine_tuned("plain")
+    assert run.fine_tuned is not None
+    scales = {name: array[:, ::2] for name, array in run.fine_tuned.scales.items()}
+    learned = learned_blocks(replace(run, fine_tuned=replace(run.fine_tuned, scales=scales)))
+    assert learned is not None
+    weights = run.network.get_parameter("output.weight").detach().numpy().T.copy()
+    with pytest.raises(ExportError, match=r"one scale for 16 of the 37 inputs of 'output', got 2"):
         learned("output", weights)
 
 

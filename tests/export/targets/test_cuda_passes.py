@@ -26,8 +26,8 @@ def encoder(precision: str, *passes: ir.passes.PassBase) -> Engine:
 
 BEFORE = encoder("float32")
 OLDER = encoder("float32", WriteOpset(18))
-BLOCKS = encoder("int4")
-FLOAT_BLOCKS = encoder("int4", FloatBlocks(), WriteOpset(18))
+BLOCKS = encoder("int4-block")
+FLOAT_BLOCKS = encoder("int4-block", FloatBlocks(), WriteOpset(18))
 
 
 def source(rows: list[int], seed: int) -> dict[str, np.ndarray]:
@@ -50,7 +50,7 @@ def test_an_older_opset_computes_the_same_to_the_bit(rows: list[int], seed: int)
 @given(st.lists(st.integers(1, 16), min_size=1, max_size=4), st.integers(0, 9))
 def test_float_blocks_differ_by_the_rounding_of_activations(rows: list[int], seed: int) -> None:
     expected, actual = (engine.run(source(rows, seed)) for engine in (BLOCKS, FLOAT_BLOCKS))
-    allowed = tolerance("stream", "int4")
+    allowed = tolerance("stream", "int4-block")
     for name, array in expected.items():
         assert np.abs(actual[name] - array).max() <= allowed.outputs * max(1, np.abs(array).max())
 
@@ -87,7 +87,7 @@ def test_float_blocks_multiply_the_stored_weights_by_floats() -> None:
 
 
 def test_float_blocks_have_no_bias_and_say_so() -> None:
-    model = applied([FloatBlocks()], lowered(KIND, "int4").graphs["encode"].model.clone())
+    model = applied([FloatBlocks()], lowered(KIND, "int4-block").graphs["encode"].model.clone())
     nodes = ir.traversal.RecursiveGraphIterator(model.graph)
     products = [node for node in nodes if node.op_type == "MatMulNBits"]
     assert products

@@ -74,9 +74,11 @@ def test_a_refusal_names_operator_node_graph_and_what_to_do() -> None:
     with pytest.raises(UnsupportedGraph) as raised:
         fitted(TARGETS["cuda"], for_target("gru-model", "int8", "cuda"))
     message = str(raised.value)
+    with pytest.raises(UnsupportedGraph, match="MatMulInteger"):
+        fitted(TARGETS["cuda"], for_target("gru-model", "int4", "cuda"))
     assert "MatMulInteger (node '" in message
     assert "of the graph 'step'): no kernel for it takes these types" in message
-    assert "choose a precision of float16, float32, int8-block, int8-fast, int4" in message
+    assert "choose a precision of float16, float32, int8-block, int8-fast, int4-block" in message
 
 
 def test_an_unknown_target_is_an_error() -> None:
@@ -207,7 +209,7 @@ def test_cuda_refuses_control_flow_in_a_step_only() -> None:
 def test_only_where_states_stay_on_a_device_does_a_step_take_a_mask(target: str) -> None:
     """Twice over: a screened model is fitted again."""
     model = fitted(
-        TARGETS[target], fitted(TARGETS[target], for_target("gru-model", "int4", target))
+        TARGETS[target], fitted(TARGETS[target], for_target("gru-model", "int4-block", target))
     )
     step = model.graphs["step"]
     assert step.interface.active == ("active" if target == "cuda" else None)

@@ -126,7 +126,7 @@ class Asked(Exception):  # noqa: N818 - not an error: what a command asked for
         (["--target", "web"], "float32", "web"),
         (["--target", "cuda"], "float16", "cuda"),
         (["--target", "mobile"], "int8", "mobile"),
-        (["--target", "cuda", "--precision", "int4"], "int4", "cuda"),
+        (["--target", "cuda", "--precision", "int4-block"], "int4-block", "cuda"),
     ],
 )
 @pytest.mark.parametrize("command", [export, adopt])

@@ -20,6 +20,7 @@ from treadle_export.tuning.candidates import (
     ways_to_run,
 )
 from treadle_export.tuning.workload import STEP, Workload
+from treadle_train.quantization.blocks import BlockForm
 
 SEQUENCE = Workload("sequence", 25, 1)
 
@@ -37,7 +38,9 @@ def test_each_precision_is_tried_by_itself_and_with_one_change_at_a_time() -> No
         "int8-fast blocks of 256",
         "int4",
         "int4 not folded",
-        "int4 blocks of 64",
+        "int4-block",
+        "int4-block not folded",
+        "int4-block blocks of 64",
         "int4-fast",
         "int4-fast not folded",
         "int4-fast blocks of 256",
@@ -104,12 +107,12 @@ def test_a_variant_is_lowered_as_it_says() -> None:
     assert products[1] == products[0] + 1
 
 
-@pytest.mark.parametrize(("name", "size"), [("int4", 32), ("int4 blocks of 64", 64)])
+@pytest.mark.parametrize(("name", "size"), [("int4-block", 32), ("int4-block blocks of 64", 64)])
 def test_blocks_have_the_size_that_is_asked_for(name: str, size: int) -> None:
-    by_name = {str(each): each for each in variants(["int4"])}
+    by_name = {str(each): each for each in variants(["int4-block"])}
     candidate = by_name[name]
-    precision = candidate.settings.applied(precision_named("int4"))
-    assert precision.blocks == (4, size)
+    precision = candidate.settings.applied(precision_named("int4-block"))
+    assert precision.blocks == BlockForm(4, size)
     graph = lower(canonical("gru-model"), precision).graphs["step"].model.graph
     sizes = {n.attributes.get_int("block_size") for n in graph if n.op_type == "MatMulNBits"}
     assert sizes == {size}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from treadle_train.networks import Network
-from treadle_train.quantization.blocks import BLOCKS, TABLE_LEVELS, search_scales
+from treadle_train.quantization.blocks import BLOCKS, TABLE_LEVELS, BlockForm, search_scales
 from treadle_train.quantization.forms import forms_of
 
 SCALES = "scales/"
@@ -32,8 +32,8 @@ class FakeQuantization:
 
     def __init__(self, network: Network, precision: str) -> None:
         self.network = network
-        self.bits, self.block_size = BLOCKS[precision]
-        self.blocks, self.tables = forms_of(network, self.bits)
+        self.form = BLOCKS[precision]
+        self.blocks, self.tables = forms_of(network, self.form.bits)
         self.scales: dict[str, Tensor] = {}
         self._behind: dict[str, Tensor] = {}
 
@@ -41,7 +41,7 @@ class FakeQuantization:
         """Find the best scale of every block, as the export does for weights that are its own."""
         for name in self.blocks:
             weights = self._weights(name).numpy().T
-            found = search_scales(weights, bits=self.bits, block_size=self.block_size)
+            found = search_scales(weights, self.form)
             self.scales[name] = torch.from_numpy(np.ascontiguousarray(found.T))
 
     def restore(self, scales: dict[str, Tensor]) -> None:
@@ -52,8 +52,7 @@ class FakeQuantization:
         """What a forward pass sees in place of each rounded parameter, by its name."""
         seen = {name: rounded_rows(self._weights(name)) for name in self.tables}
         for name in self.blocks:
-            form = self.scales[name], self.bits, self.block_size
-            seen[name] = rounded_blocks(self._weights(name), *form)
+            seen[name] = rounded_blocks(self._weights(name), self.scales[name], self.form)
         return seen
 
     def put(self) -> None:
@@ -74,13 +73,13 @@ class FakeQuantization:
         return self._behind.get(name, self.network.get_parameter(name).detach())
 
 
-def rounded_blocks(weights: Tensor, scales: Tensor, bits: int, block_size: int) -> Tensor:
+def rounded_blocks(weights: Tensor, scales: Tensor, form: BlockForm) -> Tensor:
     """Weights float32 [N, K] as their levels times the scales [N, C] of their blocks along K.
 
     In float64, as `blocks.nearest_levels`, so that both find the same level also beside a tie.
     """
-    spread = scales.repeat_interleave(block_size, dim=1)[:, : weights.shape[1]]
-    half = 2 ** (bits - 1)
+    spread = scales.repeat_interleave(form.block_size, dim=1)[:, : weights.shape[1]]
+    half = 2 ** (form.bits - 1)
     levels = (weights.double() / spread.double()).round_().clamp_(-half, half - 1)
     return levels.float() * spread
 
