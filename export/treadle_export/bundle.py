@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +206,8 @@ def finished(parts: Parts, evidence: Mapping[str, Any]) -> dict[str, bytes]:
     listed = {
         name: File(sha256(content), len(content)) for name, content in parts.evidence_files.items()
     }
-    manifest = replace(
-        parts.manifest, files={**parts.manifest.files, **listed}, evidence=dict(evidence)
+    manifest = parts.manifest._replace(
+        files={**parts.manifest.files, **listed}, evidence=dict(evidence)
     ).sealed()
     document = json.dumps(manifest.to_json(), indent=1, sort_keys=False) + "\n"
     return {**parts.files, **parts.evidence_files, MANIFEST_FILE: document.encode()}

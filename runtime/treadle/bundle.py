@@ -6,13 +6,12 @@ import hashlib
 import io
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.closing import Closing
 from treadle.errors import BundleError, InputError, StateError
-from treadle.manifest import MANIFEST_FILE, Manifest, compute_digest, compute_seal
+from treadle.manifest import MANIFEST_FILE, Manifest, digest_of, seal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,6 @@ FETCH_AGAIN = "fetch or export the bundle again"
 _BLOCK = 1 << 20  # small enough for a cache
 
 
-@dataclass(frozen=True, slots=True)
 class Bundle(Closing):
     """A checked bundle: the directory of its files, and what its manifest says.
 
@@ -35,9 +33,8 @@ class Bundle(Closing):
     or collected. Closing a bundle that is a directory changes nothing.
     """
 
-    path: Path
-    manifest: Manifest
-    unpacked: Unpacked | None = field(default=None, compare=False, repr=False)
+    def __init__(self, path: Path, manifest: Manifest, unpacked: Unpacked | None = None) -> None:
+        self.path, self.manifest, self.unpacked = path, manifest, unpacked
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists.
@@ -127,9 +124,10 @@ def _checked(directory: Path, shown: Path) -> Manifest:
     manifest = _read_manifest(directory / MANIFEST_FILE, shown / MANIFEST_FILE)
     for name in manifest.files:
         _check_file(directory, name, manifest, shown / name)
+    document = manifest.to_json()
     for what, written, computed in (
-        ("digest", manifest.digest, compute_digest(manifest)),
-        ("seal", manifest.seal, compute_seal(manifest)),
+        ("digest", manifest.digest, digest_of(document)),
+        ("seal", manifest.seal, seal_of(document)),
     ):
         if written != computed:
             raise BundleError(

@@ -1,19 +1,23 @@
-"""JSON objects to frozen dataclasses and back, strictly: every fault is named by its path.
+"""JSON objects to NamedTuples and back, strictly: every fault is named by its path.
 
-A field of a dataclass is a field of the object, under its own name or under `metadata["json"]`.
-A field with a default may be missing. Nothing else may be there.
+A field of a tuple is a field of the object, under the same name unless Python has that for a word
+of its own. A field with a default may be missing. Nothing else may be there.
+
+What a start reads are NamedTuples, not dataclasses: these compile their methods as a program
+starts, a millisecond each.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import json
 import types
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from treadle.errors import BundleError
 
 T = TypeVar("T")
+_KEYWORDS = {"origin": "from"}
 NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
@@ -42,11 +46,11 @@ def parse_json(text: bytes | str, what: str) -> Any:
 
 
 def from_document(kind: type[T], document: object, path: str = "") -> T:
-    """The dataclass `kind` in a JSON object. Raises BundleError naming the field's path."""
+    """The NamedTuple `kind` in a JSON object. Raises BundleError naming the field's path."""
     if not isinstance(document, dict):
         raise BundleError(f"{path or 'the document'} must be an object, got {_shown(document)}")
-    hints = get_type_hints(kind)
-    fields = {_key(f): f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    record: Any = kind
+    fields = _fields(record)
     for key in document:
         if key not in fields:
             raise BundleError(
@@ -56,16 +60,18 @@ def from_document(kind: type[T], document: object, path: str = "") -> T:
     values = {}
     for key, field in fields.items():
         if key in document:
-            values[field.name] = _value(hints[field.name], document[key], _join(path, key))
-        elif field.default is dataclasses.MISSING:
+            values[field.name] = _value(field.hint, document[key], _join(path, key))
+        elif field.required:
             raise BundleError(f"{_join(path, key)} is missing")
     return kind(**values)
 
 
 def to_document(value: Any) -> Any:
-    """The JSON value of a dataclass, or of containers of them."""
-    if dataclasses.is_dataclass(value):
-        return {_key(f): to_document(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    """The JSON value of a NamedTuple, or of containers of them."""
+    if _is_record(type(value)):
+        kind: Any = type(value)
+        fields = _fields(kind)
+        return {key: to_document(getattr(value, field.name)) for key, field in fields.items()}
     if isinstance(value, dict):
         return {key: to_document(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -73,8 +79,25 @@ def to_document(value: Any) -> Any:
     return value
 
 
-def _key(field: dataclasses.Field[Any]) -> str:
-    return str(field.metadata.get("json", field.name))
+class _Field(NamedTuple):
+    name: str
+    hint: Any
+    required: bool
+
+
+@functools.cache  # a manifest has dozens of tensors, and to read the hints of one takes its time
+def _fields(kind: Any) -> dict[str, _Field]:
+    """The fields of a NamedTuple by their names in a document."""
+    hints = get_type_hints(kind)
+    return {
+        _KEYWORDS.get(name, name): _Field(name, hints[name], name not in kind._field_defaults)
+        for name in kind._fields
+    }
+
+
+def _is_record(kind: Any) -> bool:
+    """Whether this is a NamedTuple's class."""
+    return isinstance(kind, type) and hasattr(kind, "_field_defaults")
 
 
 def _join(path: str, key: object) -> str:
@@ -91,8 +114,8 @@ def _value(hint: Any, value: object, path: str) -> Any:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return _union(get_args(hint), value, path)
-    if dataclasses.is_dataclass(hint):
-        return from_document(hint, value, path)  # type: ignore[arg-type]
+    if _is_record(hint):
+        return from_document(hint, value, path)
     if origin is tuple:
         if isinstance(value, list):
             item = get_args(hint)[0]

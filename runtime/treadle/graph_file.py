@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.errors import BundleError
@@ -59,7 +58,6 @@ _LARGEST = 2**63
 AGAIN = "do not use this bundle, or export it again"
 
 
-@dataclass(slots=True)
 class _Tensor:
     """What the file says of an array, and what it holds of it.
 
@@ -67,13 +65,14 @@ class _Tensor:
     elsewhere: 1 where the file says that the array lies in another one.
     """
 
-    name: str = ""
-    type: int = 0
-    dims: list[int] = field(default_factory=list)
-    external: dict[str, str] = field(default_factory=dict)
-    elsewhere: int = 0
-    raw: int | None = None
-    counts: Counter[int] = field(default_factory=Counter)
+    __slots__ = ("counts", "dims", "elsewhere", "external", "name", "raw", "type")
+
+    def __init__(self) -> None:
+        self.name, self.type, self.elsewhere = "", 0, 0
+        self.dims: list[int] = []
+        self.external: dict[str, str] = {}
+        self.raw: int | None = None
+        self.counts: Counter[int] = Counter()
 
     @property
     def elements(self) -> int:

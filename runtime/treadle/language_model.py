@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from treadle.decoding import Sampler
 from treadle.errors import InputError
 from treadle.model import Model
 from treadle.searchable import decoding_id, vocabulary_of
@@ -59,6 +58,7 @@ class LanguageModel(Model):
         (before the first symbol InputError) for a constraint that allows no symbol.
         """
         from treadle.continuing import continued
+        from treadle.decoding import Sampler
 
         vocabulary = vocabulary_of(self, "symbols")
         return continued(
@@ -99,6 +99,7 @@ class LanguageModel(Model):
         what the bundle promises of batches.
         """
         from treadle.answers import batches_by_length, search_for
+        from treadle.decoding import Sampler
         from treadle.score import padded_ids
 
         texts = [prompts] if isinstance(prompts, str) else list(prompts)

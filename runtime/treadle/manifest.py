@@ -6,9 +6,7 @@ fields is the order in the file.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -75,8 +73,7 @@ TASKS: dict[str, Task] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """An input or output of a graph; `shape` holds sizes and names of axes, batch first."""
 
     name: str
@@ -84,8 +81,7 @@ class Tensor:
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class ContextTensor:
+class ContextTensor(NamedTuple):
     """What a step reads but never changes: an output of `encode`, bound once a stream.
 
     Rows with fewer than the common number of columns are padded with `pad_value`, to a multiple
@@ -95,13 +91,12 @@ class ContextTensor:
     name: str
     dtype: str
     shape: Shape
-    origin: Literal["encode"] = field(default="encode", metadata={"json": "from"})
+    origin: Literal["encode"] = "encode"
     pad_multiple: int | None = None
     pad_value: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class StatePort:
+class StatePort(NamedTuple):
     """A state by name, its graph input and output, and where it starts.
 
     `initial` is "zeros", {"from": "encode", "output": NAME}, or {"file": FILE, "name": NAME}: the
@@ -118,8 +113,7 @@ class StatePort:
     bound: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """One ONNX file: what goes in, what comes out, what is carried.
 
     `active` names an optional boolean input [batch]: a row that is not active keeps its state.
@@ -133,16 +127,14 @@ class Graph:
     active: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """Digest ("sha256:" and 64 hexadecimal digits) and size of a file of the bundle."""
 
     sha256: str
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """All that a bundle says of itself."""
 
     name: str
@@ -217,33 +209,33 @@ class Manifest:
         Raises BundleError when the parts do not fit or a digest was given that is not theirs.
         """
         self.check()
-        digest = compute_digest(self)
+        digest = digest_of(self.to_json())
         if self.digest not in ("", digest):
             raise BundleError(f"digest is {self.digest}, but the parts of the model give {digest}")
-        identified = dataclasses.replace(self, digest=digest)
-        return dataclasses.replace(identified, seal=compute_seal(identified))
+        identified = self._replace(digest=digest)
+        return identified._replace(seal=seal_of(identified.to_json()))
 
 
-def compute_digest(manifest: Manifest) -> str:
-    """The identity of the model: the same export twice gives it twice, and snapshots carry it.
+def digest_of(document: dict[str, Any]) -> str:
+    """The identity of the model of a manifest as JSON: the same export twice gives it twice.
 
     SHA-256 of the canonical JSON of task, digests of all files but the evidence's, graphs,
-    vocabularies, decoding, precision and plan.
+    vocabularies, decoding, precision and plan. Snapshots carry it.
     """
-    document = manifest.to_json()
     parts = ("task", "graphs", "vocabularies", "decoding", "precision", "plan")
     identity = {part: document[part] for part in parts}
     identity["files"] = {
-        name: file.sha256 for name, file in manifest.files.items() if name not in EVIDENCE_FILES
+        name: file["sha256"]
+        for name, file in document["files"].items()
+        if name not in EVIDENCE_FILES
     }
     return sha256(canonical_bytes(identity))
 
 
-def compute_seal(manifest: Manifest) -> str:
+def seal_of(document: dict[str, Any]) -> str:
     """SHA-256 of the canonical manifest without `seal`: an edited figure does not go unnoticed."""
-    document = manifest.to_json()
-    del document["seal"]
-    return sha256(canonical_bytes(document))
+    sealed = {name: value for name, value in document.items() if name != "seal"}
+    return sha256(canonical_bytes(sealed))
 
 
 def sha256(content: bytes) -> str:

@@ -6,7 +6,6 @@ read still means the same: the new model reads it from its own initial state.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import DeviceError, InputError, StateError
@@ -77,7 +76,7 @@ def _reprimed(
             pass  # the outputs were given when they were read first
     except engine_errors() as error:
         raise DeviceError(f"onnxruntime failed to read the kept inputs: {error}") from error
-    return replace(start, state=carried.state, steps=snapshot.steps, inputs=kept)
+    return start.replace(state=carried.state, steps=snapshot.steps, inputs=kept)
 
 
 def _start(

@@ -6,7 +6,6 @@ aborts the process: neither may reach the engine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,13 +32,15 @@ def spans(columns: int, singles: int) -> Iterator[slice]:
         yield slice(column, column + 1)
 
 
-@dataclass(slots=True)
 class Carried:
     """What is carried from span to span: the state and steps of all rows, and the moments."""
 
-    state: Mapping[str, Array]
-    steps: NDArray[np.int64]
-    history: History
+    __slots__ = ("history", "state", "steps")
+
+    def __init__(
+        self, state: Mapping[str, Array], steps: NDArray[np.int64], history: History
+    ) -> None:
+        self.state, self.steps, self.history = state, steps, history
 
 
 def read_spans(

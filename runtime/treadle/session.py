@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import BundleError, DeviceError, InputError
@@ -62,7 +61,6 @@ def check_engine(required: object) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Hardware:
     """Where and how the engine computes. Raises InputError for values that it does not take.
 
@@ -81,14 +79,19 @@ class Hardware:
         stay with the model until it closes, for the next stream of as many rows.
     """
 
-    device: str = "cpu"
-    threads: int = 1
-    spinning: bool = False
-    arena: bool = True
-    denormals: bool = True
-    cuda_graph: bool = False
+    __slots__ = ("arena", "cuda_graph", "denormals", "device", "spinning", "threads")
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        threads: int = 1,
+        spinning: bool = False,
+        arena: bool = True,
+        denormals: bool = True,
+        cuda_graph: bool = False,
+    ) -> None:
+        self.device, self.threads, self.spinning = device, threads, spinning
+        self.arena, self.denormals, self.cuda_graph = arena, denormals, cuda_graph
         if not _DEVICE.fullmatch(str(self.device)):
             raise InputError(
                 f"device must be one of {', '.join(DEVICES)}, or cuda:1 for the second GPU, got "

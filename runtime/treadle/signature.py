@@ -10,9 +10,8 @@ import binascii
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from treadle.document import from_document, parse_json
 from treadle.errors import BundleError, DeviceError
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 FORMAT = "treadle-signature/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What the file says. key: "sha256:" and the digest of the public key; signature: base64."""
 
     format: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from treadle.arrays import Reading
 from treadle.bound_step import naming
+from treadle.bundle import Bundle
 from treadle.decoding import CTCDecoder, RNNTDecoder, log_softmax, read_logits
 from treadle.decoding.alignments import ctc_nats, rnnt_nats
 from treadle.errors import BundleError, DeviceError, InputError
@@ -202,14 +202,13 @@ class SpeechTransducer(Model):
             raise BundleError(f"{self.manifest.name} is decoded by CTC and has no predictor")
         graph = self.manifest.graphs["predictor"]
         # Its step is this bundle's `predictor`; ids are of the vocabulary that is put out.
-        manifest = dataclasses.replace(
-            self.manifest,
+        manifest = self.manifest._replace(
             task="language-modelling",
             graphs={"step": graph, "sequence": graph},
             vocabularies={"symbols": self.manifest.vocabularies["output"]},
         )
         # The files stay this model's: closing the predictor leaves them where they are.
-        bundle = dataclasses.replace(self.bundle, manifest=manifest, unpacked=None)
+        bundle = Bundle(self.bundle.path, manifest)
         return Model(bundle, self.hardware, call=self.call)
 
     def join(

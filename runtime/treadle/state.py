@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from treadle.saved import Saved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from treadle.kept_inputs import KeptInputs
     from treadle.manifest import Manifest, Shape
@@ -25,7 +24,9 @@ PARTS = {FORMAT: ("state", "context"), WITH_INPUTS: ("state", "context", "inputs
 TAKE_ANOTHER = "take a snapshot of a stream of this model"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+_NONE: Mapping[str, NDArray[Any]] = MappingProxyType({})
+
+
 class Snapshot(Saved):
     """What a stream carries, detached from it: read-only copies of the arrays given.
 
@@ -38,38 +39,57 @@ class Snapshot(Saved):
 
     Two are equal when they hold the same bits, and can be members of a set. Raises StateError for
     arrays that have not one row count, or more inputs than steps. Whether they fit a model is
-    checked where it is restored. `dataclasses.replace(snapshot, state=…)` gives a changed copy.
+    checked where it is restored. Nothing in it can be changed; `replace` gives a changed copy.
     """
+
+    __slots__ = ("context", "digest", "inputs", "state", "steps")
 
     digest: str
     state: Mapping[str, NDArray[Any]]
-    context: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
-    inputs: KeptInputs | None = None
+    context: Mapping[str, NDArray[Any]]
+    steps: NDArray[np.int64]
+    inputs: KeptInputs | None
 
-    def __post_init__(self) -> None:
-        steps = frozen(np.asarray(self.steps))
+    def __init__(
+        self,
+        digest: str,
+        state: Mapping[str, NDArray[Any]],
+        context: Mapping[str, NDArray[Any]] = _NONE,
+        steps: ArrayLike = (0,),
+        inputs: KeptInputs | None = None,
+    ) -> None:
+        steps = frozen(np.asarray(steps))
         if steps.dtype != np.int64 or steps.ndim != 1 or not steps.size or steps.min() < 0:
             raise StateError(
                 f"steps of a snapshot should be int64 [batch], not negative, got {steps.dtype} "
                 f"{list(steps.shape)}"
             )
-        object.__setattr__(self, "steps", steps)
-        for part in ("state", "context"):
-            arrays = {name: frozen(array) for name, array in getattr(self, part).items()}
+        kept: dict[str, Any] = {"digest": digest, "steps": steps, "inputs": inputs}
+        for part, given in (("state", state), ("context", context)):
+            arrays = {name: frozen(array) for name, array in given.items()}
             for name, array in arrays.items():
                 if array.shape[:1] != steps.shape:
                     raise StateError(
                         f"the {part} {name!r} of a snapshot should have {len(steps)} rows, as "
                         f"steps has, got the shape {list(array.shape)}"
                     )
-            object.__setattr__(self, part, MappingProxyType(arrays))
-        lengths = steps if self.inputs is None else self.inputs.lengths
+            kept[part] = MappingProxyType(arrays)
+        lengths = steps if inputs is None else inputs.lengths
         if lengths.shape != steps.shape or (lengths > steps).any():
             raise StateError(
                 f"a snapshot should hold inputs of {len(steps)} rows, as steps has, and none more "
                 f"than steps, got {lengths.tolist()} for {steps.tolist()} steps"
             )
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Raises AttributeError."""
+        raise AttributeError(f"a snapshot cannot be changed, got {name}; use Snapshot.replace")
+
+    def replace(self, **changes: Any) -> Snapshot:
+        """A copy with other values by name. Raises StateError as making one does."""
+        return Snapshot(**({name: getattr(self, name) for name in self.__slots__} | changes))
 
     @property
     def batch_size(self) -> int:

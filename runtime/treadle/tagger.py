@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -236,7 +236,7 @@ class Tagger(Model):
                 f"decoding.delay of {self.manifest.name} says that a step reads {delay.window} "
                 f"tokens, but it reads {list(reading.features)} ids; export the bundle again"
             )
-        return replace(reading, features=() if columns == 1 else (columns,))
+        return reading._replace(features=() if columns == 1 else (columns,))
 
 
 def _answered(

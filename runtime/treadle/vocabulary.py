@@ -78,7 +78,9 @@ class Vocabulary:
         self.kind = kind
         self.padding, self.start, self.end, self.unknown = padding, start, end, unknown
         self._special = self._checked_specials()
-        self._ids = {s: i for i, s in enumerate(self.symbols) if i not in self._special}
+        self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+        for index in self._special:
+            del self._ids[self.symbols[index]]
         self._merges = self._checked_merges(tuple(merges))
 
     def _checked_merges(self, merges: tuple[tuple[str, str], ...]) -> Merges | None:
@@ -106,7 +108,7 @@ class Vocabulary:
             )
         if not self.symbols:
             raise InputError("a vocabulary needs at least one symbol, got none")
-        if any(type(symbol) is not str or symbol == "" for symbol in self.symbols):
+        if set(map(type, self.symbols)) != {str} or "" in self.symbols:
             raise InputError("the symbols of a vocabulary are strings that are not empty")
         try:
             "".join(self.symbols).encode()

@@ -121,7 +121,8 @@ def test_all_graphs_share_the_weights_of_a_product(kind: str, precision: str) ->
     share_weights(models)
     step, sequence = (_places(models[name]) for name in ("step", "sequence"))
     assert step == sequence
-    assert len(step) >= 2 * 2  # levels and scales of two products at least
+    # Levels and scales of two products at least; a few multiples stay in the graph itself.
+    assert len(step) >= (3 if BLOCKS[precision].multiples else 4)
 
 
 def _places(model: ir.Model) -> set[int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -129,7 +128,7 @@ def test_a_graph_without_a_mask_gives_the_same_bits(
     characters: Model, on_device: Model, calls: list[Any]
 ) -> None:
     stream = on_device.stream(batch_size=ROWS, history=HISTORY)
-    stream._graph = replace(stream._graph, active=None)
+    stream._graph = stream._graph._replace(active=None)
     stream._fill(stream.snapshot())
     assert_same_streams(characters.stream(batch_size=ROWS, history=HISTORY), stream, calls)
 

@@ -209,7 +209,7 @@ def test_more_inputs_than_steps_or_other_rows(characters: Model) -> None:
         {"inputs": KeptInputs(np.zeros((2, 1), np.int64), np.zeros(2, np.int64))},
     ):
         with pytest.raises(StateError, match=r"inputs of 3 rows.*none more than steps"):
-            dataclasses.replace(snapshot, **change)
+            snapshot.replace(**change)
 
 
 def test_truncated_bytes(characters: Model) -> None:
@@ -272,5 +272,5 @@ def test_numbers_that_are_not_finite_are_refused(features: Model) -> None:
     assert snapshot.inputs is not None
     poisoned = KeptInputs(np.full_like(snapshot.inputs.x, np.nan), snapshot.inputs.lengths)
     with pytest.raises(StateError, match=r"inputs of the snapshot do not fit .* finite numbers"):
-        stream.restore(dataclasses.replace(snapshot, inputs=poisoned))
+        stream.restore(snapshot.replace(inputs=poisoned))
     assert stream.snapshot(inputs=True) == snapshot

@@ -213,7 +213,7 @@ def test_training_without_a_start_rounds_from_the_first_step(
 
 
 def test_what_is_refused(recipe: Recipe, start: Run, tuned: Run, changes: list[str]) -> None:
-    with pytest.raises(RecipeError, match=r"weights to int4 or int4-fast, got 'int3'\."):
+    with pytest.raises(RecipeError, match=r"to int4 or int4-block or int4-fast, got 'int3'\."):
         FineTuning("int3")
     tuning = FineTuning("int4", start)
     with pytest.raises(RecipeError, match="is what training starts from; train into another"):
@@ -264,7 +264,7 @@ def test_the_command_names_what_is_wrong(changes: list[str], tmp_path: Path) -> 
     out = ["--out", str(tmp_path / "run")]
     result = CliRunner().invoke(cli.train, ["characters", *out, "--quantize", "int3"])
     assert isinstance(result.exception, RecipeError)
-    assert "int4 or int4-fast, got 'int3'" in str(result.exception)
+    assert "int4 or int4-block or int4-fast, got 'int3'" in str(result.exception)
     result = CliRunner().invoke(cli.train, ["characters", *out, "--from", "elsewhere"])
     assert result.exit_code == 2
     assert "--from goes with --quantize" in result.output

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -160,7 +159,7 @@ def make_ports(
     made = {pair.input: _port(graph, pair, axes[pair.input], probed) for pair in pairs}
     rows = {made[name].name: row for name, row in first.items()}
     ports = [
-        replace(port, initial=from_file(port.name)) if port.name in rows else port
+        port._replace(initial=from_file(port.name)) if port.name in rows else port
         for port in made.values()
     ]
     return Ports(tuple(ports), rows)

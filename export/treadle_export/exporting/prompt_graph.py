@@ -41,7 +41,7 @@ def with_prompt_graph(model: CanonicalModel) -> CanonicalModel:
 
 def _interface(sequence: Graph, step: Graph) -> Graph:
     """Reads what `sequence` reads, gives what `step` gives."""
-    return replace(sequence, file=f"{PROMPT}.onnx", outputs=step.outputs)
+    return sequence._replace(file=f"{PROMPT}.onnx", outputs=step.outputs)
 
 
 def _declare(graph: ir.Graph, interface: Graph) -> None:

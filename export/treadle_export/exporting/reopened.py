@@ -1,7 +1,7 @@
 """A float32 bundle as the exporter had it: canonical graphs again, and what was said of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def _graph(bundle: Bundle, name: str, interface: Graph) -> CanonicalGraph:
     if interface.active is not None:
         RemoveActiveMask(interface)(model)
     mark_scan_bounds(model.graph)
-    return CanonicalGraph(model, replace(interface, active=None))
+    return CanonicalGraph(model, interface._replace(active=None))
 
 
 def _check_ports(bundle: Bundle, interface: Graph, graph: ir.Graph) -> None:

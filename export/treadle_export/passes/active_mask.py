@@ -22,7 +22,7 @@ def with_active_mask(model: CanonicalModel) -> CanonicalModel:
     if step is None or step.interface.active is not None:
         return model
     masked = applied([AddActiveMask(step.interface)], step.model.clone())
-    graph = CanonicalGraph(masked, replace(step.interface, active=ACTIVE))
+    graph = CanonicalGraph(masked, step.interface._replace(active=ACTIVE))
     return replace(model, graphs={**model.graphs, "step": graph})
 
 

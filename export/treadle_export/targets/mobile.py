@@ -38,10 +38,9 @@ def packaged(parts: Parts) -> Parts:
     graph_files = {ort: converted(sources, onnx) for onnx, ort in names.items()}
     operators = {op for content in graph_files.values() for op in contents(content).operators}
     files |= {**graph_files, CONFIG_FILE: config(operators).encode()}
-    changed = replace(
-        manifest,
+    changed = manifest._replace(
         files={name: File(sha256(content), len(content)) for name, content in files.items()},
-        graphs={n: replace(graph, file=names[graph.file]) for n, graph in manifest.graphs.items()},
+        graphs={n: graph._replace(file=names[graph.file]) for n, graph in manifest.graphs.items()},
         requires={
             # An optimized graph may use what engines before the one that optimized it lack.
             "onnxruntime": ".".join(onnxruntime.__version__.split(".")[:2]),

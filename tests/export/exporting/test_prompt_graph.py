@@ -111,7 +111,7 @@ def test_re_priming_goes_through_it(model: Model, monkeypatch: pytest.MonkeyPatc
     ids, lengths = np.random.default_rng(5).integers(0, SYMBOLS, (3, 9)), np.array([9, 4, 0])
     with model.stream(batch_size=3, history=9) as stream:
         stream.feed(ids, lengths)
-        snapshot = replace(stream.snapshot(inputs=True), digest="of another model")
+        snapshot = stream.snapshot(inputs=True).replace(digest="of another model")
         expected = stream.state()
     session, asked = model.session, []
 

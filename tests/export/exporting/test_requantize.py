@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,9 +38,9 @@ def rewritten(source: Path, out: Path, **changes: Any) -> Path:
     """A bundle with other fields in its manifest, its digest and seal made anew."""
     bundle = open_bundle(source)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
-    manifest: Manifest = replace(bundle.manifest, **changes)
+    manifest: Manifest = bundle.manifest._replace(**changes)
     listed = {name: entry for name, entry in manifest.files.items() if name in files}
-    kept = replace(manifest, files=listed, digest="", seal="")
+    kept = manifest._replace(files=listed, digest="", seal="")
     write_bundle(out, finished(Parts(files, kept), kept.evidence))
     return out
 
@@ -173,7 +172,7 @@ def test_a_bundle_without_a_trace_is_an_error(exported: Exported, tmp_path: Path
     (source / GOLDEN_FILE).unlink()
     del document["files"][GOLDEN_FILE]
     document |= {"seal": ""}
-    sealed = replace(Manifest.from_json(document), seal="").sealed()
+    sealed = Manifest.from_json(document)._replace(seal="").sealed()
     (source / "manifest.json").write_text(json.dumps(sealed.to_json()))
     with pytest.raises(BundleError, match=r"expected a golden trace golden\.npz in .* got none"):
         requantize(source, tmp_path / "x.treadle", "int8")

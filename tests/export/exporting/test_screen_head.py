@@ -230,7 +230,7 @@ def test_a_model_whose_output_is_no_product_is_refused() -> None:
     state = next(name for name in named if name and name.endswith("hidden"))
     graph.graph.outputs[:] = [named[state]]
     (output,) = step.interface.outputs
-    interface = replace(step.interface, outputs=(replace(output, name=state),))
+    interface = step.interface._replace(outputs=(output._replace(name=state),))
     graphs = {**model.graphs, "step": replace(step, model=graph, interface=interface)}
     with pytest.raises(ExportError, match="whose only output is a product"):
         screen_of(replace(model, graphs=graphs), precision_named("int8"), {}, 4)

@@ -20,7 +20,7 @@ from treadle.selfcheck import verify
 from treadle_export.exporting.exporter import export_run
 from treadle_export.exporting.material import description_of
 from treadle_export.passes.quantize import ZERO
-from treadle_export.passes.rewriting import constant_array
+from treadle_export.passes.rewriting import constant_array, given
 from treadle_export.quantization.precision import lower, precision_named
 from treadle_export.quantization.quantizer import Quantizer
 from treadle_export.rounding.learned_blocks import learned_blocks
@@ -114,15 +114,12 @@ def tables(model: CanonicalModel) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def scale_of(gather: ir.Node) -> np.ndarray[Any, Any]:
-    """The scales [V, 1] that multiply what a Gather of integers gives."""
-    node = gather
-    while node.op_type != "Mul":
-        (use,) = node.outputs[0].uses()
-        node = use.node
-    (other,) = [v.producer() for v in node.inputs if v is not None and v.producer() is not None][1:]
-    scale = constant_array(other.inputs[0]) if other is not None else None
-    assert scale is not None
-    return scale
+    """The scales [V, 1] of a table of integers, which are gathered by the same ids."""
+    for use in given(gather, 1).uses():
+        table = constant_array(use.node.inputs[0]) if use.node.op_type == "Gather" else None
+        if table is not None and table.dtype == np.float32 and table.shape[1:] == (1,):
+            return table
+    raise AssertionError(gather)
 
 
 def check(made: Network, model: CanonicalModel, rounding: Watched) -> list[str]:
@@ -228,7 +225,7 @@ def test_from_training_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert manifest["evidence"]["quantization"] == {
         "method": "fine-tuned",
         "bits": 4,
-        "block_size": 32,
+        "block_size": 16,
         "fine_tuning": {
             "metric": "bits_per_character",
             "split": "validation",

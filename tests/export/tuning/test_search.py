@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from treadle_export.tuning.candidates import Candidate
     from treadle_export.tuning.result import Result
 
-MICROS = {"float32": 40.0, "float32 cell": 30.0, "int8": 20.0, "int4": 10.0}
+MICROS = {"float32": 40.0, "float32 cell": 30.0, "int8": 20.0, "int4-block": 10.0}
 PLAIN, SECOND_THREAD = 3.0, 0.6
 
 
@@ -53,7 +53,7 @@ class Clock:
 def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
     """A small GRU; each precision loses what its name says, whatever its weights are."""
     monkeypatch.setattr("treadle_export.tuning.candidates.cores", lambda: 2)
-    losses = {"float32": 0.0, "int8": 0.001, "int4": 0.02}
+    losses = {"float32": 0.0, "int8": 0.001, "int4-block": 0.02}
     asked = Quantization(calibration=0)
 
     def loss_against(*_: Any) -> Loss:
@@ -83,9 +83,15 @@ def searched(subject: Subject, clock: Clock, *precisions: str, **changes: Any) -
 
 def test_all_bundles_are_timed_once_and_the_front_in_every_way(subject: Subject) -> None:
     clock = Clock()
-    result = searched(subject, clock, "float32", "int8", "int4")
+    result = searched(subject, clock, "float32", "int8", "int4-block")
     first, second = clock.turns
-    assert names(first) == ["float32", "float32 cell", "int8", "int4", "int4 blocks of 64"]
+    assert names(first) == [
+        "float32",
+        "float32 cell",
+        "int8",
+        "int4-block",
+        "int4-block blocks of 64",
+    ]
     assert {(each.settings.threads, each.settings.call) for each in first} == {(1, "prebound")}
     # The fused float32 is slower, and its graphs are smaller; int4 is over the budget.
     assert names(second) == ["float32"] * 4 + ["float32 cell"] * 4 + ["int8"] * 4
@@ -96,7 +102,7 @@ def test_all_bundles_are_timed_once_and_the_front_in_every_way(subject: Subject)
 
 
 def test_the_fastest_way_within_the_budget_is_chosen(subject: Subject) -> None:
-    one = searched(subject, Clock(), "float32", "int8", "int4").choice()
+    one = searched(subject, Clock(), "float32", "int8", "int4-block").choice()
     assert str(one.candidate) == "int8"
     assert (one.candidate.settings.threads, one.candidate.settings.call) == (2, "prebound")
     assert one.latencies[STEP].p50_us == pytest.approx(20 * SECOND_THREAD)
@@ -113,10 +119,10 @@ def test_float32_is_measured_beside_but_not_chosen_unasked(subject: Subject) -> 
 
 def test_nothing_within_the_budget_is_an_error_after_the_figures(subject: Subject) -> None:
     clock = Clock()
-    result = searched(subject, clock, "int4")
+    result = searched(subject, clock, "int4-block")
     assert len(clock.turns) == 1  # nothing is worth a second look
-    assert {str(one.candidate) for one in result.measured} >= {"float32", "int4"}
-    with pytest.raises(QualityError, match=r"none of 2: int4.* with \+2\.00%, and 0\.50% are"):
+    assert {str(one.candidate) for one in result.measured} >= {"float32", "int4-block"}
+    with pytest.raises(QualityError, match=r"none of 2: int4-b.* with \+2\.00%, and 0\.50% are"):
         result.choice()
 
 
@@ -137,10 +143,10 @@ def test_what_makes_no_difference_is_dropped(subject: Subject) -> None:
 
 
 def test_exceptions_are_part_of_every_candidate_but_float32(subject: Subject) -> None:
-    asked = replace(subject.asked, exceptions={"out*": "int4"})
+    asked = replace(subject.asked, exceptions={"out*": "int4-block"})
     result = searched(replace(subject, asked=asked), Clock(), "int8")
     exceptions = {one.candidate.precision: one.exceptions for one in result.measured}
-    assert exceptions == {"float32": {}, "int8": {"output": "int4"}}
+    assert exceptions == {"float32": {}, "int8": {"output": "int4-block"}}
 
 
 def test_a_wrong_workload_is_refused_before_anything_is_built(subject: Subject) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from treadle.errors import BundleError
-from treadle.manifest import Manifest, compute_digest, compute_seal, sha256
+from treadle.manifest import Manifest, digest_of, seal_of, sha256
 
 if TYPE_CHECKING:
     from tests.runtime.fuzzing.sound import Files
@@ -23,8 +23,8 @@ def forge(files: Files) -> None:
                 listed[name] = {"sha256": sha256(content), "bytes": len(content)}
         files["manifest.json"] = json.dumps(document).encode()
         manifest = Manifest.from_json(document)
-        document["digest"] = compute_digest(manifest)
-        document["seal"] = compute_seal(Manifest.from_json(document))
+        document["digest"] = digest_of(manifest.to_json())
+        document["seal"] = seal_of(Manifest.from_json(document).to_json())
     except (BundleError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return  # what the validators refuse before they look at a digest
     files["manifest.json"] = json.dumps(document).encode()
