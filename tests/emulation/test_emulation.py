@@ -41,8 +41,8 @@ OTHERS = [
     ("lstm", "int8-fast"),
     ("gru", "int8-block"),
     ("attention", "int8-block"),
-    ("lstm", "int4"),
-    ("attention", "int4"),
+    ("lstm", "int4-block"),
+    ("attention", "int4-block"),
     ("elman", "int4-fast"),
 ]
 # On 64-bit Arm the engine's own kernel is wrong on some processors: targets/arm64.py.
@@ -68,9 +68,10 @@ def exported(directory: Path, name: str, precision: str) -> Path:
     return bundle
 
 
+@pytest.mark.parametrize("precision", ["int8", "int4"])
 @pytest.mark.parametrize("processor", EMULATORS)
-def test_int8_is_exact_on(processor: str, directory: Path) -> None:
-    verify_on(processor, [exported(directory, name, "int8") for name in MODELS])
+def test_a_row_is_exact_in_company_on(processor: str, precision: str, directory: Path) -> None:
+    verify_on(processor, [exported(directory, name, precision) for name in MODELS])
 
 
 @pytest.mark.parametrize("processor", EMULATORS)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[list[dict[str, Any]]], list[Any]]
 
-PRECISIONS = ("float32", "int8", "int8-block", "int4")
+PRECISIONS = ("float32", "int8", "int8-block", "int4", "int4-block")
 SYMBOLS = Vocabulary(tuple(map(chr, range(0x4E00, 0x4E00 + TARGETS))), "characters")
 LETTERS = Vocabulary(tuple(map(chr, range(0x3041, 0x3041 + SOURCES))), "characters", padding=0)
 SOUNDS = Vocabulary(
