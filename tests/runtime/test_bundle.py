@@ -33,7 +33,7 @@ def test_a_sound_bundle_opens(bundle: Path) -> None:
     assert opened.manifest.name == "tiny-pronounce"
     assert opened.file("step.onnx") == bundle / "step.onnx"
     assert opened.read("input.json") == (bundle / "input.json").read_bytes()
-    assert open_bundle(str(bundle)) == opened
+    assert open_bundle(str(bundle)).manifest == opened.manifest
     with pytest.raises(BundleError, match=r"no file '\.\./x'; it lists .*step\.onnx"):
         opened.file("../x")
 

@@ -11,7 +11,6 @@ Levels lie within 8 and multiples within 7, so that the integers keep to [-56, 5
 Operators: ai.onnx Cast (from INT4), Mul, Reshape, Slice.
 """
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -71,8 +70,9 @@ def _pack(graph: ir.Graph, integers: ir.Value, blocks: BlockWeights) -> None:
     e, name = Emitter(graph), str(integers.name)
     inputs, outputs = blocks.levels.shape
     multiples, _ = blocks.multiples()
-    levels = e.constant(blocks.in_blocks().astype(ml_dtypes.int4), f"{name}.levels")
-    times = e.constant(multiples[:, None].astype(ml_dtypes.int4), f"{name}.multiples")
+    int4 = ir.DataType.INT4.numpy()
+    levels = e.constant(blocks.in_blocks().astype(int4), f"{name}.levels")
+    times = e.constant(multiples[:, None].astype(int4), f"{name}.multiples")
     product = e.op(
         "Mul",
         e.op("Cast", levels, to=ir.DataType.INT8),
