@@ -25,13 +25,13 @@ from treadle.language_model import LanguageModel
 from treadle.loading import CLASSES, load
 from treadle.manifest import TASKS
 from treadle.sequence import run_sequence
-from treadle.session import Hardware
 from treadle.transducer import Transducer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.model import Model
+    from treadle.session import Hardware
 
 
 def test_the_task_chooses_the_class(characters: Model, pronounce: Model) -> None:

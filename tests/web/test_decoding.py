@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The engine's kernels give the same answers here and there; those of blocks do not: in WebAssembly
 # activations stay in float, so that logits are others in their second digit.
-EXACT = ("float32", "int8")
+EXACT = ("float32", "int8", "int4")
 BLOCKS = ("int8-block", "int4-block")
 # An option as Python says it -> as JavaScript does.
 NAMES = {

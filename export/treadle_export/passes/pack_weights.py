@@ -6,7 +6,8 @@ times multiples are integers of 8 bits, and the product is that of `quantize.py`
 same in company. onnxruntime computes what depends on constants alone when it opens a session, so a
 step finds the integers there; memory then holds them in 8 bits.
 
-Levels lie within 8 and multiples within 7, so that the integers keep to [-56, 56] (`quantize.py` says why they must to 63).
+Levels lie within 8 and multiples within 7, so that the integers keep to [-56, 56];
+`quantize.py` says why 63 is the most.
 
 Operators: ai.onnx Cast (from INT4), Mul, Reshape, Slice.
 """
