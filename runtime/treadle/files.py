@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     What was at `path` stays as it was when anything fails. Raises OSError that names `path`.
     """
+    from pathlib import Path
+
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:

@@ -7,7 +7,6 @@ fields is the order in the file.
 from __future__ import annotations
 
 import hashlib
-from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from treadle.contract import check_graphs, initial_files
@@ -245,7 +244,7 @@ def sha256(content: bytes) -> str:
 
 def check_file_name(name: str) -> None:
     """Raise BundleError unless `name` is a plain file name, inside the bundle on every system."""
-    plain = PurePosixPath(name).name == name and name not in ("", ".", "..")
+    plain = name not in ("", ".", "..")
     # Half of a surrogate pair, which JSON can hold, is a name that no file system takes.
     halved = any("\ud800" <= character <= "\udfff" for character in name)
     if not plain or halved or set(name) & set('\\/:*?"<>|\0') or name in OWN_FILES:

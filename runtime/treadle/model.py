@@ -84,7 +84,7 @@ class Model(Closing):
         if self.captured:
             check_capturable(bundle.manifest)
         self.vocabularies = {
-            role: Vocabulary.read(bundle.file(name))
+            role: Vocabulary.read(bundle.place(name))
             for role, name in bundle.manifest.vocabularies.items()
         }
         self._learned = read_initial(bundle)
@@ -122,7 +122,7 @@ class Model(Closing):
                 if onnx:
                     check_graph_file(self.bundle, graph.file)
                 session = open_session(
-                    self.bundle.file(graph.file),
+                    self.bundle.place(graph.file),
                     self.hardware,
                     captured=self.captured and graph_name == "step",
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from treadle.errors import StateError
@@ -45,6 +44,8 @@ class Saved(ABC):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """The value in a file. Raises StateError when it cannot be read or is none."""
+        from pathlib import Path
+
         try:
             content = Path(path).read_bytes()
         except OSError as error:

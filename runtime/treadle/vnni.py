@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from pathlib import Path
 
 _X86 = ("x86_64", "amd64", "i386", "i686")
 VNNI = ("avx512_vnni", "avx_vnni")
-_CPUINFO = Path("/proc/cpuinfo")
+_CPUINFO = "/proc/cpuinfo"
 _FIRST = 8192  # bytes of it that hold the flags of the first processor; all others have the same
 
 
@@ -21,7 +20,7 @@ def may_saturate() -> bool:
     if platform.machine().lower() not in _X86:
         return False
     try:
-        with _CPUINFO.open(encoding="utf-8", errors="replace") as file:
+        with open(_CPUINFO, encoding="utf-8", errors="replace") as file:
             features = file.read(_FIRST).partition("\nflags")[2].partition("\n")[0].split()
     except OSError:
         return True

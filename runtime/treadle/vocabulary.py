@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from treadle.errors import BundleError, InputError
@@ -296,7 +295,8 @@ class Vocabulary:
     def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """The vocabulary in a file. Raises BundleError when the file is missing or is not one."""
         try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+            with open(path, encoding="utf-8") as file:
+                return cls.from_json(json.load(file))
         except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"cannot read the vocabulary {os.fspath(path)}: {error}") from error
 
