@@ -122,7 +122,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     add_json(parser)
     arguments = parser.parse_args()
-    precisions = arguments.precision or ["int8", "int8-block", "int4"]
+    precisions = arguments.precision or ["int8", "int8-block", "int4", "int4-block"]
     rows = [timed(arguments.cell, p, arguments.source, arguments.rounds) for p in precisions]
     lines = [
         f"{arguments.cell}, H {HIDDEN}, {SYMBOLS} symbols, {arguments.source} attended to, 1 thread"

@@ -51,6 +51,7 @@ ENGINES = {
     for one in (
         Engine("treadle", "treadle", PRECISIONS),
         Engine("treadle int8-fast", "treadle", ("int8",)),
+        Engine("treadle int4-block", "treadle", ("int4",)),
         Engine("treadle int4-fast", "treadle", ("int4",)),
         Engine("treadle int8-tensorwise", "treadle", ("int8",), ("tagger",)),
         Engine(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
+from _thread import allocate_lock  # what threading.Lock is, which imports more than a start needs
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -91,7 +91,7 @@ class Model(Closing):
         self._sessions: dict[str, Any] = {}
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-        self._opening = threading.Lock()
+        self._opening = allocate_lock()
         self._closed = False
 
     @property

@@ -24,6 +24,7 @@ Kind = Literal["characters", "symbols", "words", "subwords"]
 # A word: letters, digits and apostrophes; or one other character that is no white space.
 _WORD = re.compile(r"[\w']+|[^\w\s]")
 SPECIALS = ("padding", "start", "end", "unknown")
+_NO_SYMBOLS = "the symbols of a vocabulary are strings that are not empty"
 _NO_CHARACTER = "\uffff"  # Unicode promises that no text has it
 
 
@@ -76,8 +77,10 @@ class Vocabulary:
         self.symbols = tuple(symbols)
         self.kind = kind
         self.padding, self.start, self.end, self.unknown = padding, start, end, unknown
-        self._special = self._checked_specials()
+        if set(map(type, self.symbols)) - {str}:
+            raise InputError(_NO_SYMBOLS)
         self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+        self._special = self._checked_specials()
         for index in self._special:
             del self._ids[self.symbols[index]]
         self._merges = self._checked_merges(tuple(merges))
@@ -107,8 +110,8 @@ class Vocabulary:
             )
         if not self.symbols:
             raise InputError("a vocabulary needs at least one symbol, got none")
-        if set(map(type, self.symbols)) != {str} or "" in self.symbols:
-            raise InputError("the symbols of a vocabulary are strings that are not empty")
+        if "" in self._ids:
+            raise InputError(_NO_SYMBOLS)
         try:
             "".join(self.symbols).encode()
         except UnicodeEncodeError as error:
@@ -118,7 +121,7 @@ class Vocabulary:
                 f"the symbols of a vocabulary are text, but {symbol!r} holds half a character "
                 "(a surrogate), which UTF-8 cannot write; use the whole character"
             ) from error
-        if len(set(self.symbols)) != len(self.symbols):
+        if len(self._ids) != len(self.symbols):
             repeated = next(s for s in self.symbols if self.symbols.count(s) > 1)
             raise InputError(f"the symbol {repeated!r} is in the vocabulary twice; list it once")
         given = {name: getattr(self, name) for name in SPECIALS if getattr(self, name) is not None}

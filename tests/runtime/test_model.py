@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +29,6 @@ from treadle.sequence import run_sequence
 from treadle.transducer import Transducer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from treadle.model import Model
     from treadle.session import Hardware
 
@@ -148,8 +147,8 @@ def test_a_session_is_opened_once_however_many_ask(
 
     step = characters.session("step")  # before the opening is replaced
 
-    def open_session(path: Path, hardware: Hardware, **_: Any) -> Any:
-        opened.append((path.name, hardware.device, hardware.threads))
+    def open_session(path: str, hardware: Hardware, **_: Any) -> Any:
+        opened.append((Path(path).name, hardware.device, hardware.threads))
         return step
 
     monkeypatch.setattr(module, "open_session", open_session)
