@@ -9,7 +9,7 @@
 #   make web          the browser's engine, for the tests of treadle.js (needs npm)
 #   make test-arm64, make test-avx2   what bundles promise, on emulated processors      make clean   forget what was made
 #
-# Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.22.1`:
+# Variables, e.g. `make test PYTHON=python3.13 ENGINE=onnxruntime==1.23.2`:
 #   PYTHON          the Python (3.11 or later) that the virtual environment is made from
 #   VENV            where that environment lives
 #   TORCH           what pip installs for PyTorch: a requirement, a file or a URL (the version stands in constraints.txt)

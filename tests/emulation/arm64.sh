@@ -7,7 +7,7 @@
 #
 # TREADLE_ARM64        where the environment is kept (default build/arm64)
 # TREADLE_ARM64_CPUS   processors to pretend to be: cortex-a53 lacks the dot-product instructions, max has all of them
-# TREADLE_ARM64_ENGINE the onnxruntime to install there: 1.22.1 to 1.27.0 run under qemu 7.2, later ones
+# TREADLE_ARM64_ENGINE the onnxruntime to install there: 1.23.0 to 1.27.0 run under qemu 7.2, later ones
 #                      crash in it when they are imported
 #
 # Needs Debian's qemu-user-static and debootstrap; no container and no chroot.

@@ -3,7 +3,6 @@
 What differs, and where it is taken care of:
 - Engines up to 1.28 end the process when 4-bit weights of a product in a loop lie outside of the
   loop's body (microsoft/onnxruntime#31137): `passes/own_blocks.py` puts them inside.
-- Engine 1.22 multiplies blocks of 8 bits on x86 alone: `requires` says 1.23 for such a graph.
 - Kernels of 4-bit blocks round a row with its company, and without dot-product instructions
   (cortex-a53) keep activations in float: `int4-block` promises no exactness; `int4` and `int8` do.
 - Non-linearities treat the rest of an unaligned row by another path: `align_activations.py`.

@@ -2,7 +2,7 @@
 
 The table of CPU kernels is the installed engine's own: onnxruntime lists every registered kernel
 (`get_all_opkernel_def`, also the source of its page docs/OperatorKernels.md), and its schemas say
-which inputs a kernel's type parameters are about. Both were there in 1.22 and are in 1.32.
+which inputs a kernel's type parameters are about. Both were there in 1.23 and are in 1.32.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -9,7 +9,8 @@ https://onnxruntime.ai/docs/build/custom.html
 https://onnxruntime.ai/docs/reference/operators/reduced-operator-config-file.html
 
 Each graph in ORT format holds its weights, so what graphs share in `weights.bin` is there once a
-graph; `evidence.size` says how much that is.
+graph; `evidence.size` says how much that is. It holds what is computed from constants, too: the
+weights of `int4` unpacked.
 """
 
 from collections.abc import Collection
@@ -64,6 +65,10 @@ MOBILE = Target(
     summary="onnxruntime in an application, also a reduced build",
     kernels=cpu_kernels,
     precisions=("int8", *(name for name in PRECISIONS if name != "int8")),
+    notes={
+        "int4": "ORT format holds the weights of int4 unpacked, as large as those of int8: for fewer "
+        "bytes take int4-block"
+    },
     package=packaged,
     evidence=lambda parts: {"size": size_of(parts, CONFIG_FILE)},
 )
