@@ -66,8 +66,8 @@ MOBILE = Target(
     kernels=cpu_kernels,
     precisions=("int8", *(name for name in PRECISIONS if name != "int8")),
     notes={
-        "int4": "ORT format holds the weights of int4 unpacked, as large as those of int8: for fewer "
-        "bytes take int4-block"
+        "int4": "ORT format holds the weights of int4 unpacked, as large as those of int8: for "
+        "fewer bytes take int4-block"
     },
     package=packaged,
     evidence=lambda parts: {"size": size_of(parts, CONFIG_FILE)},
