@@ -13,6 +13,7 @@ from benchmarks.peers.workloads import BUILD
 from tests.project.repository import ROOT
 
 
+@pytest.mark.slow  # each engine is a process of its own
 def test_a_small_comparison(tmp_path: Path) -> None:
     output = tmp_path / "peers.json"
     done = subprocess.run(

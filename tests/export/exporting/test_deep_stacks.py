@@ -20,7 +20,10 @@ CHANGES = ("network.residual=true", "network.layer_norm=true", "network.decoder_
 @pytest.mark.parametrize(
     ("cell", "more"),
     [
-        ("lstm", ("network.forget_bias=2", "network.variational_dropout=true")),
+        pytest.param(
+            *("lstm", ("network.forget_bias=2", "network.variational_dropout=true")),
+            marks=pytest.mark.slow,
+        ),
         ("lstm-peephole", ("network.forget_bias=1",)),
         ("gru", ("network.attention=fixed",)),
     ],

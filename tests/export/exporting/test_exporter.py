@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import treadle
+from treadle.bundle import Bundle
 from treadle.errors import BundleError, ExportError, ParityError, QualityError, UnsupportedGraph
 from treadle.golden import GOLDEN_FILE, Golden
 from treadle.selfcheck import Report, verify
@@ -83,8 +84,8 @@ def test_another_models_trace_fails_verification(exported: Exported, tmp_path: P
 def test_evidence_that_is_none_is_an_error(exported: Exported, parity: Any) -> None:
     with treadle.load(exported[0]["float32"]) as model:
         evidence = {**model.manifest.evidence, "parity": parity}
-        forged = replace(model.manifest, evidence=evidence)
-        model.bundle = replace(model.bundle, manifest=forged)
+        forged = model.manifest._replace(evidence=evidence)
+        model.bundle = Bundle(model.bundle.path, forged)
         with pytest.raises(BundleError, match=r"the rungs of a parity ladder in evidence\.parity"):
             verify(model)
 
