@@ -7,6 +7,7 @@ change places. Writing in place would let a graph read what it has just overwrit
 from __future__ import annotations
 
 from collections import namedtuple
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class BoundStep:
     """
 
     __slots__ = (
+        "_guarded",
         "_kept",
         "_turns",
         "context",
@@ -70,8 +72,9 @@ class BoundStep:
         self._turns: list[tuple[dict[str, Any], dict[str, Any], Any]]
         self._turns = [(here, there, None), (there, here, None)]
         self._kept: list[Any] = []
+        self._guarded = partial(_checked, self.x, reading)
         self.run = self._runner(session, graph)
-        self.step = checked(self.x, reading, self.run)
+        self.step = self._guarded(self.run)
 
     def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         fixed = {graph.inputs[0].name: self.x, **self.context}
@@ -142,7 +145,7 @@ class BoundStep:
         return self.named([output.copy() for output in self.outputs])
 
 
-def checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
+def _checked(buffer: Array, reading: Reading, run: Callable[[], None]) -> Callable[[Any], None]:
     """The step with its checks; names of a closure are found faster than those of an object."""
     kind, dtype, shape, batch = np.ndarray, buffer.dtype, buffer.shape, len(buffer)
     if buffer.shape == (1,) and reading.symbols is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treadle.bound_step import BoundStep, checked
+from treadle.bound_step import BoundStep
 from treadle.engine import Engine
 from treadle.session import load_engine
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from treadle.arrays import Array, Reading
+    from treadle.arrays import Array
     from treadle.manifest import Graph
 
 
@@ -35,19 +35,7 @@ class DeviceStep(BoundStep):
     arrays of the host, to which a step copies what lies on the device; not so `step_there`.
     """
 
-    __slots__ = ("_active", "_leave", "_made", "_step_there", "_values")
-
-    def __init__(
-        self,
-        session: Any,
-        graph: Graph,
-        reading: Reading,
-        batch: int,
-        state: Mapping[str, Array],
-        context: Mapping[str, Array],
-    ) -> None:
-        super().__init__(session, graph, reading, batch, state, context)
-        self._step_there = checked(self.x, reading, self._leave)
+    __slots__ = ("_active", "_made", "_step_there", "_values")
 
     def _runner(self, session: Any, graph: Graph) -> Callable[[], None]:
         place = Engine.of(session)
@@ -79,7 +67,7 @@ class DeviceStep(BoundStep):
                 for output, value in pairs:
                     output[...] = value.numpy()
 
-        self._leave = leave
+        self._step_there = self._guarded(leave)
         return bring_down
 
     def _mask(self, graph: Graph, place: Engine) -> Any:

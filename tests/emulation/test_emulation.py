@@ -36,6 +36,7 @@ MODELS = {
 # Kernels of MatMulNBits and of floats differ more between processors than those of integers.
 OTHERS = [
     ("lstm", "float32"),
+    ("lstm", "float16"),
     ("elman", "float32"),
     ("attention", "float32"),
     ("lstm", "int8-fast"),
